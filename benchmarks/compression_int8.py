@@ -24,18 +24,18 @@ from backends.onnx_runtime.measure import Comparison, measure, pool
 from backends.onnx_runtime.session import Device, Session, open_session
 from benchmarks.compression import case, report
 from benchmarks.networks import IMAGE, Network, elaborate
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.registry import load_compression
-from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.normalization import BatchNorm
 from compiler.program.variant import Target
-from weft.building.world import OnnxClock
+from weft.building.compression_context import OnnxLatencyMeter
 from weft.deployed.exporting import ExportSpec
 
 Array = NDArray[Any]
@@ -224,14 +224,14 @@ def compare_int8(
     name = net.graph.inputs[0].name
     sizes = tuple((s, IMAGE[-1]) for s in net.graph.symbols if s != "batch")
     target = Target(threads=THREADS, sizes=sizes)
-    clock = OnnxClock(net.graph, target, ExportSpec(21))
-    world = World(target=target, samples=Images(name, 2), clock=clock)
+    clock = OnnxLatencyMeter(net.graph, target, ExportSpec(21))
+    context = CompressionContext(target=target, samples=Images(name, 2), latency_meter=clock)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         files = {FLOAT: compile_net(fold_norms(net), folder / "float.onnx")}
         for label, scheme in schemes.items():
             journal: list[LayerNote] = []
-            made = scheme.quantize(net, replace(world, journal=journal), None, ())
+            made = scheme.quantize(net, replace(context, journal=journal), None, ())
             for note in journal:
                 if note.done.startswith("integer:"):
                     print(f"  {OURS}: {label}: {note.done}")

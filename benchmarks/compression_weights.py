@@ -24,7 +24,7 @@ from backends.onnx_runtime.measure import Comparison, measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from benchmarks.compression import case, report
 from benchmarks.networks import NETWORKS, ROOT, elaborate
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.stored import Stored4, Stored8
@@ -86,7 +86,7 @@ def compare_language_model() -> bool:
         folder = Path(name)
         files = {"fp32": write(net, folder / "fp32.onnx")}
         for label, scheme in schemes.items():
-            made = scheme.quantize(net, World(samples=samples), None, ())
+            made = scheme.quantize(net, CompressionContext(samples=samples), None, ())
             files[label] = write(made, folder / f"{label}.onnx")
         files["onnxruntime.quantization"] = quantize_by_rival(files["fp32"], folder)
         return _judge_language_model(files, validation)
@@ -129,7 +129,7 @@ def compare_layers() -> bool:
     with tempfile.TemporaryDirectory() as name:
         files = {"fp32": write(net, Path(name) / "fp32.onnx")}
         for label, scheme in schemes.items():
-            made = scheme.quantize(net, World(), None, ())
+            made = scheme.quantize(net, CompressionContext(), None, ())
             files[label] = write(made, Path(name) / f"{label}.onnx")
         sessions = {label: open_one(path) for label, path in files.items()}
         for rows, bounds in (

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from backends.onnx_runtime.measure import Comparison, measure
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import CompileError, Sink
 

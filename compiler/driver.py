@@ -12,13 +12,14 @@ from compiler.data.base import OpenedSource
 from compiler.data.codes import TrainedWords
 from compiler.describe import describe_graphs, describe_program, describe_tree
 from compiler.elaborate.api import open_file, run_deep
-from compiler.elaborate.items.overrides import read_overrides, refuse_strays
+from compiler.elaborate.items.overrides import read_overrides, report_unknown_data
 from compiler.elaborate.items.program import elaborate_program
 from compiler.elaborate.values.values import Val
 from compiler.program.program import Program
-from compiler.report.diagnostics import Sink, did_you_mean
+from compiler.report.diagnostics import Sink
 from compiler.report.messages.files import file_missing, file_unreadable
 from compiler.report.source import Source
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import list_names, read_source_text
 from compiler.text.parse import parse
 from compiler.text.tree.expressions import Expr
@@ -106,7 +107,7 @@ def check_source(
     readable = not sink.has_errors
     values = read_overrides(file, overrides or {}, sink if readable else Sink())
     if readable:
-        refuse_strays(file, arrays or {}, sink)
+        report_unknown_data(file, arrays or {}, sink)
     if readable and sink.has_errors:
         return None
     found = Sink()

@@ -24,7 +24,7 @@ from compiler.ir.weights import (
 )
 from compiler.program.net import LoadWeights, Net
 from compiler.program.train import Train
-from compiler.report.diagnostics import CompileError, Message, did_you_mean
+from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.tuning import train_not_run
 from compiler.report.messages.weights import (
     pattern_unused,
@@ -39,6 +39,7 @@ from compiler.report.messages.weights import (
     weights_unreadable,
 )
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import match_files, parse_json
 from compiler.types.tensor import DType
 

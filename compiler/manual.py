@@ -17,7 +17,7 @@ from compiler.compression.quantization.base import SCHEMES
 from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
-from compiler.elaborate.items.clauses import load_clauses
+from compiler.elaborate.items.item_elaborator import load_clauses
 from compiler.elaborate.scopes.library import LibraryBlock, find_blocks
 from compiler.ir.graph import Op
 from compiler.ops.registry import OPS, load_ops

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.planning import find_factorings
@@ -34,8 +34,10 @@ def run(net: WeightedNet, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return evaluate(net.graph, net.weights, inputs)
 
 
-def apply(step: LowRank, net: WeightedNet, world: World | None = None) -> WeightedNet:
-    made = step.run(net, world or World())
+def apply(
+    step: LowRank, net: WeightedNet, context: CompressionContext | None = None
+) -> WeightedNet:
+    made = step.run(net, context or CompressionContext())
     verify_graph(made.graph)
     assert set(made.weights) == {p.path for p in made.graph.parameters}
     assert not made.graph.constants

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import specs
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.compression.attach import attach, find_calls, find_net
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate

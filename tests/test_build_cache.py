@@ -24,7 +24,7 @@ def made(tmp_path: Path) -> Path:
 def test_a_stage_is_fresh_after_it_ran(tmp_path: Path, made: Path) -> None:
     cache = Cache(tmp_path)
     assert cache.is_fresh("train fit", "key")
-    assert cache.get_facts("train fit") == {"seconds": 1.5}
+    assert cache.get_metadata("train fit") == {"seconds": 1.5}
 
 
 def test_another_key_makes_it_stale(tmp_path: Path, made: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_damaged_record_means_that_all_is_made_again(tmp_path: Path, text: str
     (tmp_path / ".weft" / "build.json").write_text(text)
     cache = Cache(tmp_path)
     assert not cache.is_fresh("train fit", "key")
-    assert cache.get_facts("train fit") == {}
+    assert cache.get_metadata("train fit") == {}
 
 
 def test_what_another_version_made_is_stale(tmp_path: Path, made: Path) -> None:

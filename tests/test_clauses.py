@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
 from compiler.compression.base import COMPRESSION
 from compiler.compression.registry import load_compression
 from compiler.describe import describe_program
 from compiler.driver import check_source
-from compiler.elaborate.items.clauses import load_clauses
+from compiler.elaborate.items.item_elaborator import load_clauses
 from compiler.manual import find_clauses
 from compiler.program.identity import identify
 from compiler.program.train import Train
@@ -233,7 +233,7 @@ def test_a_clause_of_a_train_changes_its_key(word: str) -> None:
     assert identify(plain) != identify(changed)
     assert describe_train(plain) != describe_train(changed)
     if word not in ("metric",):
-        assert read_settings(Facts(plain)) != read_settings(Facts(changed))
+        assert read_settings(ScriptSpec(plain)) != read_settings(ScriptSpec(changed))
 
 
 ITEM_CHANGES = {
@@ -278,8 +278,8 @@ def test_fields_of_a_train_hold_its_clauses() -> None:
 
 LIMITED = """
 import sys
-from backends.pytorch.train.emit import emit_script
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
 from compiler.describe import describe_program
 from compiler.driver import check_source
@@ -297,10 +297,10 @@ plain, limited = check("")[0], check("limit 100")[0]
 train = limited.trains["fit"]
 assert train.limit == 100
 assert identify(train) != identify(plain.trains["fit"])
-assert read_settings(Facts(train))["limit"] == 100
-assert "limit" not in read_settings(Facts(plain.trains["fit"]))
-assert "LIMIT" not in emit_script(Facts(plain.trains["fit"]))
-script = emit_script(Facts(train))
+assert read_settings(ScriptSpec(train))["limit"] == 100
+assert "limit" not in read_settings(ScriptSpec(plain.trains["fit"]))
+assert "LIMIT" not in emit_script(ScriptSpec(plain.trains["fit"]))
+script = emit_script(ScriptSpec(train))
 assert 'LIMIT = 100' in script and '"limit": LIMIT' in script and "min(steps, LIMIT)" in script
 assert "  limit 100" in describe_program(limited)
 assert any(word.word == "limit" for _, word in find_clauses())

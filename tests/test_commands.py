@@ -194,4 +194,7 @@ def test_commands_are_imported_when_they_are_called() -> None:
     assert "Did you mean 'check'?" in weft("chek", LENET).stderr
     code = "import sys, weft.cli.main; print(sorted(m for m in sys.modules if 'cli.' in m))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "['weft.cli.interrupt', 'weft.cli.main', 'weft.cli.reporting']\n"
+    assert (
+        done.stdout
+        == "['weft.cli.interrupt', 'weft.cli.main', 'weft.cli.options', 'weft.cli.printing']\n"
+    )

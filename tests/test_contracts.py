@@ -228,7 +228,7 @@ def test_a_size_below_the_parameters_is_refused_at_once() -> None:
         ("quantize(stored4)", 32 * 64 + 10 * 32, 4),
         ("quantize(weights4) -> finetune(epochs=1)", 32 * 64 + 10 * 32, 4),
         ("prune(channels=50%)", 16 * 64 + 10 * 16, 32),  # inputs and outputs stay
-        # A third of both sides; two ninths where the clock may round once more.
+        # A third of both sides; two ninths where the meter may round once more.
         ("finetune(epochs=1) -> prune(channels=50%)", 10 * 21 + 3 * 10, 32),
         ('finetune(epochs=1) -> prune(channels=50%, round_to="fastest")', 7 * 14 + 2 * 7, 32),
         ("prune(weights=90%) -> quantize(stored8)", 32 * 64 + 10 * 32, 8),

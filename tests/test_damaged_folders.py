@@ -18,7 +18,7 @@ from backends.pytorch.run.tuning import _read_state
 from compiler.report.diagnostics import CompileError
 from compiler.system.files import read_json, replacing
 from tests.table_train import TABLE, write_table
-from weft.building.world import TrialMemory
+from weft.building.compression_context import TrialFile
 from weft.cli.main import run_command
 from weft.results.cache import Cache
 from weft.results.generated import GeneratedFiles
@@ -57,8 +57,8 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_every_reader_takes_whatever_lies_there(damaged: Path, tmp_path: Path) -> None:
     read_json(damaged)
-    assert Cache(tmp_path).get_facts("train fit") == {}
-    assert not TrialMemory.open(damaged).known
+    assert Cache(tmp_path).get_metadata("train fit") == {}
+    assert not TrialFile.open(damaged).known
     assert read_metrics(damaged) == []
     for name in ("results.json", "tuning.json"):
         (tmp_path / name).symlink_to(damaged)
@@ -90,9 +90,9 @@ def test_an_entry_that_was_changed_does_not_count(
     cache = Cache(tmp_path)
     assert not cache.is_fresh("train fit", "key")
     assert not cache.has_run("train fit", "key")
-    assert cache.get_facts("train fit") == {}
+    assert cache.get_metadata("train fit") == {}
     assert cache.is_fresh("compile fit", "key")
-    assert cache.get_facts("compile fit") == {"seconds": 1.5}
+    assert cache.get_metadata("compile fit") == {"seconds": 1.5}
 
 
 STRANGE: dict[str, Any] = {
@@ -114,14 +114,14 @@ def test_nothing_strange_in_a_record_counts(name: str, tmp_path: Path) -> None:
     record = json.loads(path.read_text())
     for place in ("key", "files", "facts", "hash"):
         path.write_text(json.dumps(change(record, ("stages", "train fit", place), new)))
-        assert Cache(tmp_path).get_facts("train fit") == {}
+        assert Cache(tmp_path).get_metadata("train fit") == {}
     entry = record["stages"]["train fit"]
     path.write_text(json.dumps({**record, "stages": {str(new): entry}}))
     assert not Cache(tmp_path).has_run(str(new), "key")
     trials = tmp_path / "trials.jsonl"
     for trial in ({"key": str(new), "figures": {}}, {"key": "a", "figures": {"loss": new}}):
         trials.write_text(json.dumps({**trial, "hash": new}) + "\n")
-        assert not TrialMemory.open(trials).known
+        assert not TrialFile.open(trials).known
 
 
 def test_a_record_that_is_nested_as_deep_as_can_be_read(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_a_record_that_is_nested_as_deep_as_can_be_read(tmp_path: Path) -> None:
     for depth in range(700, 1000):
         deep = "[" * depth + "]" * depth
         path.write_text(text.replace('"seconds": 1.5', f'"seconds": {deep}'))
-        assert Cache(tmp_path).get_facts("train fit") == {}
+        assert Cache(tmp_path).get_metadata("train fit") == {}
         trials.write_text(f'{{"key": "a", "figures": {deep}, "hash": ""}}\n')
-        assert not TrialMemory.open(trials).known
+        assert not TrialFile.open(trials).known
         code.write_text(f'{{"a.py": {deep}, "b.py": 3}}')
         GeneratedFiles(tmp_path, print).write(tmp_path / "a.py", "a = 1\n")
         assert json.loads(code.read_text()).keys() == {"a.py"}
@@ -145,11 +145,11 @@ def test_a_record_that_is_nested_as_deep_as_can_be_read(tmp_path: Path) -> None:
 
 def test_trials_that_were_changed_are_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    memory = TrialMemory.open(path)
+    memory = TrialFile.open(path)
     memory.remember("one", {"loss": 0.5})
     memory.remember("two", {"loss": 0.25})
     path.write_text(path.read_text().replace("0.25", "0.01"))
-    again = TrialMemory.open(path)
+    again = TrialFile.open(path)
     assert again.recall("one") == {"loss": 0.5}
     assert again.recall("two") is None
 

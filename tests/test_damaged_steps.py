@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compiler.compression.context import LayerNote
 from compiler.compression.contracts import Measured, Spread
-from compiler.compression.world import LayerNote
 from tests.quantizing import make_net
 from weft.building.outcomes import (
     Figures,
@@ -88,7 +88,7 @@ def test_damaged_figures_are_measured_again(tmp_path: Path) -> None:
     write_figures(path, figures, {"threads": 1})
     known = read_figures(path)
     assert known is not None
-    assert known[0]["fit"].facts() == figures["fit"].facts()
+    assert known[0]["fit"].metadata() == figures["fit"].metadata()
     content = path.read_bytes()
     for spoiled in damage(content):
         path.write_bytes(spoiled)

@@ -29,16 +29,16 @@ from tests.sources import SHARED, check_source, refused
 @pytest.mark.parametrize("name", SETS)
 def test_bundled_set_is_what_its_facts_say(name: str) -> None:
     arrays = check_source(SklearnSet(name), Path())
-    facts = SETS[name]
+    description = SETS[name]
     bunch = getattr(sklearn.datasets, f"load_{name}")()
-    if facts.image is None:
-        assert tuple(plain_name(n) for n in bunch.feature_names) == facts.features
+    if description.image is None:
+        assert tuple(plain_name(n) for n in bunch.feature_names) == description.features
         np.testing.assert_array_equal(arrays["features"], bunch.data.astype(np.float32))
-    if facts.classes:
-        assert tuple(str(n) for n in bunch.target_names) == facts.classes
+    if description.classes:
+        assert tuple(str(n) for n in bunch.target_names) == description.classes
         np.testing.assert_array_equal(arrays["label"], bunch.target)
-    elif len(facts.targets) > 1:
-        assert tuple(plain_name(n) for n in bunch.target_names) == facts.targets
+    elif len(description.targets) > 1:
+        assert tuple(plain_name(n) for n in bunch.target_names) == description.targets
 
 
 def test_every_bundled_set_is_offered() -> None:
@@ -221,7 +221,7 @@ def test_images_of_classes(tmp_path: Path) -> None:
     arrays = check_source(source, tmp_path)
     assert arrays["image"].shape == (3, 3, 6, 4)
     assert arrays["label"].tolist() == [0, 0, 1]
-    assert source.facts(tmp_path) == {"classes": 2}
+    assert source.attributes(tmp_path) == {"classes": 2}
     assert len(source.files(tmp_path)) == 3
     resized = check_source(Images("pets", size=(8, 5)), tmp_path)
     assert resized["image"].shape == (3, 3, 8, 5)
@@ -282,7 +282,7 @@ def test_text_windows(tmp_path: Path, stride: int | None) -> None:
         assert "".join(characters[c] for c in tokens) == text[start : start + 4]
         assert "".join(characters[c] for c in target) == text[start + 1 : start + 5]
     assert len(arrays["tokens"]) == (len(text) - 5) // step + 1
-    assert source.facts(tmp_path) == {"vocab": len(set(text))}
+    assert source.attributes(tmp_path) == {"vocab": len(set(text))}
 
 
 @pytest.mark.parametrize(("context", "stride"), [(4, None), (4, 1), (4, 3), (7, 2), (3, 9)])
@@ -311,7 +311,7 @@ def test_text_refusals(tmp_path: Path) -> None:
 def test_real_text() -> None:
     source = Text("tinyshakespeare/input.txt")
     arrays = check_source(source, SHARED)
-    assert source.facts(SHARED) == {"vocab": 65}
+    assert source.attributes(SHARED) == {"vocab": 65}
     assert arrays["tokens"].shape == ((1_115_394 - 1) // 64, 64)
 
 

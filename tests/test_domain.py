@@ -11,7 +11,7 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
 from backends.verification.cases import make_cases
 from backends.verification.verify import verify
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.ir.input_ranges import Range, find_ranges
 from compiler.ir.sizes import SizeSearch
@@ -152,11 +152,11 @@ def test_rows_of_data_are_held_to_it_too() -> None:
 def test_calibration_draws_what_a_loop_takes() -> None:
     inputs, body, _ = PATHS["state"]
     net = make_net(make_spec(inputs, body))
-    (batch,) = draw_batches(net, World(target=Target(sizes=(("batch", 8),))), 64)
+    (batch,) = draw_batches(net, CompressionContext(target=Target(sizes=(("batch", 8),))), 64)
     assert DType.of_numpy(batch["i"].dtype) is DType.I64
     assert 0 <= batch["i"].min() < batch["i"].max() < 20
     with pytest.raises(CompileError):
-        draw_batches(make_net(NOWHERE), World(), 8)
+        draw_batches(make_net(NOWHERE), CompressionContext(), 8)
 
 
 ATTENTION = """

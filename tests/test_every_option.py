@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
+from compiler.compression.context import Tuning
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.importance import IMPORTANCES, L1, Activation, Taylor
 from compiler.compression.pruning.prune import Prune
@@ -25,7 +26,6 @@ from compiler.compression.search.search import Search
 from compiler.compression.search.sites import find_sites
 from compiler.compression.search.trials import Trials
 from compiler.compression.tuning.passes import Distill, Finetune
-from compiler.compression.world import Tuning
 from compiler.ir.printer import print_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
@@ -34,7 +34,7 @@ from compiler.vocabulary.net_functions import NET_FUNCTIONS
 from compiler.vocabulary.signature import Described
 from tests.checking import check_text
 from tests.quantizing import make_net
-from weft.building.world import SyntheticSamples
+from weft.building.compression_context import SyntheticSamples
 
 NET = """model M() {
     input x: f32[batch, 3, 8, 8]
@@ -65,7 +65,7 @@ class Trainer:
         return {path: np.ones_like(array) for path, array in net.weights.items()}
 
 
-class Clock:
+class LatencyMeter:
     """Finds nets the faster the fewer numbers in f32 they hold; factors are slow."""
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
@@ -73,17 +73,22 @@ class Clock:
         return [1e-3 * len(net.graph.nodes) for net in nets]
 
 
-def carry_out(make: Callable[[], CompressionPass], net: WeightedNet, clock: bool) -> str:
+def carry_out(make: Callable[[], CompressionPass], net: WeightedNet, latency_meter: bool) -> str:
     """What comes out, what was noted and asked for; or what is said instead."""
     trainer = Trainer()
     samples = SyntheticSamples(net.graph, Target())
-    world = World(samples=samples, trainer=trainer, original=net, clock=Clock() if clock else None)
+    context = CompressionContext(
+        samples=samples,
+        trainer=trainer,
+        original=net,
+        latency_meter=LatencyMeter() if latency_meter else None,
+    )
     try:
         step = make()
         if isinstance(step, Search):
             settings = [(s.path, s.settings) for s in step.thin(find_sites(net.graph, step.passes))]
-            return f"{settings} {Trials(net, world, (), step.seed).key([])}"
-        made = step.run(net, world)
+            return f"{settings} {Trials(net, context, (), step.seed).key([])}"
+        made = step.run(net, context)
     except CompileError as error:
         return "".join(
             f"{m.code} {m.text.title} {m.text.label} {m.text.help}" for m in error.messages
@@ -91,7 +96,7 @@ def carry_out(make: Callable[[], CompressionPass], net: WeightedNet, clock: bool
     except Fault:
         return "refused"
     numbers = [(path, array.tobytes()) for path, array in sorted(made.weights.items())]
-    return f"{print_graph(made.graph)}{numbers}{trainer.asked}{world.journal}"
+    return f"{print_graph(made.graph)}{numbers}{trainer.asked}{context.journal}"
 
 
 def prune(**options: Any) -> Callable[[], CompressionPass]:
@@ -201,7 +206,7 @@ for half in (Float16, Bfloat16):
         (half, "compute"): (cast(compute="never"), cast(compute="always")),
     }
 CLOCKED = {(LowRank, "unless_slower"), (Auto, "sqnr")}
-"""What only has an effect where there is a clock."""
+"""What only has an effect where there is a meter."""
 OWNERS = (COMPRESSION, SCHEMES, IMPORTANCES)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
 from compiler.compression.floors import find_floor
 from compiler.compression.low_rank.adapting import add_adapters
 from compiler.compression.low_rank.low_rank import LowRank
@@ -28,7 +28,7 @@ from compiler.vocabulary.net_functions import Lora
 from tests.elaborating import LOOP, build
 from tests.pruning_nets import make_image_net, make_token_net
 from tests.pytorch_compare import draw_lively
-from weft.building.world import SyntheticSamples
+from weft.building.compression_context import SyntheticSamples
 from weft.deployed.exporting import make_export_spec
 
 CHAINS: dict[str, tuple[CompressionPass, ...]] = {
@@ -66,9 +66,9 @@ def test_no_file_is_smaller_than_its_floor(
     variant = make_variant(graph, CHAINS[name])
     deploy = Deploy("tiny", "tiny", graph, None, None, labels=LABELS, variant="tiny")
     net = WeightedNet(graph, draw_lively(graph, seed))
-    world = World(samples=SyntheticSamples(graph, Target()), original=net)
+    context = CompressionContext(samples=SyntheticSamples(graph, Target()), original=net)
     for step in CHAINS[name]:
-        net = step.run(net, world)
+        net = step.run(net, context)
     floor = find_floor(variant, deploy)
     size = weigh(deploy, net, tmp_path / "net.onnx")
     assert 150 < floor.bytes <= size
@@ -90,7 +90,7 @@ model M() {
     for number, path in enumerate(("a.weight", "b.weight", "c.weight")):
         weights[path].flat[number] = 1.0
     passes = (Quantize(scheme),)
-    made = passes[0].run(WeightedNet(graph, weights), World())
+    made = passes[0].run(WeightedNet(graph, weights), CompressionContext())
     variant = make_variant(graph, passes)
     floor = find_floor(variant)
     size = weigh(None, made, tmp_path / "net.onnx")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.pytorch.run.running import run_training
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import CompileError, Sink
 from tests.table_train import write_table

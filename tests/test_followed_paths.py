@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import Tuning
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
-from compiler.compression.world import Tuning
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, match_paths
 from tests.tuned import NET, open_train
@@ -29,7 +29,7 @@ def tune(folder: Path, optimizers: str, clauses: str = "", *, teach: bool = Fals
     train = open_train(text, folder)
     graph = train.nets[0].net.graph
     net = WeightedNet(graph, draw_weights(graph))
-    made = LowRank(rank=2).run(net, World())
+    made = LowRank(rank=2).run(net, CompressionContext())
     assert "head.0.weight" in made.graph.parameter
     teacher = net if teach else None
     return prepare_tuning(train, train.nets[0].name, made, Tuning(1, teacher=teacher))

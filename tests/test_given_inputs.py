@@ -17,7 +17,7 @@ from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.contracts import input_needs_weights
 from compiler.rows.loading import load_data
 from tests.train_scripts import save_data
-from weft.deployed.measuring import NetOfTrain, choose_inputs, find_place, score_rows
+from weft.deployed.measuring import BoundNet, choose_inputs, find_place, score_rows
 
 NETS = """
 block norm(x: f32[n, k]) { return x / (1 + sum(x ** 2, axis=1, keep=true)) }
@@ -82,7 +82,7 @@ def test_the_rows_of_a_net_are_what_its_train_gives_it(case: str, tmp_path: Path
     net = find_net(train, "m").net.graph
     weights = draw_weights(train.step)
     own = {path: weights[f"m.{path}"] for path in net.parameter}
-    place = NetOfTrain(train, "m", tmp_path)
+    place = BoundNet(train, "m", tmp_path)
     scores = score_rows(place, "val", lambda inputs: evaluate(net, own, inputs))
     columns = load_data(train.data, tmp_path).split("val")
     expected = evaluate(train.step, weights, columns)

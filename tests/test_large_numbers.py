@@ -17,8 +17,8 @@ import weft
 from backends.onnx_graph.compile import compile_onnx
 from backends.pytorch.functions import emit_function
 from backends.pytorch.run.running import run_training
-from backends.pytorch.train.fitting import fit_inside
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.column_statistics import fit_inside
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check_source
 from compiler.ir.subgraph import extract_subgraph
 from compiler.program.program import Program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
 from compiler.compression.low_rank.layers import find_layers, walk_nodes
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
@@ -35,9 +35,9 @@ model M() {
 )
 def test_a_net_of_one_op_has_the_path_of_its_weights(step: CompressionPass) -> None:
     graph = build(TOWER).graph
-    net, world = WeightedNet(graph, draw_lively(graph)), World()
-    step.run(net, world)
-    done = [note.path for note in world.journal if note.done]
+    net, context = WeightedNet(graph, draw_lively(graph)), CompressionContext()
+    step.run(net, context)
+    done = [note.path for note in context.journal if note.done]
     assert "tower" in done
     assert not any(path.startswith("tower.") for path in done)
 
@@ -46,7 +46,7 @@ def test_a_search_restricts_low_rank_to_that_path() -> None:
     graph = build(TOWER).graph
     net = WeightedNet(graph, draw_lively(graph))
     sites = [site for site in find_sites(net.graph, [LowRank(rank=2)]) if site.path == "tower"]
-    made = sites[0].settings[0].run(net, World())
+    made = sites[0].settings[0].run(net, CompressionContext())
     assert {p for p in made.weights if p.startswith("tower.")} == {
         "tower.0.weight",
         "tower.1.weight",

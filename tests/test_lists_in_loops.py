@@ -9,7 +9,7 @@ import pytest
 
 from backends.pytorch.modules import emit_module, root_class
 from backends.pytorch.run.load import run_source
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.copying import copy_graph
 from compiler.compression.pruning.prune import Prune
 from compiler.ir.printer import print_graph
@@ -374,7 +374,7 @@ def test_lists_survive_text_and_copies(name: str) -> None:
 @pytest.mark.parametrize("name", KEPT)
 def test_pruned_nets_with_lists_mean_what_their_graphs_mean(name: str) -> None:
     graph = build(write(KEPT[name])).graph
-    pruned = Prune(channels=0.3).run(WeightedNet(graph, draw_lively(graph)), World())
+    pruned = Prune(channels=0.3).run(WeightedNet(graph, draw_lively(graph)), CompressionContext())
     assert_means_the_same(pruned.graph, {"batch": 3})
 
 

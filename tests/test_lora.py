@@ -17,8 +17,8 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.pytorch.run.running import run_training
+from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.models import spell_trained
-from backends.pytorch.train.write import write_training
 from backends.verification.verify import verify
 from compiler.compression.attach import attach
 from compiler.compression.low_rank.adapting import adapter_slot, add_adapters

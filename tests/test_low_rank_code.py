@@ -9,7 +9,7 @@ import pytest
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
@@ -49,7 +49,7 @@ def make(name: str) -> tuple[Graph, WeightedNet]:
     nets, messages = elaborate_file(ROOT / file)
     assert not messages, [m.text.title for m in messages]
     graph = nets[model].graph
-    return graph, step.run(WeightedNet(graph, draw_lively(graph)), World())
+    return graph, step.run(WeightedNet(graph, draw_lively(graph)), CompressionContext())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,9 +86,9 @@ model M() {
 def test_a_rank_that_mostly_follows_another_is_filled_in_where_stages_are_a_chain() -> None:
     """The rank of the second layer is that of the first in all instances but one."""
     graph = build(STACKED).graph
-    net, world = WeightedNet(graph, draw_lively(graph)), World()
+    net, context = WeightedNet(graph, draw_lively(graph)), CompressionContext()
     for rank, paths in ((5, ("a.*", "d.3")), (6, ("b.*", "c.*", "d.0"))):
-        net = LowRank(rank=rank, only=paths).run(net, world)
+        net = LowRank(rank=rank, only=paths).run(net, context)
     text = emit_module([net.graph], title="M")
     assert "(nn.Sequential):" in text, "a class that is a chain"
     assert " is None:\n" in text, "an argument with a default that follows another"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
@@ -50,9 +50,9 @@ def test_published_models_survive(file: str) -> None:
     name, only = PUBLISHED[file]
     graph = nets[name].graph
     net = WeightedNet(graph, draw_some(graph, only))
-    world = World()
-    made = apply(LowRank(energy=0.5, only=only), net, world)
-    assert any(note.done for note in world.journal)
+    context = CompressionContext()
+    made = apply(LowRank(energy=0.5, only=only), net, context)
+    assert any(note.done for note in context.journal)
     assert len(made.graph.nodes) > len(net.graph.nodes)
 
 

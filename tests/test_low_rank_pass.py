@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import LayerNote
 from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
@@ -95,15 +95,15 @@ def test_full_rank_changes_nothing(text: str) -> None:
 
 @pytest.mark.parametrize("text", [MLP, CNN, TOKENS, LOOP, SHARED, TIED])
 def test_what_does_not_pay_stays_whole(text: str) -> None:
-    net, world = build(text), World()
-    made = apply(LowRank(energy=1.0), net, world)
+    net, context = build(text), CompressionContext()
+    made = apply(LowRank(energy=1.0), net, context)
     assert made.graph.nodes == net.graph.nodes
-    assert world.journal
-    assert all(not note.done and note.reason for note in world.journal)
+    assert context.journal
+    assert all(not note.done and note.reason for note in context.journal)
 
 
 def test_what_has_low_rank_loses_nothing() -> None:
-    net, world = build(MLP), World()
+    net, context = build(MLP), CompressionContext()
     rng = np.random.default_rng(0)
     weights = dict(net.weights)
     for path in ("fc1.weight", "fc2.weight"):
@@ -111,9 +111,9 @@ def test_what_has_low_rank_loses_nothing() -> None:
         low = rng.standard_normal((rows, 3)) @ rng.standard_normal((3, columns))
         weights[path] = low.astype(np.float32)
     net = WeightedNet(net.graph, weights)
-    made = apply(LowRank(energy=1.0, except_=("head",)), net, world)
+    made = apply(LowRank(energy=1.0, except_=("head",)), net, context)
     assert_close(net, made)
-    ranks = {n.path: dict(n.figures).get("rank") for n in world.journal}
+    ranks = {n.path: dict(n.figures).get("rank") for n in context.journal}
     assert ranks == {"fc1": 3, "fc2": 3, "head": None}
     shapes = {p.path: p.value.type.known_shape for p in made.graph.parameters}
     assert shapes["fc1.0.weight"] == (3, 24)
@@ -121,39 +121,39 @@ def test_what_has_low_rank_loses_nothing() -> None:
     assert shapes["fc1.1.bias"] == (32,)
 
 
-def notes_of(world: World) -> dict[str, LayerNote]:
-    return {note.path: note for note in world.journal}
+def notes_of(context: CompressionContext) -> dict[str, LayerNote]:
+    return {note.path: note for note in context.journal}
 
 
 def test_reasons() -> None:
-    world = World()
-    apply(LowRank(rank=4), build(CNN), world)
-    notes = notes_of(world)
+    context = CompressionContext()
+    apply(LowRank(rank=4), build(CNN), context)
+    notes = notes_of(context)
     assert notes["depth"].reason == "it is depthwise"
     assert notes["stem"].done == "spatial, rank 4: 324 -> 180 weights"
     assert notes["stem"].reason == "data-free: no rows to see its inputs with"
     assert notes["body"].done == "channel, rank 4: 1,296 -> 480 weights", (
         "the rank is that asked for"
     )
-    assert all(note.span is not None for note in world.journal)
-    world = World()
-    apply(LowRank(rank=4), build(TIED), world)
-    assert {n.reason for n in world.journal} == {
+    assert all(note.span is not None for note in context.journal)
+    context = CompressionContext()
+    apply(LowRank(rank=4), build(TIED), context)
+    assert {n.reason for n in context.journal} == {
         "`embed.weight` is tied to another layer",
         "its weight is another layer's",
     }
-    world = World()
-    apply(LowRank(rank=14, only=("wte", "head")), build(TOKENS), world)
-    notes = notes_of(world)
+    context = CompressionContext()
+    apply(LowRank(rank=14, only=("wte", "head")), build(TOKENS), context)
+    notes = notes_of(context)
     said = {path for path, note in notes.items() if note.reason == "`only` or `except` says so"}
     assert said == {layer.path for layer in find_layers(build(TOKENS).graph)} - {"wte", "head"}
-    assert notes_of(world)["wte"].reason == "rank 14 would take 924 weights, it has 800"
+    assert notes_of(context)["wte"].reason == "rank 14 would take 924 weights, it has 800"
 
 
 def test_method_without_form() -> None:
-    world = World()
-    apply(LowRank(rank=2, method="spatial"), build(CNN), world)
-    notes = notes_of(world)
+    context = CompressionContext()
+    apply(LowRank(rank=2, method="spatial"), build(CNN), context)
+    notes = notes_of(context)
     assert notes["up"].reason == "it has no spatial form"
     assert notes["body"].done.startswith("spatial, rank 2")
     assert notes["point"].done.startswith("channel, rank 2")
@@ -182,9 +182,9 @@ def test_a_method_that_no_convolution_has_is_refused(
 
 
 def test_recurrent_weights_are_factored() -> None:
-    net, world = build(LOOP), World()
-    made = apply(LowRank(rank=2, except_=("head",)), net, world)
-    assert notes_of(world)["cell.hidden"].done == "svd, rank 2: 144 -> 48 weights"
+    net, context = build(LOOP), CompressionContext()
+    made = apply(LowRank(rank=2, except_=("head",)), net, context)
+    assert notes_of(context)["cell.hidden"].done == "svd, rank 2: 144 -> 48 weights"
     assert {"cell.hidden.0.weight", "cell.hidden.1.weight"} <= made.weights.keys()
     assert "cell.hidden.weight" not in made.weights
     inputs = draw_inputs(net.graph, SIZES)
@@ -224,7 +224,7 @@ def test_a_net_used_in_blocks_keeps_its_place() -> None:
     assert "F.linear" not in text, "factors are modules"
 
 
-# --- the world -----------------------------------------------------------------------------------
+# --- the context ---------------------------------------------------------------------------------
 
 
 @dataclass
@@ -241,7 +241,7 @@ class Rows:
 
 @dataclass
 class Ticker:
-    """A clock that counts multiply-adds and charges for every node."""
+    """A meter that counts multiply-adds and charges for every node."""
 
     node: float = 0.0
     asked: list[int] = field(default_factory=list)
@@ -257,7 +257,10 @@ class Ticker:
 
 def test_the_clock_decides() -> None:
     net = build(MLP)
-    quick, slow = World(clock=Ticker()), World(clock=Ticker(node=1.0))
+    quick, slow = (
+        CompressionContext(latency_meter=Ticker()),
+        CompressionContext(latency_meter=Ticker(node=1.0)),
+    )
     careful = LowRank(rank=4, unless_slower=True)
     assert "fc1.0.weight" in apply(careful, net, quick).weights
     assert apply(careful, net, slow).weights.keys() == net.weights.keys()
@@ -269,8 +272,8 @@ def test_the_clock_decides() -> None:
 @pytest.mark.parametrize("step", [LowRank(rank=4), LowRank(energy=0.5), LowRank(budget=0.6)])
 def test_no_clock_is_asked_where_factors_are_asked_for(step: LowRank) -> None:
     net, ticker = build(MLP), Ticker(node=1.0)
-    world = World(clock=ticker)
-    asked = apply(step, net, world)
+    context = CompressionContext(latency_meter=ticker)
+    asked = apply(step, net, context)
     assert "fc1.0.weight" in asked.weights
     assert ticker.asked == []
     assert {p.path for p in asked.graph.parameters} == {
@@ -280,44 +283,46 @@ def test_no_clock_is_asked_where_factors_are_asked_for(step: LowRank) -> None:
 
 def test_a_rank_is_that_of_every_layer_and_method() -> None:
     for method in ("auto", "channel", "spatial", "tucker"):
-        world = World()
-        apply(LowRank(rank=2, method=method, only=("stem", "body")), build(CNN), world)
+        context = CompressionContext()
+        apply(LowRank(rank=2, method=method, only=("stem", "body")), build(CNN), context)
         for path in ("stem", "body"):
-            assert re.search(r", ranks? 2( and 2)?: ", notes_of(world)[path].done), method
+            assert re.search(r", ranks? 2( and 2)?: ", notes_of(context)[path].done), method
 
 
 def test_layers_alike_are_timed_once() -> None:
     text = "model M() {\n    input x: f32[batch, 16]\n    output y = x -> 6 * dense(16)\n}\n"
     ticker = Ticker()
-    world = World(clock=ticker, target=Target(sizes=(("batch", 8),)))
-    apply(LowRank(rank=2, unless_slower=True), build(text), world)
+    context = CompressionContext(latency_meter=ticker, target=Target(sizes=(("batch", 8),)))
+    apply(LowRank(rank=2, unless_slower=True), build(text), context)
     assert ticker.asked == [2, 2], "one layer for all six, then the whole net"
 
 
-@pytest.mark.parametrize("clock", [None, Ticker(node=1e-9)])
-def test_budget(clock: Ticker | None) -> None:
-    net, world = build(CNN), World(clock=clock)
+@pytest.mark.parametrize("latency_meter", [None, Ticker(node=1e-9)])
+def test_budget(latency_meter: Ticker | None) -> None:
+    net, context = build(CNN), CompressionContext(latency_meter=latency_meter)
     before = sum(net.weights[p.path].size for p in net.graph.parameters if p.trainable)
-    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, context)
     after = sum(made.weights[p.path].size for p in made.graph.parameters if p.trainable)
     assert 0.4 * before < after <= 0.6 * before
-    assert any(n.done for n in world.journal)
+    assert any(n.done for n in context.journal)
 
 
 class Slower:
-    """A clock for which every net with more layers takes longer."""
+    """A meter for which every net with more layers takes longer."""
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
         return [float(len(net.graph.nodes)) for net in nets]
 
 
 def test_a_budget_is_met_where_no_factors_are_faster() -> None:
-    net, world = build(MLP), World(clock=Slower())
-    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
+    net, context = build(MLP), CompressionContext(latency_meter=Slower())
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, context)
     assert summarize(made.graph).parameters <= 0.6 * summarize(net.graph).parameters
-    assert notes_of(world)[""].done == "ranks by multiply-adds"
+    assert notes_of(context)[""].done == "ranks by multiply-adds"
     with pytest.raises(CompileError):
-        LowRank(budget=0.01, unless_slower=True).run(net, World(clock=Slower()))
+        LowRank(budget=0.01, unless_slower=True).run(
+            net, CompressionContext(latency_meter=Slower())
+        )
 
 
 def test_budget_takes_from_what_loses_least() -> None:
@@ -326,9 +331,9 @@ def test_budget_takes_from_what_loses_least() -> None:
     rng = np.random.default_rng(0)
     low = rng.standard_normal((32, 2)) @ rng.standard_normal((2, 24))
     weights["fc1.weight"] = low.astype(np.float32)
-    world = World()
-    apply(LowRank(budget=0.6), WeightedNet(net.graph, weights), world)
-    notes = notes_of(world)
+    context = CompressionContext()
+    apply(LowRank(budget=0.6), WeightedNet(net.graph, weights), context)
+    notes = notes_of(context)
     assert notes["fc1"].done
     assert not notes["fc2"].done
     assert notes["fc2"].reason == "others gave way for less"
@@ -336,7 +341,7 @@ def test_budget_takes_from_what_loses_least() -> None:
 
 def test_budget_out_of_reach() -> None:
     with pytest.raises(CompileError) as caught:
-        LowRank(budget=0.01).run(build(MLP), World())
+        LowRank(budget=0.01).run(build(MLP), CompressionContext())
     (message,) = caught.value.messages
     assert message.kind is budget_out_of_reach
     assert message.text.title == "low rank cannot bring the net down to 1% of its parameters"
@@ -350,7 +355,7 @@ def test_budget_out_of_reach() -> None:
 
 
 class Jumpy:
-    """A clock on which only very small factors gain much."""
+    """A meter on which only very small factors gain much."""
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
         whole, *others = (sum(array.size for array in net.weights.values()) for net in nets)
@@ -359,9 +364,9 @@ class Jumpy:
 
 def test_a_budget_is_used_up() -> None:
     """The convex hull then has one rung, which saves far more than is asked for."""
-    net, world = build(MLP), World(clock=Jumpy())
+    net, context = build(MLP), CompressionContext(latency_meter=Jumpy())
     before = sum(array.size for array in net.weights.values())
-    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, context)
     after = sum(array.size for array in made.weights.values())
     assert 0.54 * before < after <= 0.6 * before
 
@@ -372,13 +377,13 @@ def test_rows_lower_the_error() -> None:
     mix = rng.standard_normal((24, 24)) * np.geomspace(1, 0.01, 24)
     x = (rng.standard_normal((400, 24)) @ mix.T + 1).astype(np.float32)
     step = LowRank(rank=6, except_=("head",))
-    world = World(samples=Rows({"x": x}))
+    context = CompressionContext(samples=Rows({"x": x}))
     expected = run(net, {"x": x})["y"]
     blind = run(apply(step, net), {"x": x})["y"]
-    seeing = run(apply(step, net, world), {"x": x})["y"]
+    seeing = run(apply(step, net, context), {"x": x})["y"]
     assert np.square(seeing - expected).sum() < 0.3 * np.square(blind - expected).sum()
-    assert all(note.reason == "" for note in world.journal if note.done)
-    drawn = World(samples=Rows({"x": x}, synthetic=True))
+    assert all(note.reason == "" for note in context.journal if note.done)
+    drawn = CompressionContext(samples=Rows({"x": x}, synthetic=True))
     apply(step, net, drawn)
     assert all("data-free" in note.reason for note in drawn.journal if note.done)
 
@@ -394,14 +399,14 @@ def test_rows_lower_the_error_of_convolutions() -> None:
         expected = run(net, rows)["logits"]
         errors = [
             float(np.square(run(apply(step, net, w), rows)["logits"] - expected).sum())
-            for w in (World(samples=Rows(rows)), World())
+            for w in (CompressionContext(samples=Rows(rows)), CompressionContext())
         ]
         assert errors[0] < errors[1], method
 
 
 def test_a_pruned_net_is_factored() -> None:
     net = build(CNN)
-    made = apply(LowRank(rank=2), Prune(channels=0.5).run(net, World()))
+    made = apply(LowRank(rank=2), Prune(channels=0.5).run(net, CompressionContext()))
     inputs = draw_inputs(net.graph, SIZES)
     assert run(made, inputs)["logits"].shape == run(net, inputs)["logits"].shape
     sizes = [sum(w.size for w in n.weights.values()) for n in (net, made)]

@@ -17,7 +17,7 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.planning import find_factorings
@@ -36,7 +36,7 @@ from tests.factoring import build, factor_fully
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run
 from tests.pytorch_random import make_network
 from tests.test_low_rank_pass import CNN, INSIDE, LOOP, SHARED, TOKENS
-from weft.building.world import SyntheticSamples
+from weft.building.compression_context import SyntheticSamples
 
 SIZES = {"batch": 2, "t": 3}
 MIXED = """
@@ -113,10 +113,10 @@ def test_kinds_of_networks(text: str) -> None:
 @pytest.mark.parametrize("text", [CNN, TOKENS])
 def test_pruned_factored_and_quantized(text: str) -> None:
     net = build(text)
-    world = World(samples=SyntheticSamples(net.graph, Target()))
+    context = CompressionContext(samples=SyntheticSamples(net.graph, Target()))
     for step in (Prune(channels=0.3), LowRank(rank=2), Quantize(Int8())):
-        net = step.run(net, world)
-    assert {n.step for n in world.journal if n.done} >= {"prune", "low_rank"}
+        net = step.run(net, context)
+    assert {n.step for n in context.journal if n.done} >= {"prune", "low_rank"}
     compare_backends(net)
 
 
@@ -133,11 +133,11 @@ def test_random_networks(*, seed: int) -> None:
 @given(seed=st.integers(0, 10**6), energy=st.floats(0.3, 1.0))
 def test_the_pass_never_makes_a_net_larger(*, seed: int, energy: float) -> None:
     graph = make_network(seed)
-    net, world = WeightedNet(graph, draw_lively(graph, seed)), World()
-    made = LowRank(energy=energy).run(net, world)
+    net, context = WeightedNet(graph, draw_lively(graph, seed)), CompressionContext()
+    made = LowRank(energy=energy).run(net, context)
     verify_graph(made.graph)
     sizes = [sum(w.size for w in n.weights.values()) for n in (net, made)]
     assert sizes[1] <= sizes[0]
-    assert any(note.done for note in world.journal) == (sizes[1] < sizes[0])
+    assert any(note.done for note in context.journal) == (sizes[1] < sizes[0])
     assert made.graph.inputs == graph.inputs
     assert made.graph.outputs == graph.outputs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
@@ -31,8 +31,8 @@ model M() {
 
 
 @dataclass
-class CrowdClock:
-    """A clock of a target that computes few layers fast and slows down where there are more."""
+class CrowdMeter:
+    """A meter of a target that computes few layers fast and slows down where there are more."""
 
     room: int
     """How many nodes it likes."""
@@ -48,12 +48,12 @@ class CrowdClock:
 @pytest.mark.parametrize(("room", "factored"), [(100, 3), (8, 1), (7, 0)])
 def test_only_as_many_layers_are_factored_as_the_net_bears(room: int, factored: int) -> None:
     net = build(MLP)
-    world = World(clock=CrowdClock(room))
-    made = LowRank(rank=4, except_=("head",), unless_slower=True).run(net, world)
+    context = CompressionContext(latency_meter=CrowdMeter(room))
+    made = LowRank(rank=4, except_=("head",), unless_slower=True).run(net, context)
     whole = len(net.graph.nodes)
     assert len(made.graph.nodes) == whole + factored
-    assert sum(bool(note.done) for note in world.journal) == factored
-    for note in world.journal:
+    assert sum(bool(note.done) for note in context.journal) == factored
+    for note in context.journal:
         if not note.done and note.path.startswith("fc"):
             assert "factored a call takes" in note.reason
     assert set(made.weights) == {p.path for p in made.graph.parameters}
@@ -61,14 +61,14 @@ def test_only_as_many_layers_are_factored_as_the_net_bears(room: int, factored: 
 
 def test_the_layer_that_gains_most_is_kept() -> None:
     net = build(MLP.replace("dense(64) as fc2", "dense(256) as fc2"))
-    world = World(clock=CrowdClock(8))
-    LowRank(rank=4, except_=("head",), unless_slower=True).run(net, world)
-    assert [note.path for note in world.journal if note.done] in (["fc2"], ["fc3"])
+    context = CompressionContext(latency_meter=CrowdMeter(8))
+    LowRank(rank=4, except_=("head",), unless_slower=True).run(net, context)
+    assert [note.path for note in context.journal if note.done] in (["fc2"], ["fc3"])
 
 
 @dataclass
-class NoisyClock:
-    """A clock by which every net with factors takes a little longer, and each layer alone less."""
+class NoisyMeter:
+    """A meter by which every net with factors takes a little longer, and each layer alone less."""
 
     nodes: int
     """How many nodes the net has before any pass."""
@@ -89,14 +89,14 @@ def test_a_net_that_is_hardly_smaller_may_not_seem_slower(
 ) -> None:
     wide = "dense(8) as fc1 -> relu -> dense(512) as fc2 -> relu -> dense(512) as fc3"
     net = build(MLP[: MLP.index("dense(64) as fc1")] + wide + MLP[MLP.index(" -> relu\n    out") :])
-    world = World(clock=NoisyClock(len(net.graph.nodes)))
-    LowRank(rank=3, only=only, unless_slower=True).run(net, world)
-    assert sum(bool(note.done) for note in world.journal) == factored
+    context = CompressionContext(latency_meter=NoisyMeter(len(net.graph.nodes)))
+    LowRank(rank=3, only=only, unless_slower=True).run(net, context)
+    assert sum(bool(note.done) for note in context.journal) == factored
 
 
 @dataclass
-class BlockClock:
-    """A clock of a target that is slow where channels fill no blocks of 16."""
+class BlockMeter:
+    """A meter of a target that is slow where channels fill no blocks of 16."""
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
         return [self.time(net) for net in nets]
@@ -114,8 +114,10 @@ def test_ranks_fill_blocks_where_the_clock_says_so() -> None:
     weights = {**net.weights, "point.weight": low[:, :, None, None]}
     net = WeightedNet(net.graph, weights)
     found = {}
-    for name, clock in (("counted", None), ("timed", BlockClock())):
-        made = LowRank(energy=0.9999, unless_slower=True).run(net, World(clock=clock))
+    for name, latency_meter in (("counted", None), ("timed", BlockMeter())):
+        made = LowRank(energy=0.9999, unless_slower=True).run(
+            net, CompressionContext(latency_meter=latency_meter)
+        )
         (first, _) = (node.op for node in made.graph.nodes if isinstance(node.op, Conv))
         found[name] = first.out
     assert found == {"counted": 10, "timed": 16}

@@ -15,7 +15,7 @@ from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError, Sink
-from weft.deployed.measuring import NetOfTrain, score_rows
+from weft.deployed.measuring import BoundNet, score_rows
 
 SPEC = """
 model Two {
@@ -40,7 +40,7 @@ train fit of Two on rows {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> NetOfTrain:
+def place(tmp_path: Path) -> BoundNet:
     draw = np.random.default_rng(0)
     np.savez(
         tmp_path / "rows.npz",
@@ -53,10 +53,10 @@ def place(tmp_path: Path) -> NetOfTrain:
     program = check(tmp_path / "spec.weft", sink=sink)
     assert program is not None, sink.messages
     train = program.trains["fit"]
-    return NetOfTrain(train, train.nets[0].name, tmp_path)
+    return BoundNet(train, train.nets[0].name, tmp_path)
 
 
-def test_weighted_means_are_those_of_the_whole_split(place: NetOfTrain) -> None:
+def test_weighted_means_are_those_of_the_whole_split(place: BoundNet) -> None:
     graph = place.train.nets[0].net.graph
     weights = draw_weights(graph)
 
@@ -79,7 +79,7 @@ def test_weighted_means_are_those_of_the_whole_split(place: NetOfTrain) -> None:
         assert scores[name] == pytest.approx(value, rel=1e-5), name
 
 
-def test_an_unknown_split_is_refused(place: NetOfTrain) -> None:
+def test_an_unknown_split_is_refused(place: BoundNet) -> None:
     with pytest.raises(CompileError) as error:
         score_rows(place, "val", lambda inputs: {})
     assert "there is no split `val`" in error.value.messages[0].text.title

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.driver import check_source
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Severity, Sink
@@ -229,7 +229,7 @@ def test_every_metric_and_loss_says_which_is_better() -> None:
 def test_only_known_directions_choose_the_best_epoch(
     clauses: list[str], monitor: str, higher: bool
 ) -> None:
-    facts = Facts(check_text(train_text(MINIMIZE, *clauses)).trains["fit"])
+    facts = ScriptSpec(check_text(train_text(MINIMIZE, *clauses)).trains["fit"])
     assert (facts.monitor.name, facts.monitor.higher) == (monitor, higher)
 
 
@@ -238,7 +238,7 @@ def test_an_expression_stops_a_training_where_its_direction_is_known() -> None:
     hits = "metric hits = mean(cast(argmax(logits, axis=1) == label, f32))"
     assert messages_of(MINIMIZE, hits, until) == {"W1202": Severity.ERROR}
     program = check_text(train_text(MINIMIZE, f'{hits}, better="higher"', until))
-    assert Facts(program.trains["fit"]).monitor.higher
+    assert ScriptSpec(program.trains["fit"]).monitor.higher
 
 
 def test_loss_and_metrics_are_held_to_the_same_labels() -> None:

@@ -13,8 +13,8 @@ import torch
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
-from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.functions import emit_objective
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.compression.attach import attach
 from compiler.ir.evaluate import evaluate
 from compiler.program.train import Train
@@ -68,7 +68,7 @@ train fit on iris {
 def open_objective(text: str, folder: Path) -> tuple[Train, Any, list[torch.nn.Module]]:
     """A train, its `compute_loss`, and its nets with numbers of their own."""
     train = open_train(text, folder)
-    facts = Facts(train)
+    facts = ScriptSpec(train)
     head = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n\n\n"
     source = head + "\n".join(emit_objective(facts))
     graphs = [net.net.graph for net in train.nets]
@@ -86,7 +86,7 @@ def open_objective(text: str, folder: Path) -> tuple[Train, Any, list[torch.nn.M
 
 def test_weights_and_nets_inside_nets_are_read_off_the_modules(tmp_path: Path) -> None:
     train, made, nets = open_objective(DATA + NETS + INSIDE, tmp_path)
-    step = Facts(train).step
+    step = ScriptSpec(train).step
     inputs = draw_inputs(step, {"batch": 5})
     expected = evaluate(step, made.weights, inputs)
     for module in nets:
@@ -111,7 +111,7 @@ train fit of M(features=soft(features -> dropout(40%), p=0.5)) on iris {
 def test_dropout_of_an_objective_acts_while_its_net_trains(tmp_path: Path) -> None:
     block = "block soft(x: f32[n, k], p: float) { return x -> dropout(p) }\n"
     train, made, (net,) = open_objective(DATA + block + DROPPED, tmp_path)
-    step = Facts(train).step
+    step = ScriptSpec(train).step
     inputs = draw_inputs(step, {"batch": 64})
     given = [torch.from_numpy(a) for a in inputs.values()]
     (expected,) = evaluate(step, made.weights, inputs).values()
@@ -163,7 +163,7 @@ def test_a_replica_shares_gradients_where_every_parameter_has_one(
 ) -> None:
     text = ONE.replace("LOSS", loss).replace("METRIC", metric).replace("FREEZE", freeze)
     train = open_train(DATA + text, tmp_path)
-    assert Facts(train).replicated is replicated
+    assert ScriptSpec(train).replicated is replicated
 
 
 def test_two_processes_share_what_no_replica_can(tmp_path: Path) -> None:

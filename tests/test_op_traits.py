@@ -74,7 +74,7 @@ SUBJECTS = {
     "compiler.passes.split_projections": ("Dense", "the layer that it splits"),
     "compiler.rows.loss_parts": ("Constant Div Mul", "multiples of a loss by a number"),
     "backends.onnx_graph.lower": ("FakeQuantize", "the form in which it is asked for"),
-    "backends.pytorch.classes.passing": ("Flatten", "where the axes begin that it merges"),
+    "backends.pytorch.classes.propagation": ("Flatten", "where the axes begin that it merges"),
     "backends.pytorch.classes.widths": ("Chunk", "the size of a piece, which only it rounds"),
     "backends.pytorch.fold.spelled": ("FakeQuantize", "a layer's module holds its scales"),
     "backends.verification.rounding": (

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backends.pytorch.train.emit import emit_script
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from compiler.report.messages.training import parameters_of_other_rank
@@ -268,7 +268,7 @@ def test_settings_that_mean_nothing_are_refused(make: Callable[[], object]) -> N
 def test_a_class_is_defined_once_and_gives_way_to_a_net(tmp_path: Any) -> None:
     groups = 'lion over "hidden" with lion(lr=0.01)'
     text = PLAIN.replace("OPTIMIZER", groups).replace("Net", "Lion")
-    script = emit_script(Facts(open_train(text, tmp_path)))
+    script = emit_script(ScriptSpec(open_train(text, tmp_path)))
     assert script.count("class Lion2(torch.optim.Optimizer)") == 1
     assert script.count(" Lion2(group_") == 2
     assert "from model import Lion\n" in script

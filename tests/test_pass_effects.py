@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
@@ -32,8 +32,8 @@ model M(c: int = 12) {
 
 
 def hold(step: CompressionPass, net: WeightedNet) -> Message | None:
-    world = World()
-    return find_idleness(step, net, step.run(net, world), world.journal, None)
+    context = CompressionContext()
+    return find_idleness(step, net, step.run(net, context), context.journal, None)
 
 
 def test_a_pass_that_does_nothing_says_why() -> None:

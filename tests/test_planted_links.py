@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 import weft
 from backends.pytorch.run.running import LOG, run_training
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.system.files import write_text

@@ -9,7 +9,7 @@ import pytest
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.ir.evaluate import evaluate
@@ -65,7 +65,7 @@ def make(name: str) -> tuple[Graph, WeightedNet]:
     graph = nets[model].graph
     net = WeightedNet(graph, draw_lively(graph))
     for step in steps:
-        net = step.run(net, World())
+        net = step.run(net, CompressionContext())
     return graph, net
 
 
@@ -95,7 +95,7 @@ def test_defaults_say_what_the_net_is_now() -> None:
     """Expressions of the author that still hold stay: a quarter less of everything."""
     nets, _ = elaborate_file(ROOT / "specs" / "examples" / "tiny_gpt.weft")
     graph = nets["TinyGPT"].graph
-    made = Prune(channels=0.25).run(WeightedNet(graph, draw_lively(graph)), World())
+    made = Prune(channels=0.25).run(WeightedNet(graph, draw_lively(graph)), CompressionContext())
     text = emit_module([made.graph], title="Net.")
     assert "d: int = 96, heads: int = 3" in text
     assert "EncoderBlock(d, heads, 4 * d, causal=True)" in text

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
 from compiler.compression.pruning.groups import find_channels
 from compiler.compression.pruning.importance import (
     IMPORTANCES,
@@ -40,15 +40,17 @@ from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.pruning import no_rows_to_judge_by, nothing_to_cut
 from tests.elaborating import build
-from tests.pruning_worlds import TEXT, Judge, Rows, Trainer, make_net
+from tests.pruning_contexts import TEXT, Evaluator, Rows, Trainer, make_net
 
 Array = NDArray[Any]
 
 
-def score_of(importance: Importance, net: WeightedNet, maker: str, world: World) -> Array:
+def score_of(
+    importance: Importance, net: WeightedNet, maker: str, context: CompressionContext
+) -> Array:
     channels = find_channels(net.graph)
     for group, scores in zip(
-        channels.groups, score_channels(importance, net, channels, world), strict=True
+        channels.groups, score_channels(importance, net, channels, context), strict=True
     ):
         if maker in group.makers:
             assert scores is not None
@@ -62,29 +64,29 @@ def test_norms_sum_over_all_members(power: int) -> None:
     w = {path: np.abs(np.asarray(a, np.float64)) ** power for path, a in net.weights.items()}
     total = w["a.weight"].sum((1, 2, 3)) + w["a.bias"] + w["b.weight"].sum((0, 2, 3))
     total = (total + w["an.weight"] + w["an.bias"]) ** (1 / power)
-    scores = score_of(L1() if power == 1 else L2(), net, "a", World())
+    scores = score_of(L1() if power == 1 else L2(), net, "a", CompressionContext())
     np.testing.assert_allclose(scores, total / total.mean())
 
 
 def test_taylor_needs_a_train_and_counts_gradients() -> None:
     net = make_net()
-    scores = score_of(Taylor(), net, "a", World(trainer=Trainer()))
+    scores = score_of(Taylor(), net, "a", CompressionContext(trainer=Trainer()))
     assert set(np.flatnonzero(scores)) == {0, 5}
     wanted = net.weights["a.weight"][[0, 5]].sum((1, 2, 3), dtype=np.float64) ** 2
     np.testing.assert_allclose(scores[[0, 5]] / scores[0], wanted / wanted[0], rtol=1e-4)
     with pytest.raises(CompileError) as caught:
-        Prune(channels=0.5, importance=Taylor()).run(net, World())
+        Prune(channels=0.5, importance=Taylor()).run(net, CompressionContext())
     assert [m.code for m in caught.value.messages] == ["W1101"]
 
 
 def test_batch_norm_scale_leaves_other_groups_alone() -> None:
-    net, world = make_net(), World()
-    made = Prune(channels=0.5, importance=BatchNormScale()).run(net, world)
+    net, context = make_net(), CompressionContext()
+    made = Prune(channels=0.5, importance=BatchNormScale()).run(net, context)
     order = np.argsort(np.abs(net.weights["an.weight"]))
     kept = np.sort(order[4:])
     np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"][kept])
     assert made.weights["b.weight"].shape == (8, 4, 1, 1)
-    assert {n.path: n.done for n in world.journal} == {
+    assert {n.path: n.done for n in context.journal} == {
         "a": "8 -> 4 channels",
         "b": "",
         "c": "",
@@ -95,24 +97,24 @@ def test_batch_norm_scale_leaves_other_groups_alone() -> None:
 def test_nothing_with_a_batch_norm_is_said_of_each_layer() -> None:
     text = TEXT.replace(" -> batch_norm as an", "")
     with pytest.raises(CompileError) as caught:
-        Prune(channels=0.5, importance=BatchNormScale()).run(make_net(text), World())
+        Prune(channels=0.5, importance=BatchNormScale()).run(make_net(text), CompressionContext())
     (message,) = caught.value.messages
     assert message.text.label.startswith("`a`: `batch_norm` says nothing about its channels; `b`:")
-    world = World()
-    Prune(channels=0.5, importance=BatchNormScale()).run(make_net(), world)
-    reasons = {n.path: n.reason for n in world.journal}
+    context = CompressionContext()
+    Prune(channels=0.5, importance=BatchNormScale()).run(make_net(), context)
+    reasons = {n.path: n.reason for n in context.journal}
     assert reasons["b"] == "`batch_norm` says nothing about its channels"
 
 
 def test_a_pattern_that_fits_nowhere_says_why() -> None:
     net = make_net()
     with pytest.raises(CompileError) as caught:
-        Prune(pattern="2:4", only=("a",)).run(net, World())
+        Prune(pattern="2:4", only=("a",)).run(net, CompressionContext())
     (message,) = caught.value.messages
     assert "`a.weight`: the number of its inputs, 3, is not a multiple of 4" in message.text.label
-    world = World()
-    Prune(pattern="2:4", except_=("c",)).run(net, world)
-    reasons = {n.path: n.reason for n in world.journal}
+    context = CompressionContext()
+    Prune(pattern="2:4", except_=("c",)).run(net, context)
+    reasons = {n.path: n.reason for n in context.journal}
     assert reasons["a.weight"] == "the number of its inputs, 3, is not a multiple of 4"
     assert reasons["c.weight"] == "`only` or `except` says so"
 
@@ -120,10 +122,10 @@ def test_a_pattern_that_fits_nowhere_says_why() -> None:
 @pytest.mark.parametrize("step", [Prune(channels=0.5), Prune(weights=0.5)])
 @pytest.mark.parametrize("scheme", [Int8(placement="all"), Stored8()])
 def test_pruning_after_quantizing_says_in_which_order(step: Prune, scheme: Scheme) -> None:
-    world = World(samples=Rows())
-    net = Quantize(scheme).run(make_net(), world)
+    context = CompressionContext(samples=Rows())
+    net = Quantize(scheme).run(make_net(), context)
     with pytest.raises(CompileError) as caught:
-        step.run(net, world)
+        step.run(net, context)
     (message,) = caught.value.messages
     assert "it is quantized already: `prune` goes before `quantize`" in message.text.label
 
@@ -131,7 +133,7 @@ def test_pruning_after_quantizing_says_in_which_order(step: Prune, scheme: Schem
 def test_activation_weighs_what_is_read() -> None:
     net = make_net()
     rows = Rows()
-    scores = score_of(Activation(rows=8), net, "b", World(samples=rows))
+    scores = score_of(Activation(rows=8), net, "b", CompressionContext(samples=rows))
     assert rows.asked == [8]
     relu = np.concatenate([hidden(net, batch["image"]) for batch in Rows().batches(8)])
     means = np.square(relu, dtype=np.float64).mean(axis=0).reshape(-1)
@@ -159,7 +161,7 @@ def test_what_has_no_rows_refuses() -> None:
         (Prune(channels=0.5, ranking="layer"), 'ranking="global"'),
     ):
         with pytest.raises(CompileError) as caught:
-            step.run(make_net(), World())
+            step.run(make_net(), CompressionContext())
         (message,) = caught.value.messages
         assert message.kind is no_rows_to_judge_by
         assert (message.text.help or "").endswith(f"`{better}`")
@@ -173,7 +175,7 @@ def test_a_net_without_batch_norms_is_told_of_another_importance() -> None:
     graph = build(text).graph
     net = WeightedNet(graph, draw_weights(graph, 0))
     with pytest.raises(CompileError) as caught:
-        Prune(channels=0.5, importance=BatchNormScale()).run(net, World())
+        Prune(channels=0.5, importance=BatchNormScale()).run(net, CompressionContext())
     (message,) = caught.value.messages
     assert message.kind is nothing_to_cut
     assert message.text.help == "judge by weights, of which every layer has some: `importance=l2`"
@@ -181,8 +183,8 @@ def test_a_net_without_batch_norms_is_told_of_another_importance() -> None:
 
 def test_ranking_by_trial_spares_what_the_loss_needs() -> None:
     net, told = make_net(), []
-    world = World(judge=Judge(), progress=lambda *step: told.append(step))
-    made = Prune(channels=0.4, ranking="layer").run(net, world)
+    context = CompressionContext(evaluator=Evaluator(), progress=lambda *step: told.append(step))
+    made = Prune(channels=0.4, ranking="layer").run(net, context)
     assert made.weights["c.weight"].shape[0] == 12
     assert made.weights["a.weight"].shape[0] + made.weights["b.weight"].shape[0] == 16 - 11
     assert told
@@ -233,8 +235,8 @@ def test_widths_are_rounded(*, gone: int, multiple: int) -> None:
 
 
 def test_patterns_restrict() -> None:
-    net, world = make_net(), World()
-    made = Prune(channels=0.5, only=("a", "b"), except_=("b",)).run(net, world)
+    net, context = make_net(), CompressionContext()
+    made = Prune(channels=0.5, only=("a", "b"), except_=("b",)).run(net, context)
     shapes = {path: a.shape[0] for path, a in made.weights.items() if path.endswith(".weight")}
     assert shapes == {
         "a.weight": 4,
@@ -243,11 +245,11 @@ def test_patterns_restrict() -> None:
         "c.weight": 12,
         "head.weight": 4,
     }
-    reasons = {n.path: n.reason for n in world.journal}
+    reasons = {n.path: n.reason for n in context.journal}
     assert reasons["b"] == "`only` or `except` says so"
     assert reasons["head"] == "an output of the net"
     with pytest.raises(CompileError) as caught:
-        Prune(channels=0.5, only=("head",)).run(net, World())
+        Prune(channels=0.5, only=("head",)).run(net, CompressionContext())
     (message,) = caught.value.messages
     assert message.kind is nothing_to_cut
     assert message.text.label == "`head`: an output of the net"
@@ -255,9 +257,9 @@ def test_patterns_restrict() -> None:
 
 def test_a_tied_layer_says_with_which() -> None:
     text = TEXT.replace("conv(8, kernel=1) as b -> relu", "conv(8, kernel=1) as b -> add(x)")
-    world = World()
-    Prune(channels=0.5, except_=("a",)).run(make_net(text), world)
-    reasons = {n.path: n.reason for n in world.journal}
+    context = CompressionContext()
+    Prune(channels=0.5, except_=("a",)).run(make_net(text), context)
+    reasons = {n.path: n.reason for n in context.journal}
     assert reasons["b"] == "its channels are also those of `a`, which may not be touched"
 
 
@@ -294,7 +296,7 @@ def test_importances_are_described() -> None:
 @given(multiple=st.sampled_from((1, 2, 4, 8)), share=st.floats(0.1, 0.8))
 def test_rounded_nets_have_round_widths(*, multiple: int, share: float) -> None:
     graph: Graph = make_net().graph
-    made = Prune(channels=share, round_to=multiple).run(make_net(), World()).graph
+    made = Prune(channels=share, round_to=multiple).run(make_net(), CompressionContext()).graph
     for before, after in zip(graph.parameters, made.parameters, strict=True):
         for old, new in zip(before.value.type.shape, after.value.type.shape, strict=True):
             assert old == new or (new.known or 0) % multiple == 0

@@ -15,7 +15,7 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.pruning.cutting import cut_graph
 from compiler.compression.pruning.groups import find_channels
 from compiler.compression.pruning.prune import Prune
@@ -72,10 +72,10 @@ def test_a_third_of_the_channels_goes(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in HUGE])
 def test_backends_agree_on_what_is_left(name: str, tmp_path: Path) -> None:
-    graph, world = find_graph(name), World()
-    made = Prune(channels=0.3).run(WeightedNet(graph, draw_weights(graph)), world)
+    graph, context = find_graph(name), CompressionContext()
+    made = Prune(channels=0.3).run(WeightedNet(graph, draw_weights(graph)), context)
     assert made.graph == cut_a_third(graph), "widths do not hang on the numbers"
-    whole = {note.path for note in world.journal if not note.done}
+    whole = {note.path for note in context.journal if not note.done}
     assert whole == set(find_channels(graph).obstacles), "only the layer that makes the classes"
     module = load_module(emit_module([made.graph], title=f"{name}."), made.graph)
     compare(made, module, tmp_path / "net.onnx", size=28 if name == "lenet5" else 32)
@@ -113,7 +113,7 @@ def prune_with_torch_pruning(module: torch.nn.Module, image: torch.Tensor, head:
 def test_torch_pruning_makes_the_same_widths(name: str, head: str) -> None:
     graph = find_graph(name)
     net = WeightedNet(graph, draw_lively(graph))
-    made = Prune(channels=0.5).run(net, World())
+    made = Prune(channels=0.5).run(net, CompressionContext())
     rival = load_module(emit_module([graph], title="Net."), graph)
     assign_weights(rival, dict(net.weights))
     prune_with_torch_pruning(rival, torch.randn(1, 3, 32, 32), head)
@@ -125,7 +125,9 @@ def test_resnet20_costs_what_torch_pruning_says() -> None:
     """41.2 -> 10.5 M multiply-adds, batch norms counted as torch-pruning counts them."""
     pruning: Any = import_module("torch_pruning")  # it has no types
     graph = find_graph("resnet20")
-    made = Prune(channels=0.5).run(WeightedNet(graph, draw_weights(graph)), World()).graph
+    made = (
+        Prune(channels=0.5).run(WeightedNet(graph, draw_weights(graph)), CompressionContext()).graph
+    )
     counts = []
     for found in (graph, made):
         module = load_module(emit_module([found], title="Net."), found)
@@ -146,7 +148,7 @@ def test_option_a_shortcuts() -> None:
     ).graph
     sizes = {group.makers: group.size for group in find_channels(graph).groups}
     assert sizes == {("a", "b"): 4, ("b",): 4}
-    made = Prune(channels=0.5).run(WeightedNet(graph, draw_lively(graph)), World())
+    made = Prune(channels=0.5).run(WeightedNet(graph, draw_lively(graph)), CompressionContext())
     widths = {p.path: p.value.type.known_shape for p in made.graph.parameters}
     assert widths["a.weight"] == (2, 3, 1, 1)
     assert widths["b.weight"] == (4, 2, 1, 1)

@@ -18,7 +18,7 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import Channels, find_channels
@@ -119,7 +119,7 @@ def count(net: WeightedNet) -> int:
 @given(net=NETS)
 def test_nothing_is_cut_of_nothing(*, net: Net) -> None:
     before = make(net)
-    after = Prune(channels=1e-9).run(before, World())
+    after = Prune(channels=1e-9).run(before, CompressionContext())
     assert after.graph == before.graph
     assert_same_outputs(before, after)
 
@@ -148,7 +148,7 @@ def prune_somehow(graph: Graph, rng: random.Random, seed: int) -> WeightedNet:
         ranking=rng.choice(("uniform", "global")),
         round_to=rng.choice((1, 1, 2, 4)),
     )
-    return step.run(WeightedNet(graph, draw_lively(graph, seed)), World())
+    return step.run(WeightedNet(graph, draw_lively(graph, seed)), CompressionContext())
 
 
 @settings(max_examples=20, deadline=None)

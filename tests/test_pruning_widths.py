@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.pruning.prune import Prune
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
@@ -15,8 +15,8 @@ from tests.elaborating import build
 
 
 @dataclass
-class BlockClock:
-    """A clock of a target that computes in blocks of 16 channels, and is slow where they do not
+class BlockMeter:
+    """A meter of a target that computes in blocks of 16 channels, and is slow where they do not
     fill them."""
 
     asked: int = 0
@@ -42,26 +42,30 @@ model M {
 def test_widths_suit_the_target_where_the_clock_says_so() -> None:
     graph = build(WIDE).graph
     net = WeightedNet(graph, draw_weights(graph, 0))
-    clock = BlockClock()
-    world = World(clock=clock)
-    made = Prune(channels=0.3, round_to="fastest").run(net, world).graph
+    latency_meter = BlockMeter()
+    context = CompressionContext(latency_meter=latency_meter)
+    made = Prune(channels=0.3, round_to="fastest").run(net, context).graph
     assert [p.value.type.shape[0].known for p in made.parameters][::2] == [64, 64, 16]
-    (note,) = [note for note in world.journal if not note.path]
+    (note,) = [note for note in context.journal if not note.path]
     assert note.done == "widths are multiples of 8"
-    fallen = Prune(channels=0.3).run(net, world).graph
+    fallen = Prune(channels=0.3).run(net, context).graph
     assert [p.value.type.shape[0].known for p in fallen.parameters][::2] == [63, 63, 16]
-    assert clock.asked == 1, "the clock is asked only where the spec says so"
-    strong = Prune(channels=0.9, round_to="fastest").run(net, World(clock=clock)).graph
+    assert latency_meter.asked == 1, "the clock is asked only where the spec says so"
+    strong = (
+        Prune(channels=0.9, round_to="fastest")
+        .run(net, CompressionContext(latency_meter=latency_meter))
+        .graph
+    )
     assert strong.parameters[0].value.type.shape[0].known == 9, "8 or 16 would not be a tenth"
-    world = World()
-    alone = Prune(channels=0.3, round_to="fastest").run(net, world).graph
+    context = CompressionContext()
+    alone = Prune(channels=0.3, round_to="fastest").run(net, context).graph
     assert alone.parameters[0].value.type.shape[0].known == 63
-    assert any("no clock" in note.reason for note in world.journal)
+    assert any("no clock" in note.reason for note in context.journal)
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.305, 63), (0.295, 63), (0.5, 45), (0.995, 1)])
 def test_a_share_of_channels_is_rounded_to_the_nearest_number(share: float, kept: int) -> None:
     graph = build(WIDE).graph
     net = WeightedNet(graph, draw_weights(graph, 0))
-    made = Prune(channels=share).run(net, World(clock=BlockClock())).graph
+    made = Prune(channels=share).run(net, CompressionContext(latency_meter=BlockMeter())).graph
     assert [p.value.type.shape[0].known for p in made.parameters][::2] == [kept, kept, 16]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.importance import (
     L1,
@@ -23,7 +23,7 @@ from compiler.compression.tuning.masks import find_zero_masks
 from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.pruning import nothing_to_cut
-from tests.pruning_worlds import IMAGE, TEXT, Rows, Trainer, make_net, run
+from tests.pruning_contexts import IMAGE, TEXT, Rows, Trainer, make_net, run
 
 Array = NDArray[Any]
 
@@ -32,11 +32,11 @@ Array = NDArray[Any]
 @pytest.mark.parametrize("importance", [L1(), L2(), Taylor(), Activation()])
 def test_weights_become_zero(importance: Importance, ranking: Any) -> None:
     net = make_net()
-    world = World(samples=Rows(), trainer=Trainer())
-    made = Prune(weights=0.8, importance=importance, ranking=ranking).run(net, world)
+    context = CompressionContext(samples=Rows(), trainer=Trainer())
+    made = Prune(weights=0.8, importance=importance, ranking=ranking).run(net, context)
     assert made.graph is net.graph
     names = [f"{layer}.weight" for layer in ("a", "b", "c", "head")]
-    assert [n.path for n in world.journal] == names
+    assert [n.path for n in context.journal] == names
     numbers = np.concatenate([made.weights[name].ravel() for name in names])
     assert abs(float((numbers == 0).mean()) - 0.8) < 0.02
     for path, array in made.weights.items():
@@ -63,15 +63,15 @@ def test_the_least_go_first() -> None:
 @pytest.mark.parametrize("ranking", ["uniform", "global"])
 def test_no_weight_that_may_go_is_said(ranking: Any) -> None:
     with pytest.raises(CompileError) as caught:
-        Prune(weights=0.5, ranking=ranking, except_=("*",)).run(make_net(), World())
+        Prune(weights=0.5, ranking=ranking, except_=("*",)).run(make_net(), CompressionContext())
     (message,) = caught.value.messages
     assert message.kind is nothing_to_cut
     assert message.text.label.startswith("`a.weight`: `only` or `except` says so")
 
 
 def test_two_of_four() -> None:
-    net, world = make_net(), World()
-    made = Prune(pattern="2:4").run(net, world)
+    net, context = make_net(), CompressionContext()
+    made = Prune(pattern="2:4").run(net, context)
     for name in ("b", "c", "head"):
         weight = made.weights[f"{name}.weight"]
         blocks = np.moveaxis(weight, 1, -1).reshape(-1, 4)
@@ -79,7 +79,7 @@ def test_two_of_four() -> None:
         old = np.abs(np.moveaxis(net.weights[f"{name}.weight"], 1, -1).reshape(-1, 4))
         assert np.abs(blocks).sum() == pytest.approx(np.sort(old, axis=1)[:, 2:].sum(), rel=1e-5)
     np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"])
-    reasons = {n.path: n.reason for n in world.journal}
+    reasons = {n.path: n.reason for n in context.journal}
     assert reasons["a.weight"] == "the number of its inputs, 3, is not a multiple of 4"
     assert keep_pattern(np.ones((2, 6)), 1, 2, 4) is None
 
@@ -101,7 +101,7 @@ def test_columns_of_zeros_are_removed() -> None:
     weights["b.bias"][[2, 3]] = 0
     weights["an.weight"][6], weights["an.bias"][6] = 0, 0  # a batch norm that makes zeros
     zeroed = WeightedNet(net.graph, weights)
-    made = Prune(zeros=True).run(zeroed, World())
+    made = Prune(zeros=True).run(zeroed, CompressionContext())
     widths = {path: a.shape[0] for path, a in made.weights.items() if path.endswith(".weight")}
     assert widths == {"a.weight": 7, "an.weight": 7, "b.weight": 6, "c.weight": 9, "head.weight": 4}
     np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
@@ -171,22 +171,22 @@ model M {
 @pytest.mark.parametrize("importance", [L1(), Activation(rows=8), Taylor(rows=8)])
 def test_convolutions_in_groups_get_zeros_too(importance: Importance) -> None:
     net = make_net(GROUPS)
-    world = World(samples=Rows(), trainer=Trainer())
-    made = Prune(weights=0.5, importance=importance).run(net, world)
+    context = CompressionContext(samples=Rows(), trainer=Trainer())
+    made = Prune(weights=0.5, importance=importance).run(net, context)
     layers = ("a", "wide", "up", "head")
     for layer in layers:
         assert np.mean(made.weights[f"{layer}.weight"] == 0) == pytest.approx(0.5, abs=0.05), layer
-    done = {note.path: note.done for note in world.journal}
+    done = {note.path: note.done for note in context.journal}
     assert {path for path, said in done.items() if said} == {f"{x}.weight" for x in layers}
-    (depthwise,) = (note for note in world.journal if not note.done)
+    (depthwise,) = (note for note in context.journal if not note.done)
     assert (depthwise.path, depthwise.reason) == ("deep.weight", "it is depthwise")
 
 
 def test_a_pattern_lies_along_the_inputs_of_a_group() -> None:
-    net, world = make_net(GROUPS), World()
-    made = Prune(pattern="2:4").run(net, world)
+    net, context = make_net(GROUPS), CompressionContext()
+    made = Prune(pattern="2:4").run(net, context)
     kept = made.weights["wide.weight"] != 0
     assert (kept.sum(axis=1) == 2).all()
     assert (made.weights["up.weight"] != 0).reshape(4, 4, -1).sum(axis=1).max() == 2
-    said = {note.path: note.reason for note in world.journal}
+    said = {note.path: note.reason for note in context.journal}
     assert said["deep.weight"] == "it is depthwise"

@@ -1,4 +1,4 @@
-"""Choices of static int8: which placement is taken, by the clock or by rules, and what is said."""
+"""Choices of static int8: which placement is taken, by the meter or by rules, and what is said."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.verification.readback import optimize
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import find_layers, find_start
-from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
@@ -28,7 +28,7 @@ from compiler.ops.quantization import Form
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.quantization import nothing_to_quantize
 from tests.quantizing import Drawn, check_net, make_net
-from tests.test_quantize_int8 import RESIDUAL, WIDE, make_world, quantize, rounded_dtypes
+from tests.test_quantize_int8 import RESIDUAL, WIDE, make_context, quantize, rounded_dtypes
 
 NARROW = """
 model M() {
@@ -44,7 +44,7 @@ model M() {
 
 @dataclass
 class Stopwatch:
-    """A clock that knows how long a net takes: by how many values it rounds."""
+    """A meter that knows how long a net takes: by how many values it rounds."""
 
     seconds: Mapping[int, float]
     asked: list[int] = field(default_factory=list)
@@ -58,20 +58,20 @@ class Stopwatch:
 def test_the_fastest_placement_wins() -> None:
     net = make_net(RESIDUAL)
     stem = quantize(net, Int8(placement="float_stem"))
-    clock = Stopwatch({len(rounded_dtypes(stem.graph)): 0.2})
-    world = make_world(net, clock=clock)
-    made = quantize(net, Int8(), world)
+    latency_meter = Stopwatch({len(rounded_dtypes(stem.graph)): 0.2})
+    context = make_context(net, latency_meter=latency_meter)
+    made = quantize(net, Int8(), context)
     assert "conv1.weight_scale" not in made.weights
-    assert clock.asked[0] == 0, "the float net is measured too"
-    taken = [note for note in world.journal if note.done.startswith("integer:")]
+    assert latency_meter.asked[0] == 0, "the float net is measured too"
+    taken = [note for note in context.journal if note.done.startswith("integer:")]
     assert [dict(note.figures)["seconds"] for note in taken] == [0.2]
 
 
 def test_a_net_slower_than_float_has_a_note() -> None:
     net = make_net(RESIDUAL)
-    world = make_world(net, clock=Stopwatch({0: 0.5}))
-    quantize(net, Int8(), world)
-    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    context = make_context(net, latency_meter=Stopwatch({0: 0.5}))
+    quantize(net, Int8(), context)
+    (taken,) = [note for note in context.journal if note.done.startswith("integer:")]
     assert "slower than float" in taken.reason
     assert dict(taken.figures)["float_seconds"] == 0.5
 
@@ -100,12 +100,12 @@ def test_the_most_sensitive_layer_stays_float() -> None:
     weights["conv2.weight"] = weights["conv2.weight"].copy()
     weights["conv2.weight"][0, 0, 0, 0] = 500.0  # one scale for all would drown the rest
     net = WeightedNet(net.graph, weights)
-    world = make_world(net)
+    context = make_context(net)
     made = quantize(
-        net, Int8(placement="all", per_channel=False, float_layers=1, calibration="minmax"), world
+        net, Int8(placement="all", per_channel=False, float_layers=1, calibration="minmax"), context
     )
     assert "conv2.weight_scale" not in made.weights
-    assert any(n.path == "conv2" and "sensitive" in n.reason for n in world.journal)
+    assert any(n.path == "conv2" and "sensitive" in n.reason for n in context.journal)
 
 
 TWICE = """
@@ -137,9 +137,9 @@ def test_all_calls_of_one_weight_are_rounded_or_none(scheme: Int8, tmp_path: Pat
 
 def test_a_poor_ratio_is_said() -> None:
     net = make_net(RESIDUAL)
-    world = make_world(net)
-    quantize(net, Int8(sqnr=200.0), world)
-    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    context = make_context(net)
+    quantize(net, Int8(sqnr=200.0), context)
+    (taken,) = [note for note in context.journal if note.done.startswith("integer:")]
     assert "no placement has a signal to noise of 200 dB" in taken.reason
 
 
@@ -147,8 +147,8 @@ def count_rounded(net: WeightedNet, placement: Any) -> int:
     return len(rounded_dtypes(quantize(net, Int8(placement=placement)).graph))
 
 
-def note_of_choice(world: World) -> LayerNote:
-    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+def note_of_choice(context: CompressionContext) -> LayerNote:
+    (taken,) = [note for note in context.journal if note.done.startswith("integer:")]
     return taken
 
 
@@ -157,12 +157,12 @@ def test_among_equally_fast_placements_the_quietest_wins(seconds: float, label: 
     """Here the first convolution adds less noise in integers than its rounded result does."""
     net = make_net(RESIDUAL)
     counts = {count_rounded(net, "float_stem"): 0.2, count_rounded(net, "all"): seconds}
-    world = make_world(net, clock=Stopwatch(counts))
-    made = quantize(net, Int8(), world)
+    context = make_context(net, latency_meter=Stopwatch(counts))
+    made = quantize(net, Int8(), context)
     assert len(rounded_dtypes(made.graph)) == count_rounded(net, label)
-    figures = dict(note_of_choice(world).figures)
+    figures = dict(note_of_choice(context).figures)
     assert figures["seconds"] == counts[count_rounded(net, label)]
-    measured = [dict(n.figures) for n in world.journal if n.reason.startswith("not taken")]
+    measured = [dict(n.figures) for n in context.journal if n.reason.startswith("not taken")]
     slower = [found for found in measured if found["seconds"] > 0.21]
     assert slower
     assert all("sqnr" not in found for found in slower), "only contenders are evaluated"
@@ -177,8 +177,11 @@ def test_a_start_reaches_to_the_first_narrow_place(tmp_path: Path) -> None:
     assert whole == {"wide.weight", "next.weight", "fc.weight"}
     report, messages = check_net(made, tmp_path, net.graph)
     assert report.passed, messages
-    clock = Stopwatch({count_rounded(net, "float_start"): 0.1})
-    assert "narrow.weight_scale" not in quantize(net, Int8(), make_world(net, clock=clock)).weights
+    latency_meter = Stopwatch({count_rounded(net, "float_start"): 0.1})
+    assert (
+        "narrow.weight_scale"
+        not in quantize(net, Int8(), make_context(net, latency_meter=latency_meter)).weights
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,7 @@ def test_only_first_convolutions_in_integers_have_padded_inputs() -> None:
 
 @dataclass
 class Parts:
-    """A clock for which nets with a padded input take this part of the time of others."""
+    """A meter for which nets with a padded input take this part of the time of others."""
 
     share: float
 
@@ -254,7 +257,7 @@ class Parts:
 @pytest.mark.parametrize(("share", "channels"), [(0.9, 4), (1.1, 3)])
 def test_inputs_are_padded_where_that_is_faster(share: float, channels: int) -> None:
     net = make_net(RESIDUAL)
-    world = make_world(net, clock=Parts(share))
-    made = quantize(net, Int8(placement="all"), world)
+    context = make_context(net, latency_meter=Parts(share))
+    made = quantize(net, Int8(placement="all"), context)
     assert made.weights["conv1.weight"].shape[1] == channels
-    assert ("channels of zeros" in note_of_choice(world).done) == (channels == 4)
+    assert ("channels of zeros" in note_of_choice(context).done) == (channels == 4)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.verification.readback import find_float_nodes, optimize
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.calibrated import Calibrated, Recipe, calibrate, fold_norms
 from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
@@ -52,12 +52,14 @@ model M() {
 """
 
 
-def make_world(net: WeightedNet, **options: Any) -> World:
-    return World(samples=Drawn(net.graph, {}), **options)
+def make_context(net: WeightedNet, **options: Any) -> CompressionContext:
+    return CompressionContext(samples=Drawn(net.graph, {}), **options)
 
 
-def quantize(net: WeightedNet, scheme: Int8, world: World | None = None) -> WeightedNet:
-    return Quantize(scheme).run(net, world or make_world(net))
+def quantize(
+    net: WeightedNet, scheme: Int8, context: CompressionContext | None = None
+) -> WeightedNet:
+    return Quantize(scheme).run(net, context or make_context(net))
 
 
 def rounded_dtypes(graph: Graph) -> list[str]:
@@ -135,7 +137,7 @@ def test_every_calibration_serves(method: Any) -> None:
 
 def test_tensor_cores_want_symmetric_levels() -> None:
     net = make_net(RESIDUAL)
-    made = quantize(net, Int8(placement="all"), make_world(net, target=Target(device="cuda")))
+    made = quantize(net, Int8(placement="all"), make_context(net, target=Target(device="cuda")))
     assert set(rounded_dtypes(made.graph)) == {"i8"}
     assert all(not np.any(a) for p, a in made.weights.items() if p.endswith("zero_point"))
 
@@ -144,7 +146,7 @@ def test_without_vnni_weights_have_seven_bits() -> None:
     net = make_net(RESIDUAL)
     scheme = Int8(placement="all", calibration="minmax")
     full = quantize(net, scheme)
-    made = quantize(net, scheme, make_world(net, target=Target(vnni=False)))
+    made = quantize(net, scheme, make_context(net, target=Target(vnni=False)))
     scale = made.weights["conv1.weight_scale"]
     np.testing.assert_allclose(scale, full.weights["conv1.weight_scale"] * 127 / 63, rtol=1e-6)
     levels = np.round(made.weights["conv1.weight"] / scale[:, None, None, None])
@@ -171,12 +173,12 @@ def test_per_tensor_weights(tmp_path: Path) -> None:
 
 def test_layers_can_be_left_out() -> None:
     net = make_net(RESIDUAL)
-    world = make_world(net)
-    made = Quantize(Int8(placement="all"), except_=("fc",)).run(net, world)
+    context = make_context(net)
+    made = Quantize(Int8(placement="all"), except_=("fc",)).run(net, context)
     assert "fc.weight_scale" not in made.weights
-    assert any(note.path == "fc" and "except" in note.reason for note in world.journal)
+    assert any(note.path == "fc" and "except" in note.reason for note in context.journal)
     with pytest.raises(CompileError) as refused:
-        Quantize(Int8(), only=("nothing",)).run(net, make_world(net))
+        Quantize(Int8(), only=("nothing",)).run(net, make_context(net))
     assert [m.code for m in refused.value.messages] == ["W1141"]
 
 
@@ -186,10 +188,10 @@ def test_transposed_convolutions_stay_float() -> None:
         output y: f32[batch, 2, 8, 8] = x -> conv(4, kernel=1) as a
             -> conv_transpose(2, kernel=2, stride=2) as up
     }""")
-    world = make_world(net)
-    made = quantize(net, Int8(), world)
+    context = make_context(net)
+    made = quantize(net, Int8(), context)
     assert "up.weight_scale" not in made.weights
-    assert any(note.path == "up" and "no integer kernel" in note.reason for note in world.journal)
+    assert any(note.path == "up" and "no integer kernel" in note.reason for note in context.journal)
 
 
 def test_synthetic_calibration_without_data() -> None:
@@ -197,9 +199,9 @@ def test_synthetic_calibration_without_data() -> None:
         input tokens: i64[batch, time]
         output y: f32[batch, time, 4] = tokens -> embedding(6, 8) -> dense(4) as fc
     }""")
-    made = quantize(net, Int8(rows=4), World())
+    made = quantize(net, Int8(rows=4), CompressionContext())
     assert made.weights["fc.weight_scale"].shape == (4,)
-    (batch,) = draw_batches(net, World(), 4)
+    (batch,) = draw_batches(net, CompressionContext(), 4)
     assert batch["tokens"].max() < 6
 
 
@@ -315,7 +317,7 @@ def test_a_dense_layer_runs_in_integers_before_an_activation_that_is_not_rounded
         output y: f32[batch, 4] = u -> dense(32) as c -> relu -> mean(axis=1) -> dense(4) as head
         output z: f32[batch, t, 8] = u -> dense(8) as d -> relu
     }""")
-    made = quantize(net, Int8(form=form), World(samples=Drawn(net.graph, {"t": 3})))
+    made = quantize(net, Int8(form=form), CompressionContext(samples=Drawn(net.graph, {"t": 3})))
     report, messages = check_net(made, tmp_path, net.graph)
     assert report.passed, [(m.text.title, m.text.label) for m in messages]
     assert find_float_nodes(tmp_path / "net.onnx") == []

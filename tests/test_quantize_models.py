@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.ir.evaluate import evaluate
@@ -31,7 +31,7 @@ def read_net(name: str) -> WeightedNet:
 def test_small_networks_are_verified(name: str, tmp_path: Path) -> None:
     net = read_net(name)
     target = Target(sizes=tuple((s, 32) for s in net.graph.symbols if s != "batch"))
-    made = Quantize(Int8(rows=8)).run(net, World(target=target))
+    made = Quantize(Int8(rows=8)).run(net, CompressionContext(target=target))
     report, messages = check_net(made, tmp_path, net.graph)
     assert report.passed, [(m.text.title, m.text.label) for m in messages]
 
@@ -40,8 +40,8 @@ def test_small_networks_are_verified(name: str, tmp_path: Path) -> None:
 def test_large_networks_keep_their_shapes(name: str) -> None:
     net = read_net(name)
     sizes = {s: 32 for s in net.graph.symbols if s != "batch"}
-    world = World(target=Target(sizes=tuple(sizes.items())))
-    made = Quantize(Int8(rows=2, calibration="minmax")).run(net, world)
+    context = CompressionContext(target=Target(sizes=tuple(sizes.items())))
+    made = Quantize(Int8(rows=2, calibration="minmax")).run(net, context)
     inputs = next(Drawn(net.graph, sizes).batches(2))
     (before,) = evaluate(net.graph, net.weights, inputs).values()
     (after,) = evaluate(made.graph, made.weights, inputs).values()

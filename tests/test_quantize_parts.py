@@ -23,7 +23,7 @@ from backends.verification.cases import Case
 from backends.verification.margins import DRAWS, Margin
 from backends.verification.readback import check_integers, find_float_nodes, optimize
 from backends.verification.rounding import Levels, Reference, has_rounding
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.calibrated import round_weight
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.int8 import Int8
@@ -135,10 +135,10 @@ def test_inputs_without_sizes_cannot_be_drawn() -> None:
         output y: f32[batch, n - 2000] = x[:, 2000:]
     }""")
     with pytest.raises(CompileError) as refused:
-        draw_batches(net, World(), 4)
+        draw_batches(net, CompressionContext(), 4)
     assert [m.code for m in refused.value.messages] == ["W1140"]
-    world = World(target=Target(sizes=(("n", 2002),)))
-    assert draw_batches(net, world, 4)[0]["x"].shape == (4, 2002)
+    context = CompressionContext(target=Target(sizes=(("n", 2002),)))
+    assert draw_batches(net, context, 4)[0]["x"].shape == (4, 2002)
 
 
 # --- one IR in three backends ------------------------------------------------------------------
@@ -147,7 +147,9 @@ def test_inputs_without_sizes_cannot_be_drawn() -> None:
 def test_backends_agree_to_the_step(tmp_path: Path) -> None:
     """On numbers in the middle of a step, backends may differ by a step, and by no more."""
     net = make_net(DENSE)
-    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    made = Int8(placement="all").quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {})), None, ()
+    )
     compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
     module = load_module(emit_module([made.graph], title="M"), made.graph)
     assign_weights(module, made.weights)
@@ -167,7 +169,9 @@ def test_gradients_pass_straight_through() -> None:
     import torch
 
     net = make_net(DENSE)
-    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    made = Int8(placement="all").quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {})), None, ()
+    )
     module = load_module(emit_module([made.graph], title="M"), made.graph)
     assign_weights(module, made.weights)
     x = torch.randn(16, 6, requires_grad=True)
@@ -239,7 +243,9 @@ def test_pools_and_dense_layers_fuse(tmp_path: Path) -> None:
         x = image -> conv(8, kernel=3) as a -> relu
         output y: f32[batch, 4] = x -> global_avg_pool -> dense(4) as b
     }""")
-    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    made = Int8(placement="all").quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {})), None, ()
+    )
     compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
     types = {node.op_type for node in optimize(tmp_path / "net.onnx").graph.node}
     assert {"QLinearConv", "QLinearGlobalAveragePool", "QGemm"} <= types
@@ -253,8 +259,8 @@ def test_a_float_layer_between_integer_ones_stays_float(tmp_path: Path) -> None:
         x = image -> conv(8, kernel=3) as a -> relu -> conv(8, kernel=3, groups=8) as b -> relu
         output y: f32[batch, 4, 4, 4] = x -> conv(4, kernel=1) as c
     }""")
-    world = World(samples=Drawn(net.graph, {}))
-    made = Int8(placement="all").quantize(net, world, None, ("b",))
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Int8(placement="all").quantize(net, context, None, ("b",))
     compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
     nodes = optimize(tmp_path / "net.onnx").graph.node
     assert [n.op_type for n in nodes if n.name.startswith(("a", "b", "c"))].count("Conv") == 1
@@ -279,7 +285,9 @@ def test_the_tolerance_knows_steps() -> None:
     net = make_net(DENSE)
     inputs = next(Drawn(net.graph, {}).batches(4))
     assert not has_rounding(net.graph)
-    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    made = Int8(placement="all").quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {})), None, ()
+    )
     assert has_rounding(made.graph)
     meaning = evaluate(made.graph, made.weights, inputs)
     allowed = Levels(Reference(made.graph, made.weights), inputs, meaning).move(0)["y"]
@@ -308,7 +316,9 @@ def test_one_number_on_an_edge_is_found_by_more_draws() -> None:
 
 def test_a_lost_bias_is_outside_the_tolerance() -> None:
     net = make_net(DENSE)
-    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    made = Int8(placement="all").quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {})), None, ()
+    )
     inputs = next(Drawn(net.graph, {}).batches(4))
     wrong = dict(made.weights)
     wrong["fc2.bias"] = np.zeros_like(wrong["fc2.bias"])
@@ -331,7 +341,7 @@ def test_integer_operators_mean_the_same_in_fewer_bytes(tmp_path: Path) -> None:
     inputs = next(Drawn(net.graph, {}, seed=3).batches(8))
     for form in ("qdq", "qoperator"):
         scheme = Int8(placement="all", form=form)
-        made = scheme.quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+        made = scheme.quantize(net, CompressionContext(samples=Drawn(net.graph, {})), None, ())
         folder = tmp_path / form
         folder.mkdir()
         report, messages = check_net(made, folder, net.graph)
@@ -356,9 +366,9 @@ def test_a_value_without_a_range_is_refused(stage: str, named: str) -> None:
         f"    output y = {stage} -> dense(8) as first -> relu -> dense(3) as last\n}}"
     )
     net = make_net(text)
-    world = World(target=Target(), samples=Drawn(net.graph, {}))
+    context = CompressionContext(target=Target(), samples=Drawn(net.graph, {}))
     with pytest.raises(CompileError) as caught:
-        Int8(placement="all").quantize(net, world, None, ())
+        Int8(placement="all").quantize(net, context, None, ())
     (message,) = caught.value.messages
     assert message.code == "W1402"
     assert f"`{named}` has no range" in message.text.title

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.calibration import measure_sqnr
 from compiler.compression.quantization.int8 import Int8
 from compiler.program.variant import Target
@@ -75,8 +75,8 @@ def draw_tokens(draw: Any) -> str:
 
 def _check(text: str, scheme: Int8) -> None:
     net = make_net(text)
-    world = World(target=Target(), samples=Drawn(net.graph, {}))
-    made = scheme.quantize(net, world, None, ())
+    context = CompressionContext(target=Target(), samples=Drawn(net.graph, {}))
+    made = scheme.quantize(net, context, None, ())
     with TemporaryDirectory() as folder:
         report, messages = check_net(made, Path(folder), net.graph)
     assert report.passed, (text, [(m.code, m.text.title, m.text.label) for m in messages])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import SCHEMES, Quantize, Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Float16
@@ -32,7 +32,7 @@ FOLLOWING = [scheme() for scheme in SCHEMES.classes()]
 
 
 def run(scheme: Scheme, net: WeightedNet) -> WeightedNet:
-    return Quantize(scheme).run(net, World(samples=Drawn(net.graph, {})))
+    return Quantize(scheme).run(net, CompressionContext(samples=Drawn(net.graph, {})))
 
 
 def does_nothing(scheme: Scheme, net: WeightedNet) -> bool:

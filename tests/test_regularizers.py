@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from backends.pytorch.run.load import run_source
 from backends.pytorch.run.running import read_results, run_training
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.regularizing import emit_shrinking
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.compression.context import Tuning
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.tuning.preparing import prepare_tuning
-from compiler.compression.world import Tuning
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
@@ -182,7 +182,7 @@ def _shrink_functions() -> dict[int, Any]:
             for axis, clause in enumerate((OUTPUTS, INPUTS)):
                 train, _ = open_train(clause, Path(folder))
                 assert train is not None
-                (lines,) = emit_shrinking(Facts(train))
+                (lines,) = emit_shrinking(ScriptSpec(train))
                 source = "\n".join(["import torch", "from torch import Tensor", *lines, ""])
                 FUNCTIONS[axis] = run_source(source, "shrinking").shrink_groups
     return FUNCTIONS

@@ -23,7 +23,7 @@ from backends.onnx_graph.runtime_faults import FAULTS, Harm
 from backends.onnx_runtime.session import REFUSALS, Device
 from backends.verification.readback import optimize
 from backends.verification.verify import verify
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.ir.evaluate import evaluate
@@ -359,8 +359,8 @@ def test_integer_layers_still_need_their_form(
     """A layer that is left float between others stays so, and one before a ReLU that nothing
     rounds runs in integers: both only in the form that the list names."""
     net = make_net(CONV if name == "float_layer_rounded" else DENSE)
-    world = World(samples=Drawn(net.graph, {}))
-    made = Quantize(Int8(placement="all"), except_=("b",)).run(net, world)
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Quantize(Int8(placement="all"), except_=("b",)).run(net, context)
     counts = []
     for _ in range(2):
         compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from tests.table_train import TABLE, write_table

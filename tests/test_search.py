@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from compiler.compression.base import Array, World
+from compiler.compression.base import Array, CompressionContext
+from compiler.compression.context import Goal
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -20,7 +21,6 @@ from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.search import Search
 from compiler.compression.search.sites import combine, find_sites
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Goal
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.verify import verify_graph
@@ -68,7 +68,7 @@ class Rows:
 
 @dataclass
 class Counter:
-    """A clock that counts multiply-adds, and how often it is asked."""
+    """A meter that counts multiply-adds, and how often it is asked."""
 
     asked: list[int] = field(default_factory=list)
 
@@ -91,8 +91,8 @@ class Notebook:
         self.known[key] = dict(figures)
 
 
-def open_world(*goals: Goal, clock: Counter | None = None) -> World:
-    return World(samples=Rows(), clock=clock or Counter(), goals=goals)
+def open_context(*goals: Goal, latency_meter: Counter | None = None) -> CompressionContext:
+    return CompressionContext(samples=Rows(), latency_meter=latency_meter or Counter(), goals=goals)
 
 
 def count_parameters(net: WeightedNet) -> int:
@@ -102,35 +102,35 @@ def count_parameters(net: WeightedNet) -> int:
 def test_a_search_meets_its_bounds_where_it_costs_least() -> None:
     net = make_net()
     bound = 0.6 * count_parameters(net)
-    world = open_world(Goal("params", "<=", bound))
-    found = Search((Prune,), trials=40).run(net, world)
+    context = open_context(Goal("params", "<=", bound))
+    found = Search((Prune,), trials=40).run(net, context)
     verify_graph(found.graph, net.graph)
     assert count_parameters(found) <= bound
     x = np.random.default_rng(1).standard_normal((64, 24)).astype(np.float32)
     before = evaluate(net.graph, net.weights, {"x": x})["z"]
     after = evaluate(found.graph, found.weights, {"x": x})["z"]
-    blind = Prune(channels=0.5, ranking="uniform").run(net, open_world())
+    blind = Prune(channels=0.5, ranking="uniform").run(net, open_context())
     worse = evaluate(blind.graph, blind.weights, {"x": x})["z"]
     assert np.abs(after - before).max() < 0.5 * np.abs(worse - before).max()
-    trials = [note for note in world.journal if note.trial]
+    trials = [note for note in context.journal if note.trial]
     assert any(note.reason == "keeps every goal" for note in trials)
-    kept = [note for note in world.journal if not note.trial]
+    kept = [note for note in context.journal if not note.trial]
     assert kept, "what was chosen is said as the passes say it"
     assert {note.step for note in kept} == {"prune"}
-    assert {note.path for note in world.journal} >= {"wide", "deep"}
+    assert {note.path for note in context.journal} >= {"wide", "deep"}
 
 
 def test_several_families_and_several_bounds() -> None:
     net = make_net()
-    clock = Counter()
+    latency_meter = Counter()
     goals = (
         Goal("params", "<=", 0.5 * count_parameters(net)),
-        Goal("latency", "<=", 0.6 * clock.compare([net])[0]),
+        Goal("latency", "<=", 0.6 * latency_meter.compare([net])[0]),
     )
-    world = open_world(*goals, clock=clock)
-    found = Search((Prune, LowRank), trials=60).run(net, world)
+    context = open_context(*goals, latency_meter=latency_meter)
+    found = Search((Prune, LowRank), trials=60).run(net, context)
     assert count_parameters(found) <= goals[0].bound
-    assert clock.compare([found])[0] <= goals[1].bound
+    assert latency_meter.compare([found])[0] <= goals[1].bound
 
 
 def test_what_passes_leave_of_one_layer_is_multiplied() -> None:
@@ -148,15 +148,15 @@ def test_what_passes_leave_of_one_layer_is_multiplied() -> None:
 
 def test_a_setting_that_changes_nothing_is_no_choice() -> None:
     net = make_net()
-    world = replace(
-        open_world(Goal("params", "<=", 0.8 * count_parameters(net))), memory=Notebook()
+    context = replace(
+        open_context(Goal("params", "<=", 0.8 * count_parameters(net))), trial_store=Notebook()
     )
     whole = LowRank(rank=24, only=("wide",))  # no fewer numbers than the layer has
-    Search((Prune, whole), trials=40).run(net, world)
-    (note,) = [n for n in world.journal if n.path and "low_rank" in n.done + n.reason]
+    Search((Prune, whole), trials=40).run(net, context)
+    (note,) = [n for n in context.journal if n.path and "low_rank" in n.done + n.reason]
     assert note.done == ""
     assert note.reason == "low_rank(rank=24) changes nothing"
-    again = replace(world, journal=[])
+    again = replace(context, journal=[])
     Search((Prune, whole), trials=40).run(net, again)
     assert note in again.journal, "what changed nothing is remembered too"
 
@@ -166,7 +166,7 @@ def test_choices_are_relaxed_where_a_search_asked_for_too_much() -> None:
     keeps the bound with little to spare."""
     net = make_net()
     bound = 0.5 * count_parameters(net)
-    found = Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", bound)))
+    found = Search((Prune,), trials=40).run(net, open_context(Goal("params", "<=", bound)))
     assert 0.75 * bound <= count_parameters(found) <= bound
 
 
@@ -174,9 +174,9 @@ def test_an_interrupted_search_goes_on_with_what_it_knows() -> None:
     net, notebook = make_net(), Notebook()
     goal = Goal("latency", "<=", 0.6 * Counter().compare([net])[0])
     first, second = Counter(), Counter()
-    world = replace(open_world(goal, clock=first), memory=notebook)
-    once = Search((Prune,), trials=40).run(net, world)
-    again = Search((Prune,), trials=40).run(net, replace(world, clock=second))
+    context = replace(open_context(goal, latency_meter=first), trial_store=notebook)
+    once = Search((Prune,), trials=40).run(net, context)
+    again = Search((Prune,), trials=40).run(net, replace(context, latency_meter=second))
     assert len(second.asked) < len(first.asked) / 3
     for path, array in once.weights.items():
         np.testing.assert_array_equal(array, again.weights[path])
@@ -185,31 +185,31 @@ def test_an_interrupted_search_goes_on_with_what_it_knows() -> None:
 def test_what_a_search_cannot_do_is_said() -> None:
     net = make_net()
     with pytest.raises(CompileError) as caught:
-        Search((Prune,)).run(net, open_world(Goal("accuracy", ">=", 0.9)))
+        Search((Prune,)).run(net, open_context(Goal("accuracy", ">=", 0.9)))
     assert caught.value.messages[0].kind is search_needs_goal
     with pytest.raises(CompileError) as caught:
-        Search((Prune,), trials=3).run(net, open_world(Goal("params", "<=", 1000)))
+        Search((Prune,), trials=3).run(net, open_context(Goal("params", "<=", 1000)))
     assert caught.value.messages[0].kind is trials_too_few
     with pytest.raises(CompileError) as caught:
-        Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", 10)))
+        Search((Prune,), trials=40).run(net, open_context(Goal("params", "<=", 10)))
     message = caught.value.messages[0]
     assert message.kind is search_goal_missed
     assert numbers_of(message)[1] > 10
     assert "params" in message.text.title
     with pytest.raises(CompileError) as caught:
-        Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", 0.0)))
+        Search((Prune,), trials=40).run(net, open_context(Goal("params", "<=", 0.0)))
     assert caught.value.messages[0].kind is search_goal_missed
 
 
 def test_a_search_in_which_no_layer_may_be_touched_misses_its_bound() -> None:
     net, family = make_net(), Prune(channels=0.5, except_=("*",))
     with pytest.raises(CompileError) as caught:
-        Search((family,)).run(net, open_world(Goal("params", "<=", 1000)))
+        Search((family,)).run(net, open_context(Goal("params", "<=", 1000)))
     (message,) = caught.value.messages
     assert message.kind is search_goal_missed
     _, reached, before = numbers_of(message)
     assert reached == before
-    assert Search((family,)).run(net, open_world(Goal("params", "<=", 1e9))) == net
+    assert Search((family,)).run(net, open_context(Goal("params", "<=", 1e9))) == net
 
 
 def test_fewer_trials_try_fewer_strengths() -> None:

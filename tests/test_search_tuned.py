@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.compression.base import CompressionPass, World
+from compiler.compression.base import CompressionContext, CompressionPass
+from compiler.compression.context import Goal, Tuning
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -23,7 +24,6 @@ from compiler.compression.search.baselines import (
 from compiler.compression.search.search import Search
 from compiler.compression.search.trials import Trials, measure_error
 from compiler.compression.tuning.passes import Distill, Finetune
-from compiler.compression.world import Goal, Tuning
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError
@@ -63,35 +63,35 @@ class Coach:
         return {"loss": abs(wide - deep) + 0.01 * wide if trained else 1 + wide + 0.01 * deep}
 
 
-def open_world(coach: Coach, net: WeightedNet, *following: CompressionPass) -> World:
+def open_context(coach: Coach, net: WeightedNet, *following: CompressionPass) -> CompressionContext:
     goal = Goal("params", "<=", 0.55 * count_parameters(net))
-    return World(
+    return CompressionContext(
         samples=Rows(),
-        judge=coach,
+        evaluator=coach,
         trainer=coach,
         goals=(goal,),
         original=net,
         following=following,
-        memory=Notebook(),
+        trial_store=Notebook(),
     )
 
 
-def list_said(world: World) -> list[str]:
-    return [note.done for note in world.journal if note.step == "search"]
+def list_said(context: CompressionContext) -> list[str]:
+    return [note.done for note in context.journal if note.step == "search"]
 
 
 @pytest.mark.parametrize("training", [Finetune(epochs=10), Distill(epochs=10)])
 def test_a_search_is_no_worse_than_one_strength_for_all_layers(training: CompressionPass) -> None:
     net, coach = make_net(), Coach()
-    world = open_world(coach, net, training)
-    found = Search((Prune,)).run(net, world)
-    assert count_parameters(found) <= world.goals[0].bound
+    context = open_context(coach, net, training)
+    found = Search((Prune,)).run(net, context)
+    assert count_parameters(found) <= context.goals[0].bound
     wide, deep = shares_cut(found)
     assert wide == deep > 0
     assert found.weights["head.bias"][0] != 7.0, "what follows trains it, not the search"
     assert set(coach.epochs) == {3}, "a quarter of ten epochs, rounded up"
     assert len(set(coach.labels)) == len(coach.labels), "no training lies in another's folder"
-    said = list_said(world)
+    said = list_said(context)
     assert any(done.startswith("baseline prune(channels=") for done in said)
     assert said[-1].startswith("took baseline prune(channels=")
     assert sum(done.startswith("tuned ") for done in said) == len(coach.epochs) >= 2
@@ -99,8 +99,8 @@ def test_a_search_is_no_worse_than_one_strength_for_all_layers(training: Compres
 
 def test_without_training_behind_it_a_search_goes_by_the_loss_as_it_is() -> None:
     net, coach = make_net(), Coach()
-    world = open_world(coach, net)
-    wide, deep = shares_cut(Search((Prune,)).run(net, world))
+    context = open_context(coach, net)
+    wide, deep = shares_cut(Search((Prune,)).run(net, context))
     assert wide < deep
     assert not coach.epochs
 
@@ -114,44 +114,45 @@ def test_a_baseline_counts_where_no_choice_of_layers_has_less_loss() -> None:
             return {"loss": 10 * abs(wide - deep) + wide}
 
     net = make_net()
-    world = open_world(Even(), net)
-    wide, deep = shares_cut(Search((Prune,)).run(net, world))
+    context = open_context(Even(), net)
+    wide, deep = shares_cut(Search((Prune,)).run(net, context))
     weakest = next(
         share
         for share in np.arange(0.01, 0.9, 0.01)
-        if count_parameters(Prune(channels=float(share)).run(net, world)) <= world.goals[0].bound
+        if count_parameters(Prune(channels=float(share)).run(net, context))
+        <= context.goals[0].bound
     )
     assert wide == deep == pytest.approx(weakest, abs=0.01)
 
 
 def test_what_was_tuned_is_not_tuned_again() -> None:
     net, first, second = make_net(), Coach(), Coach()
-    world = open_world(first, net, Finetune(epochs=8))
-    once = Search((Prune,)).run(net, world)
-    again = Search((Prune,)).run(net, replace(world, judge=second, trainer=second))
+    context = open_context(first, net, Finetune(epochs=8))
+    once = Search((Prune,)).run(net, context)
+    again = Search((Prune,)).run(net, replace(context, evaluator=second, trainer=second))
     assert first.epochs
     assert not second.epochs
     assert shares_cut(once) == shares_cut(again)
-    longer = replace(world, trainer=second, following=(Finetune(epochs=16),))
+    longer = replace(context, trainer=second, following=(Finetune(epochs=16),))
     Search((Prune,)).run(net, longer)
     assert set(second.epochs) == {4}
 
 
 def test_nets_are_measured_as_the_passes_behind_leave_them() -> None:
     net, coach = make_net(), Coach()
-    world = open_world(coach, net, Prune(channels=0.5))
-    assert Search((Prune,)).run(net, world) is net, "what follows keeps the bound by itself"
+    context = open_context(coach, net, Prune(channels=0.5))
+    assert Search((Prune,)).run(net, context) is net, "what follows keeps the bound by itself"
 
 
 def test_a_net_that_keeps_its_bounds_is_left_alone() -> None:
     net, coach = make_net(), Coach()
-    world = replace(
-        open_world(coach, net, Finetune()),
+    context = replace(
+        open_context(coach, net, Finetune()),
         goals=(Goal("params", "<=", 2.0 * count_parameters(net)),),
     )
-    assert Search((Prune,)).run(net, world) is net
+    assert Search((Prune,)).run(net, context) is net
     assert not coach.epochs
-    assert not any(done.startswith("baseline") for done in list_said(world))
+    assert not any(done.startswith("baseline") for done in list_said(context))
 
 
 def test_no_more_nets_are_measured_than_trials_allow() -> None:
@@ -163,11 +164,11 @@ def test_no_more_nets_are_measured_than_trials_allow() -> None:
     net, coach = make_net(), Keeping()
     families = (Prune, LowRank, Quantize(Stored8()))
     trials = Search(families).reserved + 12
-    world = replace(open_world(coach, net, Finetune()), judge=None)
-    Search(families, trials=trials).run(net, world)
-    assert isinstance(world.memory, Notebook)
+    context = replace(open_context(coach, net, Finetune()), evaluator=None)
+    Search(families, trials=trials).run(net, context)
+    assert isinstance(context.trial_store, Notebook)
     assert coach.labels
-    measured = [figures for figures in world.memory.known.values() if "loss" in figures]
+    measured = [figures for figures in context.trial_store.known.values() if "loss" in figures]
     assert len(measured) <= trials
     assert max(map(count_trials, list_ladders(families))) == 4 + NEIGHBOURS
 
@@ -203,33 +204,37 @@ def test_no_strength_of_one_pass_for_all_layers_is_better(seed: int) -> None:
     net, stored = make_net(), Quantize(Stored8())
     weights = {**net.weights, **draw_weights(net.graph, seed)}
     net, scale = WeightedNet(net.graph, weights), Bytes()
-    whole = scale.weigh(stored.run(net, World(samples=Rows())))
+    whole = scale.weigh(stored.run(net, CompressionContext(samples=Rows())))
     goal = Goal("size", "<=", 0.85 * whole)
-    world = World(samples=Rows(), scale=scale, goals=(goal,), original=net, memory=Notebook())
+    context = CompressionContext(
+        samples=Rows(), size_meter=scale, goals=(goal,), original=net, trial_store=Notebook()
+    )
 
     def judge(*passes: CompressionPass) -> float:
         made = net
         for one in passes:
-            made = one.run(made, replace(world, journal=[]))
-        return measure_error(made, net, world) if scale.weigh(made) <= goal.bound else np.inf
+            made = one.run(made, replace(context, journal=[]))
+        return measure_error(made, net, context) if scale.weigh(made) <= goal.bound else np.inf
 
     plain = [LowRank(rank=rank) for rank in range(1, 65)]
     plain += [LowRank(energy=share / 100) for share in range(50, 100)]
     best = min(judge(one, stored) for one in plain)
     assert best < np.inf
-    found = Search((LowRank, stored)).run(net, world)
+    found = Search((LowRank, stored)).run(net, context)
     assert scale.weigh(found) <= goal.bound
-    assert measure_error(found, net, world) <= best
-    assert isinstance(world.memory, Notebook)
-    measured = [figures for figures in world.memory.known.values() if "loss" in figures]
+    assert measure_error(found, net, context) <= best
+    assert isinstance(context.trial_store, Notebook)
+    measured = [figures for figures in context.trial_store.known.values() if "loss" in figures]
     assert len(measured) < 40, "most strengths are only counted"
 
 
 def test_another_scale_is_timed_once_where_latency_is_bounded() -> None:
-    net, clock = make_net(), Counter()
-    goal = Goal("latency", "<=", 0.4 * clock.compare([net])[0])
-    world = replace(open_world(Coach(), net), judge=None, clock=clock, goals=(goal,))
-    trials = Trials(net, world, world.goals, 0)
+    net, latency_meter = make_net(), Counter()
+    goal = Goal("latency", "<=", 0.4 * latency_meter.compare([net])[0])
+    context = replace(
+        open_context(Coach(), net), evaluator=None, latency_meter=latency_meter, goals=(goal,)
+    )
+    trials = Trials(net, context, context.goals, 0)
     leading, ranks, budgets = list_ladders((LowRank,))
     leader = find_weakest(leading, trials)
     assert leader is not None
@@ -246,12 +251,12 @@ def test_another_scale_is_timed_once_where_latency_is_bounded() -> None:
 
 def test_the_nearest_miss_may_be_a_baseline() -> None:
     net, coach = make_net(), Coach()
-    world = replace(open_world(coach, net), goals=(Goal("params", "<=", 10.0),))
+    context = replace(open_context(coach, net), goals=(Goal("params", "<=", 10.0),))
     with pytest.raises(CompileError) as caught:
-        Search((Prune,)).run(net, world)
+        Search((Prune,)).run(net, context)
     (message,) = caught.value.messages
     assert message.kind is search_goal_missed
-    strongest = Prune(channels=0.95).run(net, replace(world, journal=[]))
+    strongest = Prune(channels=0.95).run(net, replace(context, journal=[]))
     assert numbers_of(message)[1] <= count_parameters(strongest)
 
 
@@ -265,8 +270,10 @@ def test_a_weaker_setting_with_a_width_that_runs_fast_is_found() -> None:
             return [1.0 if 42 <= wide <= 50 or wide > 55 else 0.3 for wide in wides]
 
     net = make_net()
-    world = replace(open_world(Coach(), net), clock=Blocks(), goals=(Goal("latency", "<=", 0.5),))
-    trials = Trials(net, world, world.goals, 0)
+    context = replace(
+        open_context(Coach(), net), latency_meter=Blocks(), goals=(Goal("latency", "<=", 0.5),)
+    )
+    trials = Trials(net, context, context.goals, 0)
     (bare,) = list_ladders((Prune,))
     tried = find_weakest(bare, trials)
     assert tried is not None

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import weft
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import SCHEMES, Quantize
 from compiler.compression.quantization.int8 import Int8
@@ -117,20 +117,20 @@ def test_layers_that_stay_float_are_as_many_as_asked() -> None:
         output y = x -> dense(16) as a -> relu -> dense(16) as b -> relu -> dense(4) as c
     }""")
     for count in (0, 1, 2):
-        world = World()
-        made = Quantize(Int8(placement="layers", float_layers=count)).run(net, world)
-        rounded = {n.path for n in world.journal if n.done.startswith("weights i8")}
+        context = CompressionContext()
+        made = Quantize(Int8(placement="layers", float_layers=count)).run(net, context)
+        rounded = {n.path for n in context.journal if n.done.startswith("weights i8")}
         assert len(rounded) == 3 - count
         assert made.graph is not net.graph
     with pytest.raises(CompileError) as refused:
-        Quantize(Int8(placement="layers", float_layers=3)).run(net, World())
+        Quantize(Int8(placement="layers", float_layers=3)).run(net, CompressionContext())
     assert [m.code for m in refused.value.messages] == ["W1218"]
     assert "at most 2 of them" in (refused.value.messages[0].text.help or "")
 
 
 def test_integer_operators_that_onnx_has_not_are_refused(tmp_path: Path) -> None:
     net = make_net("model M() { input x: f32[16]  output y = x -> dense(8) as fc }")
-    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, World())
+    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, CompressionContext())
     with pytest.raises(CompileError) as refused:
         check_net(made, tmp_path, net.graph)
     assert [m.code for m in refused.value.messages] == ["W1217"]
@@ -144,7 +144,7 @@ def test_layers_without_an_integer_operator_are_named(tmp_path: Path) -> None:
         output z = x -> dense(4) as head
         output y = v -> dense(8) as inner
     }""")
-    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, World())
+    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, CompressionContext())
     with pytest.raises(CompileError) as refused:
         check_net(made, tmp_path, net.graph)
     (message,) = refused.value.messages
@@ -152,7 +152,7 @@ def test_layers_without_an_integer_operator_are_named(tmp_path: Path) -> None:
     assert "`inner` of `M` becomes no integer operator" in message.text.title
     assert 'except=["inner"]' in (message.text.help or "")
     kept = Quantize(Int8(placement="layers", form="qoperator"), except_=("inner",))
-    check_net(kept.run(net, World()), tmp_path, net.graph)
+    check_net(kept.run(net, CompressionContext()), tmp_path, net.graph)
 
 
 def test_more_threads_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

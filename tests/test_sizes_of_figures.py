@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import LayerNote
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
 from compiler.program.variant import Target
@@ -246,5 +246,5 @@ def test_costs_are_counted_where_latency_is_measured() -> None:
     net = make_net("model M() { input x: f32[batch, t, 16]  output y = x -> dense(16) }")
     assert choose_sizes(net.graph, Target()) == {"batch": 1, "t": 32}
     journal: list[LayerNote] = []
-    LowRank(rank=2).run(net, World(journal=journal))
+    LowRank(rank=2).run(net, CompressionContext(journal=journal))
     assert journal

@@ -20,7 +20,7 @@ from tests.quantizing import make_net
 from tests.table_train import write_table
 from weft.api import load
 from weft.building.build import Build
-from weft.building.finished import open_context
+from weft.building.build_outputs import open_context
 from weft.building.stage import BuildContext, Stage, fingerprint
 
 MODEL = "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as a\n}"
@@ -102,8 +102,8 @@ def test_a_file_of_another_name_is_made(folder: Folder) -> None:
 
 
 def test_a_result_that_cannot_be_read_is_made_again(folder: Folder) -> None:
-    assert folder.make("a", recall=lambda facts: None) == {"run": 1}
-    assert folder.make("a", recall=lambda facts: None) == {"run": 2}
+    assert folder.make("a", recall=lambda metadata: None) == {"run": 1}
+    assert folder.make("a", recall=lambda metadata: None) == {"run": 2}
 
 
 def test_a_stage_that_fails_is_not_recorded(folder: Folder) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from backends.pytorch.terms.document import write_test
+from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.layout import break_line
-from backends.pytorch.train.write import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from compiler.writing.markup import escape_markdown

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from backends.pytorch.functions import emit_function
-from backends.pytorch.train.fitting import fit_inside
+from backends.pytorch.train.column_statistics import fit_inside
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.frame import Frame, Site

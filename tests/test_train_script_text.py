@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.train.filling import fill
 from backends.pytorch.train.layout import break_line, split_items
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.measuring import rename
+from backends.pytorch.train.template_slots import fill
 from compiler.writing.imports import write_imports
 from compiler.writing.names import class_name, name_all, safe_name
 from compiler.writing.python import write_literal

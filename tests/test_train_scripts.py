@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from backends.pytorch.run.running import read_metrics, run_training
-from backends.pytorch.train.emit import emit_script
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.report.diagnostics import CompileError
 from tests.train_scripts import (
     DIGITS,
@@ -164,20 +164,20 @@ def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
         "freeze": "requires_grad",
         "until_loss": "PATIENCE",
     }
-    plain = emit_script(Facts(open_train(DIGITS, tmp_path)))
+    plain = emit_script(ScriptSpec(open_train(DIGITS, tmp_path)))
     for option, clause in OPTIONS.items():
         text = emit_script(
-            Facts(open_train(DIGITS.replace("seed 0\n}", f"seed 0  {clause}\n}}"), tmp_path))
+            ScriptSpec(open_train(DIGITS.replace("seed 0\n}", f"seed 0  {clause}\n}}"), tmp_path))
         )
         assert words[option] in text
         assert words[option] not in plain
     assert "--data" in plain
     assert "--data" not in emit_script(
-        Facts(open_train(DIGITS.replace('npz("digits.npz")', 'sklearn("digits")'), tmp_path))
+        ScriptSpec(open_train(DIGITS.replace('npz("digits.npz")', 'sklearn("digits")'), tmp_path))
     )
     assert "manual_seed(SEED + 1000 * epoch" in plain  # dropout
     assert "manual_seed(SEED + 1000" not in emit_script(
-        Facts(open_train(PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), tmp_path))
+        ScriptSpec(open_train(PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), tmp_path))
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backends.pytorch.run.running import run_training
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.ir.weights import read_weights
 from compiler.program.program import Program

@@ -13,13 +13,13 @@ from sklearn.linear_model import LogisticRegression
 
 import weft
 from backends.pytorch.run.tuning import make_trainer
-from backends.pytorch.train.write import write_training
-from compiler.compression.base import World
+from backends.pytorch.train.folder import write_training
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import Tuning
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
-from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, read_weights
@@ -43,13 +43,15 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 def test_finetuning_makes_a_pruned_net_better(fitted: Fitted, tmp_path: Path) -> None:
     train, net, root = fitted
     pruned = halve(net, tmp_path)
-    world = World(trainer=trainer_of(fitted, tmp_path / "one"))
-    tuned = Finetune(epochs=3).run(pruned, world)
+    context = CompressionContext(trainer=trainer_of(fitted, tmp_path / "one"))
+    tuned = Finetune(epochs=3).run(pruned, context)
     assert tuned.graph is pruned.graph
     assert accuracy_of(train, root, tuned) > accuracy_of(train, root, pruned) + 0.02
-    assert [(n.step, n.done) for n in world.journal] == [("finetune", "trained for 3 epochs")]
+    assert [(n.step, n.done) for n in context.journal] == [("finetune", "trained for 3 epochs")]
     lint(tmp_path / "one" / "finetune")
-    again = Finetune(epochs=3).run(pruned, World(trainer=trainer_of(fitted, tmp_path / "two")))
+    again = Finetune(epochs=3).run(
+        pruned, CompressionContext(trainer=trainer_of(fitted, tmp_path / "two"))
+    )
     assert equal(tuned, again), "the same seed gives the same weights"
 
 
@@ -66,9 +68,9 @@ def test_a_tenth_of_the_rate_is_usual(fitted: Fitted, tmp_path: Path) -> None:
 
 def test_distilling_follows_the_original(fitted: Fitted, tmp_path: Path) -> None:
     train, net, root = fitted
-    pruned = Prune(channels=0.75).run(net, World())
-    world = World(trainer=trainer_of(fitted, tmp_path / "made"), original=net)
-    tuned = Distill(epochs=3, lr=3e-3, alpha=0.7, temperature=2).run(pruned, world)
+    pruned = Prune(channels=0.75).run(net, CompressionContext())
+    context = CompressionContext(trainer=trainer_of(fitted, tmp_path / "made"), original=net)
+    tuned = Distill(epochs=3, lr=3e-3, alpha=0.7, temperature=2).run(pruned, context)
     assert accuracy_of(train, root, tuned) > accuracy_of(train, root, pruned) + 0.02
     folder = tmp_path / "made" / "distill"
     lint(folder)
@@ -140,9 +142,9 @@ def test_zeros_stay(fitted: Fitted, tmp_path: Path) -> None:
     masks = find_zero_masks(sparse)
     assert list(masks) == ["head.weight"]
     assert np.array_equal(masks["head.weight"], kept)
-    world = World(trainer=trainer_of(fitted, tmp_path), original=net)
+    context = CompressionContext(trainer=trainer_of(fitted, tmp_path), original=net)
     for step in (Finetune(epochs=2, lr=3e-3), Distill(epochs=2, lr=3e-3)):
-        tuned = step.run(sparse, world)
+        tuned = step.run(sparse, context)
         assert np.array_equal(tuned.weights["head.weight"] != 0, kept)
         assert not np.array_equal(tuned.weights["head.weight"], sparse.weights["head.weight"])
         assert accuracy_of(train, root, tuned) > accuracy_of(train, root, sparse)
@@ -157,7 +159,7 @@ def test_zeros_stay_in_layers_named_like_methods_of_a_module(tmp_path: Path) -> 
     weights["forward.weight"] = weights["forward.weight"] * kept
     trainer = make_trainer(train, "fit", tmp_path, data_root=tmp_path, device="cpu")
     sparse = WeightedNet(graph, weights)
-    tuned = Finetune(epochs=1).run(sparse, World(trainer=trainer, original=sparse))
+    tuned = Finetune(epochs=1).run(sparse, CompressionContext(trainer=trainer, original=sparse))
     assert np.array_equal(tuned.weights["forward.weight"] != 0, kept)
     assert not np.array_equal(tuned.weights["forward.weight"], weights["forward.weight"])
 
@@ -204,11 +206,11 @@ def test_gradients_are_those_of_logistic_regression(tmp_path: Path) -> None:
 def test_what_is_needed_is_said(fitted: Fitted, tmp_path: Path) -> None:
     _, net, _ = fitted
     with pytest.raises(CompileError) as caught:
-        Finetune().run(net, World())
+        Finetune().run(net, CompressionContext())
     assert [m.code for m in caught.value.messages] == ["W1101"]
     assert "`finetune` has nothing to train on" in caught.value.messages[0].text.title
     with pytest.raises(CompileError) as caught:
-        Distill().run(net, World(trainer=trainer_of(fitted, tmp_path)))
+        Distill().run(net, CompressionContext(trainer=trainer_of(fitted, tmp_path)))
     assert [m.code for m in caught.value.messages] == ["W1102"]
 
 

@@ -16,14 +16,14 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
 from backends.pytorch.run.tuning import make_trainer
 from backends.pytorch.terms.helpers import HELPERS
-from backends.pytorch.train.write import write_training
-from compiler.compression.base import World
+from backends.pytorch.train.folder import write_training
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import Tuning
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.tuning.passes import Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.tuning.scales import let_scales_learn, stop_scales
-from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import LEVELS, FakeQuantize
@@ -34,7 +34,7 @@ from tests.train_scripts import lint
 from tests.tuned import fit
 
 Array = NDArray[Any]
-Case = tuple[Train, WeightedNet, World]
+Case = tuple[Train, WeightedNet, CompressionContext]
 
 
 class Rows:
@@ -52,13 +52,13 @@ class Rows:
 
 @pytest.fixture(scope="module")
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A trained net that rounds its weights and activations to few levels, and its world."""
+    """A trained net that rounds its weights and activations to few levels, and its context."""
     root = tmp_path_factory.mktemp("coarse")
     train, net, _ = fit(root)
     trainer = make_trainer(train, "fit", root / "tuned", data_root=root, device="cpu")
-    world = World(samples=Rows(train, root), trainer=trainer, original=net)
-    quantized = Quantize(Int8(placement="all", bias_correction=False)).run(net, world)
-    return train, keep_few_levels(quantized), world
+    context = CompressionContext(samples=Rows(train, root), trainer=trainer, original=net)
+    quantized = Quantize(Int8(placement="all", bias_correction=False)).run(net, context)
+    return train, keep_few_levels(quantized), context
 
 
 def keep_few_levels(net: WeightedNet) -> WeightedNet:
@@ -89,19 +89,19 @@ def loss_of(case: Case, net: WeightedNet) -> float:
 
 
 def test_rounding_is_trained_with(coarse: Case) -> None:
-    _, net, world = coarse
-    tuned = Finetune(epochs=3, lr=3e-3).run(net, world)
+    _, net, context = coarse
+    tuned = Finetune(epochs=3, lr=3e-3).run(net, context)
     assert tuned.graph is net.graph
     assert loss_of(coarse, tuned) < 0.9 * loss_of(coarse, net)
     for path in net.weights:
         if path.endswith(("scale", "zero_point")):
             assert np.array_equal(tuned.weights[path], net.weights[path]), "calibrated, not learned"
-    assert world.journal[-1].reason == "with the rounding of the quantized net"
+    assert context.journal[-1].reason == "with the rounding of the quantized net"
 
 
 def test_scales_are_learned(coarse: Case, tmp_path: Path) -> None:
-    train, net, world = coarse
-    tuned = Finetune(epochs=3, lr=3e-3, learn_scales=True).run(net, world)
+    train, net, context = coarse
+    tuned = Finetune(epochs=3, lr=3e-3, learn_scales=True).run(net, context)
     assert tuned.graph is net.graph
     assert loss_of(coarse, tuned) < 0.9 * loss_of(coarse, net)
     scales = [path for path in net.weights if path.endswith("scale")]
@@ -167,16 +167,16 @@ def test_gradients_of_scales_are_those_of_lsq(axis: int | None) -> None:
 
 
 def test_without_rounding_there_is_nothing_to_learn(coarse: Case) -> None:
-    _, _, world = coarse
-    assert world.original is not None
+    _, _, context = coarse
+    assert context.original is not None
     with pytest.raises(CompileError) as caught:
-        Finetune(learn_scales=True).run(world.original, world)
+        Finetune(learn_scales=True).run(context.original, context)
     assert [m.code for m in caught.value.messages] == ["W1105"]
 
 
 def test_half_precision_is_left_for_training_with_rounding(coarse: Case) -> None:
-    train, net, world = coarse
-    assert world.original is not None
+    train, net, context = coarse
+    assert context.original is not None
     half = replace(train, precision="bf16")
     assert prepare_tuning(half, "fit", net, Tuning(1)).train.precision == "f32"
-    assert prepare_tuning(half, "fit", world.original, Tuning(1)).train.precision == "bf16"
+    assert prepare_tuning(half, "fit", context.original, Tuning(1)).train.precision == "bf16"

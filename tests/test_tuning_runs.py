@@ -13,12 +13,12 @@ import torch
 from backends.pytorch.run.load import run_source
 from backends.pytorch.run.running import read_metrics, read_results
 from backends.pytorch.run.tuning import _load_nets, make_trainer, measure_gradients
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.functions import emit_objective
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.compression.attach import find_net
+from compiler.compression.context import Tuning
 from compiler.compression.tuning.preparing import prepare_tuning
-from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, read_weights
@@ -240,10 +240,10 @@ def test_a_net_behind_the_student_is_applied_to_both(tmp_path: Path) -> None:
     columns = load_data(train.data, tmp_path).split("val")
     taken = {item.name: columns[item.name] for item in tuned.train.step.inputs}
     wanted = evaluate(tuned.train.step, dict(tuned.weights), taken)["loss"]
-    facts = Facts(tuned.train)
-    body = "\n".join(emit_objective(facts))
+    script = ScriptSpec(tuned.train)
+    body = "\n".join(emit_objective(script))
     script = run_source("\n".join([*write_imports(body), "", body]), "objective")
-    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in facts.columns]
+    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in script.columns]
     loss, *_ = script.compute_loss(*_load_nets(tuned), *given)
     assert float(loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
 

@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights, write_weights
 from compiler.program.requirement import Figure
@@ -213,10 +213,10 @@ def test_latency_of_a_setting_is_taken_in_turns_with_the_net_that_failed() -> No
     graph = build_net("model M() { input x: f32[batch, 4]  output y = x -> dense(2) as a }").graph
     own = WeightedNet(graph, {"a": np.zeros(1), "b": np.zeros(1)})
     other = WeightedNet(graph, {"a": np.zeros(1)})
-    world = World(clock=Slow(), scale=cast(Any, object()))
+    context = CompressionContext(latency_meter=Slow(), size_meter=cast(Any, object()))
     known = Measurement(own, 2.0)
     latency = Figure(None, None, "latency")
-    assert take_figure(cast(Any, None), other, world, latency, known) == pytest.approx(1.0)
+    assert take_figure(cast(Any, None), other, context, latency, known) == pytest.approx(1.0)
 
 
 def test_a_size_that_cannot_be_is_refused_before_training(tmp_path: Path) -> None:

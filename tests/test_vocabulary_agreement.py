@@ -8,7 +8,7 @@ import re
 from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
 from compiler.driver import check_source
-from compiler.elaborate.items.clauses import load_clauses
+from compiler.elaborate.items.item_elaborator import load_clauses
 from compiler.elaborate.scopes.library import find_blocks
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.manual import TITLES, find_clauses, op_reference

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Float16
@@ -72,9 +72,9 @@ def test_published_networks_survive(name: str) -> None:
     for scheme in SCHEMES[1:2] if large else SCHEMES:
         if isinstance(scheme, Weights4) and not has_large_layer(net):
             with pytest.raises(CompileError):
-                scheme.quantize(net, World(), None, ())
+                scheme.quantize(net, CompressionContext(), None, ())
             continue
-        made = scheme.quantize(net, World(), None, ())
+        made = scheme.quantize(net, CompressionContext(), None, ())
         with TemporaryDirectory() as folder:
             report, messages = check_net(made, Path(folder), net.graph)
         assert report.passed, (scheme, [(m.code, m.text.title, m.text.label) for m in messages])
@@ -87,8 +87,8 @@ def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
         x = video -> conv(4, kernel=3, padding=1) as stem -> relu -> avg_pool([2, 2, 2])
         output y: f32[batch, 3] = x -> flatten -> dense(3) as head
     }""")
-    world = World(samples=Drawn(net.graph, {}))
-    made = Float16(compute="always").quantize(net, world, None, ())
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Float16(compute="always").quantize(net, context, None, ())
     report, messages = check_net(made, tmp_path, net.graph)
     assert report.passed, [(m.text.title, m.text.label) for m in messages]
     kinds = {n.op.name: str(n.outputs[0].type.dtype) for n in made.graph.nodes}
@@ -98,6 +98,6 @@ def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
 def test_the_least_size_of_a_packed_layer_is_said() -> None:
     net = make_net("model M { input x: f32[batch, 16]\n output y = x -> dense(8) as fc }")
     with pytest.raises(CompileError) as raised:
-        Weights4().quantize(net, World(), None, ())
+        Weights4().quantize(net, CompressionContext(), None, ())
     (message,) = raised.value.messages
     assert "with a weight of its own of 1,024 numbers or more" in message.text.label

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.pytorch.modules import emit_module
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
@@ -40,10 +40,10 @@ def test_small_layers_that_are_not_packed_say_so() -> None:
         "model M() { input x: f32[batch, 32]  output y = x -> dense(64) as a -> relu\n"
         "-> dense(8) as b }"
     )
-    world = World(samples=Drawn(net.graph, {}))
-    made = Weights4(rest="float").quantize(net, world, None, ())
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Weights4(rest="float").quantize(net, context, None, ())
     assert "b.weight" in made.weights
-    (note,) = (note for note in world.journal if note.path == "b")
+    (note,) = (note for note in context.journal if note.path == "b")
     assert note.reason == "its weight has only 512 numbers, which are not packed"
 
 
@@ -60,10 +60,10 @@ def test_auto_hides_no_fault_of_a_candidate(monkeypatch: pytest.MonkeyPatch) -> 
 def test_weights_beyond_f16_say_so() -> None:
     net = make_net(IMAGES)
     net.weights["head.weight"][0, 0] = 1e5  # type: ignore[index]
-    world = World(samples=Drawn(net.graph, {}))
-    made = Float16(compute="never").quantize(net, world, None, ())
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Float16(compute="never").quantize(net, context, None, ())
     assert made.weights["head.weight"].dtype == np.float32
-    (note,) = (note for note in world.journal if note.path == "head")
+    (note,) = (note for note in context.journal if note.path == "head")
     assert note.reason == "a number of `head.weight` is beyond the range of f16"
 
 
@@ -108,30 +108,30 @@ def test_random_token_nets_survive(text: str, scheme: Scheme) -> None:
 
 @pytest.mark.parametrize("scheme", [Weights4(), Weights8(rest="float"), Dynamic()])
 def test_a_layer_that_is_kept_out_is_named_once(scheme: Scheme) -> None:
-    net, world = (
+    net, context = (
         make_net(
             "model M { input x: f32[batch, 32]  output y = x -> dense(64) as wide -> relu"
             " -> dense(32) as deep -> relu -> dense(32) as head }"
         ),
-        World(),
+        CompressionContext(),
     )
-    scheme.quantize(net, world, ("wide",), ())
-    kept = [note.path for note in world.journal if note.reason == KEPT_OUT]
+    scheme.quantize(net, context, ("wide",), ())
+    kept = [note.path for note in context.journal if note.reason == KEPT_OUT]
     assert kept == ["deep", "head"]
 
 
 def test_layers_can_be_left_alone() -> None:
     net = make_net(TOKENS)
-    world = World(samples=Drawn(net.graph, {}))
-    made = Dynamic(rest="float").quantize(net, world, ["blocks.*"], ["blocks.0.mlp"])
+    context = CompressionContext(samples=Drawn(net.graph, {}))
+    made = Dynamic(rest="float").quantize(net, context, ["blocks.*"], ["blocks.0.mlp"])
     integer = [n.origin.name for n in made.graph.nodes if isinstance(n.op, DynamicDense)]
     assert len(integer) == 6
     assert {p for p in made.weights if p.startswith(("head", "blocks.0.mlp", "embed"))} == {
         p for p in net.weights if p.startswith(("head", "blocks.0.mlp", "embed"))
     }
-    left = {note.path: note.reason for note in world.journal if not note.done}
+    left = {note.path: note.reason for note in context.journal if not note.done}
     assert left["head"] == "`only` or `except` says so"
-    done = {note.path: dict(note.figures) for note in world.journal if note.done}
+    done = {note.path: dict(note.figures) for note in context.journal if note.done}
     assert done["blocks.1.mlp.0"]["sqnr"] > 35
 
 
@@ -165,11 +165,11 @@ def test_weights_in_loops_are_stored_outside() -> None:
 def test_what_is_rounded_already_stays() -> None:
     net = make_net(IMAGES)
     integer = apply(Int8(), net)
-    world = World()
-    made = Stored8().quantize(integer, world, None, ())
+    context = CompressionContext()
+    made = Stored8().quantize(integer, context, None, ())
     stored = {p for p in made.weights if p.endswith("codes")}
     assert stored == {"conv.weight_codes", "up.weight_codes"}  # those that stay float
-    reasons = {note.path: note.reason for note in world.journal if not note.done}
+    reasons = {note.path: note.reason for note in context.journal if not note.done}
     assert reasons["head.weight"] == "it is rounded already"
 
 
@@ -203,7 +203,7 @@ def test_settings_that_mean_nothing_are_refused(make: Any) -> None:
 
 @dataclass
 class Counted:
-    """A clock by which integer nodes take `cost` each, and everything else nothing."""
+    """A meter by which integer nodes take `cost` each, and everything else nothing."""
 
     cost: float
     calls: list[int] = field(default_factory=list)
@@ -224,14 +224,14 @@ class Counted:
 
 def test_the_clock_chooses() -> None:
     net = make_net(TOKENS)
-    slow = apply(Auto(sqnr=0.0), net, clock=Counted(0.1))
+    slow = apply(Auto(sqnr=0.0), net, latency_meter=Counted(0.1))
     assert not any(isinstance(n.op, DynamicDense) for n in slow.graph.nodes)
-    world = World(samples=Drawn(net.graph, {}), clock=Counted(-0.09))
-    fast = Auto(sqnr=0.0).quantize(net, world, None, ())
+    context = CompressionContext(samples=Drawn(net.graph, {}), latency_meter=Counted(-0.09))
+    fast = Auto(sqnr=0.0).quantize(net, context, None, ())
     integer = [n for n in fast.graph.nodes if isinstance(n.op, DynamicDense)]
     assert len(integer) == 8  # the head's 256 numbers cost more than they save
     assert "head.weight_codes" in fast.weights
-    reasons = [note.reason for note in world.journal if note.path == "head" and note.reason]
+    reasons = [note.reason for note in context.journal if note.path == "head" and note.reason]
     assert "measured for all of 8 x 32" in reasons
 
 
@@ -244,9 +244,9 @@ def test_targets_shape_dynamic_layers() -> None:
         codes = [a for path, a in made.weights.items() if path.endswith(".codes")]
         assert len(codes) == 9
         assert most // 2 < max(int(np.abs(a.astype(int)).max()) for a in codes) <= most + 1
-    world = World(target=Target("cuda"))
-    Dynamic().quantize(net, world, None, ())
-    assert any("on the CPU only" in note.reason for note in world.journal)
+    context = CompressionContext(target=Target("cuda"))
+    Dynamic().quantize(net, context, None, ())
+    assert any("on the CPU only" in note.reason for note in context.journal)
 
 
 def test_codes_count_as_parameters() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.ir.weighted_net import WeightedNet
@@ -30,7 +30,7 @@ def test_the_smaller_form_is_written(
     weight = random.normal(size=(64, 64)).astype(np.float32)
     weight[random.random((64, 64)) < zeros] = 0
     net = WeightedNet(graph, {"layer.weight": weight, "layer.bias": np.zeros(64, np.float32)})
-    made = Quantize(scheme).run(net, World())
+    made = Quantize(scheme).run(net, CompressionContext())
 
     def weigh() -> int:
         compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")

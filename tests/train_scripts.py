@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits, load_iris
 
 from backends.pytorch.run.running import read_metrics
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.program.train import Train
 from compiler.report.diagnostics import Sink

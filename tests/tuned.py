@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 
 from backends.pytorch.run.running import run_training
 from backends.pytorch.run.tuning import make_trainer
-from backends.pytorch.train.write import write_training
-from compiler.compression.world import Trainer
+from backends.pytorch.train.folder import write_training
+from compiler.compression.context import Trainer
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet

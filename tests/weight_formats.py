@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.calibration import measure_sqnr
@@ -67,7 +67,9 @@ LEAST = {"stored4": 12.0, "weights4": 12.0}
 
 
 def apply(scheme: Scheme, net: WeightedNet, **options: Any) -> WeightedNet:
-    return scheme.quantize(net, World(samples=Drawn(net.graph, {}), **options), None, ())
+    return scheme.quantize(
+        net, CompressionContext(samples=Drawn(net.graph, {}), **options), None, ()
+    )
 
 
 def check(scheme: Scheme, net: WeightedNet, **options: Any) -> WeightedNet:

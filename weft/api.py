@@ -17,9 +17,10 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import choose_weights, find_weights, read_all_weights
 from compiler.program.net import Net
 from compiler.program.program import Program
-from compiler.report.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
+from compiler.report.diagnostics import CompileError, Message, Severity, Sink
 from compiler.report.messages.files import not_text, unknown_item
 from compiler.report.source import Source
+from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.validation import validate_data
 from compiler.writing.markup import escape_html
@@ -349,7 +350,7 @@ class Spec:
         Raises:
             WeftError: there is no such variant, or the build in the folder has not finished it.
         """
-        from weft.building.finished import recall_variant
+        from weft.building.build_outputs import recall_variant
 
         found = _choose("variant", name, self.program.variants)
         with speaking_as_commands():
@@ -418,7 +419,7 @@ class Spec:
             WeftError: there is no such train, its data has faults, or the training failed.
         """
         from backends.pytorch.run.running import run_training
-        from backends.pytorch.train.write import write_training
+        from backends.pytorch.train.folder import write_training
         from compiler.ir.memory import need_weights
         from weft.deployed.compiling import check_data
         from weft.results.generated import GeneratedFiles

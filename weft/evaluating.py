@@ -14,14 +14,15 @@ from compiler.data.codes import describe_codes
 from compiler.loading import read_trained
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.evaluating import built_otherwise, other_file, which_deployment
 from compiler.report.messages.files import nothing_to_do, unknown_item
-from weft.building.finished import find_other_passes
+from compiler.report.suggestions import did_you_mean
+from weft.building.build_outputs import find_other_passes
 from weft.building.report import format_metrics
 from weft.deployed.exporting import hash_spec
 from weft.deployed.inspecting import OnnxFile, find_difference, inspect
-from weft.deployed.measuring import NetOfTrain, find_place, measure_deployed
+from weft.deployed.measuring import BoundNet, find_place, measure_deployed
 from weft.deployed.trained_data import BEST, read_fitted
 
 
@@ -136,13 +137,13 @@ def measure_given(
     return Evaluated(name, file, measured, figures, spec_hash, alone, changed)
 
 
-def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
+def _are_alike(place: BoundNet, other: BoundNet) -> bool:
     """Whether a file has the same figures in both places."""
     same_net = place.train is other.train and place.name == other.name
     return same_net and place.preprocess == other.preprocess
 
 
-def _place_beside(place: NetOfTrain, trained: Path) -> NetOfTrain:
+def _place_beside(place: BoundNet, trained: Path) -> BoundNet:
     """The place with what the training beside a file has learned, if one is there. Whatever else
     its weights say of it is read after this: that they are whole is then known."""
     if not trained.is_file():

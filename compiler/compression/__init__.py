@@ -1,1 +1,1 @@
-"""Compression: passes on trained nets, what they need from the world, and what they report."""
+"""Compression: passes on trained nets, what they need from the context, and what they report."""

@@ -1,4 +1,4 @@
-"""What a compression pass is: a function from a trained net, and the world around it, to a
+"""What a compression pass is: a function from a trained net, and the context around it, to a
 smaller one."""
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from compiler.compression.world import (
-    Clock,
+from compiler.compression.context import (
+    Evaluator,
     Goal,
-    Judge,
+    LatencyMeter,
     LayerNote,
-    Memory,
     Samples,
-    Scale,
+    SizeMeter,
     Trainer,
+    TrialStore,
 )
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
@@ -38,11 +38,11 @@ class CompressionPass(Described):
 
     A pass keeps the inputs and outputs of the graph (names, types, symbolic dims), the paths of
     parameters that it keeps, and copies `scope` and `origin` from the node it replaces. What it
-    does to each layer, and why not more, it says to `world.journal`.
+    does to each layer, and why not more, it says to `context.journal`.
     """
 
     reads_goals: ClassVar[bool] = False
-    """Whether what it does depends on `world.goals`: on what the variant must hold."""
+    """Whether what it does depends on `context.goals`: on what the variant must hold."""
     trains: ClassVar[bool] = False
     """Whether it trains the net on, which takes the time of a training."""
     needs_floats: ClassVar[bool] = False
@@ -168,27 +168,27 @@ class CompressionPass(Described):
         return bits
 
     @abstractmethod
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         """The net after the pass.
 
         Raises:
-            CompileError: the net cannot be compressed like this, or the pass needs what the world
-                does not have (data, a trainer, a clock); the message says which.
+            CompileError: the net cannot be compressed like this, or the pass needs what the context
+                does not have (data, a trainer, a meter); the message says which.
         """
 
 
 @dataclass(frozen=True)
-class World:
-    """The world as a pass sees it. What is None is not there: a pass that can do without does
+class CompressionContext:
+    """The context as a pass sees it. What is None is not there: a pass that can do without does
     (and says so in its notes), one that cannot refuses with a message."""
 
     target: Target = field(default_factory=Target)
     samples: Samples | None = None
-    judge: Judge | None = None
-    clock: Clock | None = None
-    scale: Scale | None = None
+    evaluator: Evaluator | None = None
+    latency_meter: LatencyMeter | None = None
+    size_meter: SizeMeter | None = None
     trainer: Trainer | None = None
-    memory: Memory | None = None
+    trial_store: TrialStore | None = None
     goals: tuple[Goal, ...] = ()
     original: WeightedNet | None = None
     """The net before any pass: the teacher of `distill`, and what errors are measured against."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from compiler.compression.base import CompressionPass
+from compiler.compression.context import LayerNote
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import Array
 from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import Message

@@ -80,7 +80,7 @@ class DataSource(Described):
     """What generated loading code raises for files that are damaged or lack a column, besides
     `OSError`."""
     counted: ClassVar[Mapping[str, str]] = {}
-    """Which of `facts` are the number of categories of a column."""
+    """Which of `attributes` are the number of categories of a column."""
 
     @abstractmethod
     def schema(self, folder: Path) -> tuple[Column, ...]:
@@ -101,7 +101,7 @@ class DataSource(Described):
             Fault: which setting, and why.
         """
 
-    def facts(self, folder: Path) -> Mapping[str, int]:
+    def attributes(self, folder: Path) -> Mapping[str, int]:
         """Numbers of the data that a spec may use when compiling: `tiny.vocab`."""
         return {}
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.diagnostics import Fault
 from compiler.report.messages.data import (
     bad_setting,
     data_file_broken,
@@ -16,6 +16,7 @@ from compiler.report.messages.data import (
     unknown_column,
     wrong_encoding,
 )
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import list_names, match_files, name_kind, need_file
 
 LARGEST_TEXT = 4 << 30

@@ -82,7 +82,7 @@ class Images(DataSource):
             columns.append(Column("label", label, words=True, categories=classes))
         return tuple(columns)
 
-    def facts(self, folder: Path) -> Mapping[str, int]:
+    def attributes(self, folder: Path) -> Mapping[str, int]:
         classes = self._classes(folder, self._find_images(folder))
         return {"classes": len(classes)} if classes else {}
 

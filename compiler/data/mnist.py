@@ -18,8 +18,9 @@ from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file
 from compiler.data.sizes import check_expansion
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.diagnostics import Fault
 from compiler.report.messages.data import data_file_missing
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import name_kind
 from compiler.types.tensor import TensorType
 from compiler.writing.python import write_path

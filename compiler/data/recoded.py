@@ -35,11 +35,11 @@ class Recoded(DataSource):
                 _refuse(self.known.train, column, words[column.name])
         return tuple(replace(c, categories=words.get(c.name, c.categories)) for c in found)
 
-    def facts(self, folder: Path) -> Mapping[str, int]:
+    def attributes(self, folder: Path) -> Mapping[str, int]:
         words = self.known.columns
         counted = self.source.counted.items()
         return {
-            **self.source.facts(folder),
+            **self.source.attributes(folder),
             **{fact: len(words[column]) for fact, column in counted if column in words},
         }
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.diagnostics import Fault
 from compiler.report.messages.data import unknown_set
+from compiler.report.suggestions import did_you_mean
 from compiler.types.tensor import TensorType
 from compiler.writing.python import write_string
 
@@ -22,7 +23,7 @@ CLASS = TensorType.of("i64", ())
 
 
 @dataclass(frozen=True)
-class Facts:
+class SetDescription:
     """What a set holds, written down so that a check need not import scikit-learn; a test
     compares it with scikit-learn. `classes` is empty where `targets` are numbers."""
 
@@ -32,13 +33,13 @@ class Facts:
     image: tuple[int, int] | None = None
 
 
-SETS: Mapping[str, Facts] = {
-    "digits": Facts((), tuple("0123456789"), image=(8, 8)),
-    "iris": Facts(
+SETS: Mapping[str, SetDescription] = {
+    "digits": SetDescription((), tuple("0123456789"), image=(8, 8)),
+    "iris": SetDescription(
         ("sepal_length", "sepal_width", "petal_length", "petal_width"),
         ("setosa", "versicolor", "virginica"),
     ),
-    "wine": Facts(
+    "wine": SetDescription(
         (
             "alcohol",
             "malic_acid",
@@ -56,7 +57,7 @@ SETS: Mapping[str, Facts] = {
         ),
         ("class_0", "class_1", "class_2"),
     ),
-    "breast_cancer": Facts(
+    "breast_cancer": SetDescription(
         tuple(
             form.format(what)
             for form in ("mean_{}", "{}_error", "worst_{}")
@@ -75,10 +76,10 @@ SETS: Mapping[str, Facts] = {
         ),
         ("malignant", "benign"),
     ),
-    "diabetes": Facts(
+    "diabetes": SetDescription(
         ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"), targets=("target",)
     ),
-    "linnerud": Facts(("chins", "situps", "jumps"), targets=("weight", "waist", "pulse")),
+    "linnerud": SetDescription(("chins", "situps", "jumps"), targets=("weight", "waist", "pulse")),
 }
 DOWNLOADED = frozenset(
     [
@@ -129,35 +130,35 @@ class SklearnSet(DataSource):
         )
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
-        facts = SETS[self.set]
-        if facts.image is not None:
-            columns = [Column("image", TensorType.of("u8", facts.image))]
+        description = SETS[self.set]
+        if description.image is not None:
+            columns = [Column("image", TensorType.of("u8", description.image))]
         else:
-            columns = [Column(name, NUMBER) for name in facts.features]
-            columns.append(Column("features", TensorType.of("f32", (len(facts.features),))))
-        if facts.classes:
-            columns.append(Column("label", CLASS, categories=facts.classes))
-        return (*columns, *(Column(name, NUMBER) for name in facts.targets))
+            columns = [Column(name, NUMBER) for name in description.features]
+            columns.append(Column("features", TensorType.of("f32", (len(description.features),))))
+        if description.classes:
+            columns.append(Column("label", CLASS, categories=description.classes))
+        return (*columns, *(Column(name, NUMBER) for name in description.targets))
 
-    def facts(self, folder: Path) -> Mapping[str, int]:
+    def attributes(self, folder: Path) -> Mapping[str, int]:
         classes = SETS[self.set].classes
         return {"classes": len(classes)} if classes else {}
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         from sklearn import datasets
 
-        facts = SETS[self.set]
+        description = SETS[self.set]
         bunch = getattr(datasets, f"load_{self.set}")()
-        if facts.image is not None:
+        if description.image is not None:
             columns = {"image": bunch.images.astype(np.uint8)}
         else:
             columns = {"features": bunch.data.astype(np.float32)}
-            for index, name in enumerate(facts.features):
+            for index, name in enumerate(description.features):
                 columns[name] = columns["features"][:, index]
-        if facts.classes:
+        if description.classes:
             columns["label"] = bunch.target.astype(np.int64)
         targets = bunch.target.reshape(len(bunch.target), -1).astype(np.float32)
-        for index, name in enumerate(facts.targets):
+        for index, name in enumerate(description.targets):
             columns[name] = targets[:, index]
         return columns
 
@@ -165,27 +166,27 @@ class SklearnSet(DataSource):
         return [f"from sklearn.datasets import load_{self.set}"]
 
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        facts = SETS[self.set]
+        description = SETS[self.set]
         wanted = [c.name for c in columns]
         lines = [f"bunch = load_{self.set}()"]
-        if not facts.image and set(wanted) & {"features", *facts.features}:
+        if not description.image and set(wanted) & {"features", *description.features}:
             lines.append("features = bunch.data.astype(np.float32)")
         entries = [f"    {write_string(name)}: {self._expression(name)}," for name in wanted]
         return [*lines, "return {", *entries, "}"]
 
     def _expression(self, column: str) -> str:
-        facts = SETS[self.set]
+        description = SETS[self.set]
         if column == "image":
             return "bunch.images.astype(np.uint8)"
         if column == "label":
             return "bunch.target.astype(np.int64)"
         if column == "features":
             return "features"
-        if column in facts.features:
-            return f"features[:, {facts.features.index(column)}]"
-        if len(facts.targets) == 1:
+        if column in description.features:
+            return f"features[:, {description.features.index(column)}]"
+        if len(description.targets) == 1:
             return "bunch.target.astype(np.float32)"
-        return f"bunch.target[:, {facts.targets.index(column)}].astype(np.float32)"
+        return f"bunch.target[:, {description.targets.index(column)}].astype(np.float32)"
 
 
 def plain_name(feature: str) -> str:

@@ -60,7 +60,7 @@ class Text(DataSource):
             refuse_file(self.path, reason)
         return tuple(Column(name, row, categories=characters) for name in ("tokens", "target"))
 
-    def facts(self, folder: Path) -> Mapping[str, int]:
+    def attributes(self, folder: Path) -> Mapping[str, int]:
         return {"vocab": len(set(self._read(folder)))}
 
     def overlap(self) -> int:

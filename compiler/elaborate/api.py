@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES, make_net
 from compiler.elaborate.bodies.models import elaborate_layer, elaborate_plain_layer
 from compiler.elaborate.bodies.names import find_unknown_names
 from compiler.elaborate.calls.adapters import adapt_net
@@ -19,7 +19,7 @@ from compiler.elaborate.calls.nets import call_whole_net
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.signatures import read_signature, sign
 from compiler.elaborate.engine import Elaboration
-from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import (
     Abandoned,
     Body,
@@ -33,8 +33,8 @@ from compiler.elaborate.scopes.lints import find_unused
 from compiler.elaborate.scopes.resolve import resolve_entry
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     BlockLayer,
-    Given,
     GraphState,
     NetValue,
     Poison,
@@ -254,7 +254,7 @@ class GraphContext:
     def evaluate(self, expression: Expr, name: str = "") -> Val:
         """The value of an expression; a tensor that it makes is called `name`."""
         try:
-            return self.body.evaluate(expression, Want((name,) if name else ()))
+            return self.body.evaluate(expression, ExpectedUse((name,) if name else ()))
         except Abandoned:
             self.home.abandoned = True
             return POISON
@@ -269,7 +269,7 @@ class GraphContext:
         return net
 
     def call_net(
-        self, net: NetValue, inputs: Mapping[str, Given], span: Span
+        self, net: NetValue, inputs: Mapping[str, ArgumentValue], span: Span
     ) -> dict[str, Tensor | Poison] | None:
         """The outputs of a model's net by name, on tensors by the names of its inputs; None
         where it is refused, which is reported."""
@@ -322,7 +322,7 @@ def open_graph(
 
 def match_arguments(
     outside: Body, scope: FileScope, item: Item, arguments: Sequence[Argument], span: Span
-) -> dict[str, Given] | None:
+) -> dict[str, ArgumentValue] | None:
     """The arguments of a reference by parameter; None where they do not fit, which is reported."""
     signature = sign(BlockLayer(item, scope, {}, item.name.span))
     assert signature is not None

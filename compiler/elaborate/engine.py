@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.elaborate.bodies import statements
-from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, MODEL_CLAUSES, make_net
+from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES, MODEL_CLAUSES, make_net
 from compiler.elaborate.evaluate import expressions, layers
-from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body, ClauseTable, FileNet, FileScope
-from compiler.elaborate.values.values import Given, GraphState, Layer, Val
+from compiler.elaborate.values.values import ArgumentValue, GraphState, Layer, Val
 from compiler.text.tree.syntax import Expr, Item, Let, Model, Statement
 
 
 class Elaboration:
     """Implements `Engine`."""
 
-    def evaluate(self, body: Body, expression: Expr, want: Want) -> Val:
+    def evaluate(self, body: Body, expression: Expr, want: ExpectedUse) -> Val:
         """The value of an expression."""
         return expressions.evaluate(body, expression, want)
 
     def apply(
-        self, body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+        self, body: Body, layer: Layer, inputs: Sequence[ArgumentValue], application: Application
     ) -> Val:
         """The result of a layer on tensors."""
         return layers.apply_layer(body, layer, inputs, application)
@@ -42,7 +42,7 @@ class Elaboration:
             frame = root.frame if root is not None else None
             outside = Body(file.session, file, root, frame, BLOCK_CLAUSES)
             binding = entry.binding
-            value = outside.evaluate(binding.value, Want((binding.name.text,)))
+            value = outside.evaluate(binding.value, ExpectedUse((binding.name.text,)))
             return statements.check_binding(outside, binding, value)
         outside = Body(file.session, file, None, None, BLOCK_CLAUSES)
         value = outside.evaluate(entry.value)

@@ -32,7 +32,7 @@ class Explanation:
 
 @dataclass
 class Context:
-    """What passes need from the world. `weights` is an array per parameter path, None while
+    """What passes need beside the graph. `weights` is an array per parameter path, None while
     they are not known; a pass that needs them then leaves everything alone."""
 
     weights: Mapping[str, Array] | None = None

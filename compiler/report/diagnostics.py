@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Concatenate, Generic, ParamSpec, Protocol
 
 from compiler.records import dataclass
-from compiler.report.habits import translate
 from compiler.report.source import Span
 
 P = ParamSpec("P")
@@ -177,14 +175,3 @@ class Sink:
         """Raise `CompileError` with everything collected if there is an error among it."""
         if self.has_errors:
             raise CompileError(self.messages)
-
-
-def did_you_mean(found: str, known: Sequence[str]) -> str | None:
-    """The known word that is meant: what another framework calls so, else the closest one, if it
-    is close enough."""
-    translated = translate(found, known)
-    if translated is not None:
-        return translated
-    lowered = {word.lower(): word for word in reversed(known)}
-    matches = get_close_matches(found.lower(), list(lowered), n=1, cutoff=0.6)
-    return lowered[matches[0]] if matches else None

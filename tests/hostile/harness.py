@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from backends.pytorch.print import forward
 from backends.pytorch.train import measuring
-from backends.pytorch.train.write import write_training
+from backends.pytorch.train.folder import write_training
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from compiler.report.render import render

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from weft.building.stage import BuildContext, Facts, Stage
+from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.exporting import OnnxArtifact, list_onnx
-from weft.deployed.measuring import NetOfTrain, sample_inputs
+from weft.deployed.measuring import BoundNet, sample_inputs
 from weft.deployed.verifying import keep_if_verified, verify_file
 
 
-def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Facts:
+def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Metadata:
     """Writes an ONNX file.
 
     Raises:
         CompileError: ONNX cannot say what the graph asks.
     """
 
-    def write() -> Facts:
+    def write() -> Metadata:
         report = artifact.write(context.files)
         return {"bytes": report.bytes, "nodes": report.nodes, "constants": report.parameters}
 
@@ -30,8 +30,8 @@ def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Facts:
 def verify_artifact(
     context: BuildContext,
     artifact: OnnxArtifact,
-    find_place: Callable[[], NetOfTrain | None] = lambda: None,
-) -> Facts:
+    find_place: Callable[[], BoundNet | None] = lambda: None,
+) -> Metadata:
     """Holds a file against the meaning of the graph and the generated PyTorch, on some rows of its
     train too, and takes it away where it differs. With `verify off`, says that this is not done.
 
@@ -43,7 +43,7 @@ def verify_artifact(
         context.echo(f"{name}: OFF, as the spec says")
         return {"off": True}
 
-    def compare() -> Facts:
+    def compare() -> Metadata:
         samples = sample_inputs(find_place(), net.graph, dict(artifact.spec.options.fixed))
         with keep_if_verified(list_onnx(path)):
             return verify_file(net.graph, net.weights, path, context.device, samples=samples)

@@ -15,9 +15,9 @@ from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.contracts import large_output_error, threads_beyond_cores
 from compiler.report.messages.verification import not_verified
+from weft.building.build_outputs import open_context
 from weft.building.deploy_stages import DeployStages
 from weft.building.describing import describe_outcome, describe_unfinished
-from weft.building.finished import open_context
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build

@@ -16,10 +16,10 @@ from compiler.types.units import format_size
 from weft.building.artifacts import compile_artifact, verify_artifact
 from weft.building.describing import describe_conditions, describe_verification
 from weft.building.report import Section, format_metrics
-from weft.building.stage import BuildContext, Facts, Stage
+from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.compiling import find_target, gather_weights, make_artifact
 from weft.deployed.measuring import (
-    NetOfTrain,
+    BoundNet,
     find_place,
     measure_deployed,
     measure_latency,
@@ -56,14 +56,14 @@ class DeployStages:
         verified = verify_artifact(self.context, artifact, self.find_place)
         return self.describe(artifact.path, compiled, verified, self.measure(artifact.path))
 
-    def find_place(self) -> NetOfTrain | None:
+    def find_place(self) -> BoundNet | None:
         """The place of the net in its train, with the trained weights of the other nets."""
         if self.train is None or self.trained is None:
             return None
         trained = read_trained(self.train, self.trained, self.train.span)
         return find_place(self.deploy, self.program, trained)
 
-    def measure(self, path: Path) -> Facts:
+    def measure(self, path: Path) -> Metadata:
         """Metrics of the file itself on the last split, which is `test` where there is one, and
         its latency."""
         train, deploy = self.train, self.deploy
@@ -74,7 +74,7 @@ class DeployStages:
         name = f"measure {deploy.name}"
         return self.context.make(Stage(name, reads, lambda: self.take(path, known), quiet=True))
 
-    def take(self, path: Path, known: KnownSizes) -> Facts:
+    def take(self, path: Path, known: KnownSizes) -> Metadata:
         """The figures of the file."""
         device = self.context.device
         session = open_session(path, device=device)
@@ -88,7 +88,9 @@ class DeployStages:
             found["metrics"] = measure_deployed(place, session, found["split"])
         return found
 
-    def describe(self, path: Path, compiled: Facts, verified: Facts, measured: Facts) -> Section:
+    def describe(
+        self, path: Path, compiled: Metadata, verified: Metadata, measured: Metadata
+    ) -> Section:
         """The rows of the file."""
         deploy = self.deploy
         fixed = dict(deploy.fixed)
@@ -107,5 +109,5 @@ class DeployStages:
         latency = measured["latency"]
         conditions = describe_conditions(latency)
         rows.append(("latency", f"{format_seconds(latency['seconds'])} at {conditions}"))
-        facts = {"compiled": compiled, "verified": verified, "measured": measured}
-        return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), facts)
+        metadata = {"compiled": compiled, "verified": verified, "measured": measured}
+        return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), metadata)

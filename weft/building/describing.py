@@ -114,19 +114,19 @@ def describe_latency(outcome: Outcome) -> str:
     )
 
 
-def describe_conditions(facts: Mapping[str, Any]) -> str:
+def describe_conditions(metadata: Mapping[str, Any]) -> str:
     """`batch=64 (target), t=128 (a row of text), cpu, 1 thread`: how a latency was measured."""
-    threads = f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
-    return f"{describe_sizes(facts['sizes'])}; {facts['device']}, {threads}"
+    threads = f"{metadata['threads']} thread{'' if metadata['threads'] == 1 else 's'}"
+    return f"{describe_sizes(metadata['sizes'])}; {metadata['device']}, {threads}"
 
 
-def describe_verification(facts: Mapping[str, Any]) -> str:
+def describe_verification(metadata: Mapping[str, Any]) -> str:
     """`NumPy, PyTorch and ONNX Runtime agree on 6 inputs: …`."""
-    if facts.get("off"):
+    if metadata.get("off"):
         return "NOT VERIFIED: the spec says `verify off`"
     return (
-        f"NumPy, PyTorch and ONNX Runtime agree on {facts['cases']} inputs:"
-        f" nearest to its limit: off by {facts['error']:.1e} (allowed {facts['allowed']:.1e})"
+        f"NumPy, PyTorch and ONNX Runtime agree on {metadata['cases']} inputs:"
+        f" nearest to its limit: off by {metadata['error']:.1e} (allowed {metadata['allowed']:.1e})"
     )
 
 
@@ -152,7 +152,7 @@ def _find_facts(outcome: Outcome) -> dict[str, Any]:
         "base": outcome.base,
         "file": str(outcome.path),
         "passes": [describe_pass(pass_of(step)) for step in outcome.variant.steps],
-        "figures": {name: found.facts() for name, found in outcome.figures.items()},
+        "figures": {name: found.metadata() for name, found in outcome.figures.items()},
         "latency": dict(outcome.conditions),
         "others": [
             {

@@ -19,7 +19,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.deployed.exporting import OnnxArtifact, list_onnx
-from weft.deployed.measuring import NetOfTrain, Score, choose_inputs, score_rows
+from weft.deployed.measuring import BoundNet, Score, choose_inputs, score_rows
 
 Array = NDArray[Any]
 
@@ -38,7 +38,7 @@ class Candidate:
     name: str
     net: WeightedNet
     artifact: OnnxArtifact
-    place: NetOfTrain | None
+    place: BoundNet | None
 
     @property
     def path(self) -> Path:
@@ -139,12 +139,12 @@ def time_candidates(
 
     found = time_undisturbed(open_all, inputs, rounds=rounds, patience=REPORTED)
     timings = found.timings
-    facts = {
+    metadata = {
         "device": Device(target.device).value,
         "threads": count_threads(target),
         "rounds": len(next(iter(timings.values())).samples),
     }
-    return {name: np.asarray(timing.samples) for name, timing in timings.items()}, facts
+    return {name: np.asarray(timing.samples) for name, timing in timings.items()}, metadata
 
 
 # --- on rows ------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def measure_error(
     return OutputError(error, max((one.ratio for one in spreads.values()), default=0.0))
 
 
-def read_rows(place: NetOfTrain, split: str) -> Iterator[Mapping[str, Array]]:
+def read_rows(place: BoundNet, split: str) -> Iterator[Mapping[str, Array]]:
     """Inputs of all rows of a split, in batches: a contract that bounds what is computed of them
     speaks of the split, whose rows may lie in any order."""
     chosen = place.data.rows[split]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import Goal
 from compiler.compression.contracts import evaluate_bound
 from compiler.compression.requirements import isolate
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Goal
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.requirement import Figure
 from weft.building.figures import COUNTED, count_figure
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def find_goals(build: VariantBuild, done: Mapping[str, tuple[object, Outcome]]) -> tuple[Goal, ...]:
     """The requirements of a variant with all figures of others put in.
 
-    A metric is carried over to the rows that the judge reads: what the contract leaves below the
-    net before any pass there, it leaves here. A requirement in which the variant's own figure
+    A metric is carried over to the rows that the evaluator reads: what the contract leaves below
+    the net before any pass there, it leaves here. A requirement in which the variant's own figure
     stands in a product or twice becomes no goal: it is checked at the end like every other.
     """
-    world = build.make_world(None)
-    values = _Values(build, world, done)
+    context = build.make_context(None)
+    values = _Values(build, context, done)
     return tuple(_find(build, values))
 
 
@@ -37,7 +37,7 @@ def _find(build: VariantBuild, values: _Values) -> Iterator[Goal]:
         if isolated is None:
             continue
         figure, relation, bound = isolated
-        if figure.split is not None and values.world.judge is None:
+        if figure.split is not None and values.context.evaluator is None:
             continue  # a single row, which calibration has
         number = evaluate_bound(bound, values)
         least = ">=" if relation in (">=", ">") else "<="
@@ -49,10 +49,13 @@ class _Values:
     that was made before."""
 
     def __init__(
-        self, build: VariantBuild, world: World, done: Mapping[str, tuple[object, Outcome]]
+        self,
+        build: VariantBuild,
+        context: CompressionContext,
+        done: Mapping[str, tuple[object, Outcome]],
     ) -> None:
         self.build = build
-        self.world = world
+        self.context = context
         self.done = done
         self.scores: Mapping[str, float] | None = None
 
@@ -65,16 +68,16 @@ class _Values:
 
     def measure(self, figure: Figure, net: WeightedNet) -> float:
         """A figure of a net before any pass."""
-        world = self.world
+        context = self.context
         if figure.split is not None:
             if self.scores is None:
-                assert world.judge is not None, "a metric needs data"
-                self.scores = world.judge.score(net)
+                assert context.evaluator is not None, "a metric needs data"
+                self.scores = context.evaluator.score(net)
             return self.scores[figure.name]
-        if figure.name == "latency" and world.clock is not None:
-            return world.clock.compare([net])[0]
-        if figure.name == "size" and world.scale is not None:
-            return float(world.scale.weigh(net))
+        if figure.name == "latency" and context.latency_meter is not None:
+            return context.latency_meter.compare([net])[0]
+        if figure.name == "size" and context.size_meter is not None:
+            return float(context.size_meter.weigh(net))
         if figure.name in COUNTED:
             return count_figure(figure.name, net.graph, choose_sizes(net.graph, self.build.target))
         return 0.0  # the error of the net before any pass against itself

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.profile import profile_kernels
+from compiler.compression.context import LayerNote, Samples
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import LayerNote, Samples
 from compiler.ir.cost import is_weight, summarize
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Parameter
@@ -116,7 +116,7 @@ def count_parameters(graph: Graph) -> dict[str, tuple[str, str, int]]:
 def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> dict[str, float]:
     """Signal to noise in decibels at the output of every layer that kept its shape: the power of
     the base's output over that of the difference. None where nothing changed."""
-    samples = build.make_world(None).samples
+    samples = build.make_context(None).samples
     if samples is None:
         return {}
     # Quantization folds batch norms: layers are compared with their norms, whoever folded them.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from compiler.compression.base import CompressionPass, World, pass_of
+from compiler.compression.base import CompressionContext, CompressionPass, pass_of
 from compiler.compression.contracts import Judgement, is_kept
 from compiler.compression.figures import Kind
 from compiler.compression.requirements import isolate
@@ -125,19 +125,19 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     if better is None:
         unknown = f"it is not known whether a higher `{figure.name}` is better"
         return f"no setting was tried, because {unknown}: `better=` says it"
-    world = build.make_world(None)
-    if figure.split is not None and world.judge is None:
+    context = build.make_context(None)
+    if figure.split is not None and context.evaluator is None:
         return ""
     quality = figure.split is not None or figure.name == "error"
     shrink = asks_for_less(relation, better, quality=quality)
-    known = Measurement(net, own, judge_quality(build, net, world, figure) if quality else 0.0)
+    known = Measurement(net, own, judge_quality(build, net, context, figure) if quality else 0.0)
     start = time.monotonic()
     for index, name, value, changed in _find_settings(build, shrink):
         if time.monotonic() - start > PATIENCE:
             break
         try:
-            made = _try(build, index, changed, world)
-            found = take_figure(build, made, world, figure, known)
+            made = _try(build, index, changed, context)
+            found = take_figure(build, made, context, figure, known)
         except CompileError:
             continue  # a setting that the net does not allow
         if is_kept(relation, found - bound):
@@ -187,13 +187,15 @@ def _find_settings(
                     yield index, name, round(moved, 2), changed
 
 
-def _try(build: VariantBuild, index: int, changed: CompressionPass, world: World) -> WeightedNet:
+def _try(
+    build: VariantBuild, index: int, changed: CompressionPass, context: CompressionContext
+) -> WeightedNet:
     """The variant's net with another setting, without its trainings."""
     net = build.base
     for number, step in enumerate(build.variant.steps):
         compression = changed if number == index else pass_of(step)
         if not compression.trains:  # that takes too long
-            net = compression.run(net, replace(world, span=step.span, journal=[]))
+            net = compression.run(net, replace(context, span=step.span, journal=[]))
     return net
 
 
@@ -208,32 +210,38 @@ class Measurement:
 
 
 def take_figure(
-    build: VariantBuild, net: WeightedNet, world: World, figure: Figure, known: Measurement
+    build: VariantBuild,
+    net: WeightedNet,
+    context: CompressionContext,
+    figure: Figure,
+    known: Measurement,
 ) -> float:
     """A figure of a net that has no file yet. Its latency is the known one's times the ratio of
     the two in turns: what slows the machine down slows both. A metric is the known one plus what
     the tried net has more on the same rows, which other rows have about as well; the error likewise
     in proportion."""
-    assert world.scale is not None
-    assert world.clock is not None
+    assert context.size_meter is not None
+    assert context.latency_meter is not None
     if figure.split is not None:
-        return known.value + judge_quality(build, net, world, figure) - known.tried
+        return known.value + judge_quality(build, net, context, figure) - known.tried
     match figure.name:
         case "size":
-            return float(world.scale.weigh(net))
+            return float(context.size_meter.weigh(net))
         case "latency":
-            before, after = world.clock.compare([known.net, net])
+            before, after = context.latency_meter.compare([known.net, net])
             return known.value * after / before
         case counted if counted in COUNTED:
             return count_figure(counted, net.graph, choose_sizes(net.graph, build.target))
-    error = judge_quality(build, net, world, figure)
+    error = judge_quality(build, net, context, figure)
     return known.value * error / known.tried if known.tried else error
 
 
-def judge_quality(build: VariantBuild, net: WeightedNet, world: World, figure: Figure) -> float:
+def judge_quality(
+    build: VariantBuild, net: WeightedNet, context: CompressionContext, figure: Figure
+) -> float:
     """A metric on the rows held out for decisions, or the error on calibration rows."""
     if figure.split is None:
-        return measure_error(net, build.base, world)
-    assert world.judge is not None
-    scores: Mapping[str, float] = world.judge.score(net)
+        return measure_error(net, build.base, context)
+    assert context.evaluator is not None
+    scores: Mapping[str, float] = context.evaluator.score(net)
     return scores[figure.name]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from compiler.compression.context import LayerNote
 from compiler.compression.contracts import Judgement, Measured, Spread
 from compiler.compression.requirements import find_all
-from compiler.compression.world import LayerNote
 from compiler.program.requirement import Figure
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
@@ -41,7 +41,7 @@ class Figures:
             return self.plain.get(figure.name)
         return self.splits.get(figure.split, {}).get(figure.name)
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The figures as numbers, for the report."""
         found: dict[str, Any] = {name: m.value for name, m in self.plain.items()}
         for split, metrics in self.splits.items():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from compiler.compression.context import LayerNote
 from compiler.compression.contracts import Verdict
 from compiler.compression.wording import describe_figures, describe_requirement
-from compiler.compression.world import LayerNote
 from compiler.writing.markup import escape_html
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front

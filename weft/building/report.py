@@ -19,7 +19,7 @@ class Section:
 
     title: str
     rows: tuple[tuple[str, str], ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Report:
                 for what, figure in section.rows
             ]
             lines.append("")
-            layers = section.facts.get("layers")
+            layers = section.metadata.get("layers")
             if layers:
                 lines += [*_write_layers(layers), ""]
         return "\n".join(lines)
@@ -115,7 +115,7 @@ def _show(name: str, value: object) -> str:
 
 
 def _encode(section: Section) -> Mapping[str, Any]:
-    return {"title": section.title, "rows": dict(section.rows), **section.facts}
+    return {"title": section.title, "rows": dict(section.rows), **section.metadata}
 
 
 def without_nan(value: Any) -> Any:

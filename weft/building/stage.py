@@ -18,13 +18,13 @@ from weft.results.generated import GeneratedFiles
 
 T = TypeVar("T")
 Echo = Callable[[str], None]
-Facts = Mapping[str, Any]
+Metadata = Mapping[str, Any]
 """What the record of a build holds of a stage, as JSON."""
 
 
-def take_facts(facts: Facts) -> Facts:
+def take_metadata(metadata: Metadata) -> Metadata:
     """The result of a stage whose result is what the record holds of it."""
-    return facts
+    return metadata
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Stage(Generic[T]):
     """Makes the result, and the files. A mapping goes into the record of the build."""
     writes: tuple[Path, ...] = ()
     """The files that it may leave."""
-    recall: Callable[[Facts], T | Any] = take_facts
+    recall: Callable[[Metadata], T | Any] = take_metadata
     """The result of a stage that has run, from what the record holds of it, or from its files;
     None where these are not as they were written."""
-    notes: Facts = field(default_factory=dict)
+    notes: Metadata = field(default_factory=dict)
     """What the record of the build holds of it besides."""
     begins: str | None = None
     """What is said behind the name when it runs."""
@@ -74,15 +74,15 @@ class BuildContext:
         if stage.begins is not None:
             self.echo(f"{stage.name}: {stage.begins}" if stage.begins else stage.name)
         made = stage.run()
-        facts = {**stage.notes, **(made if isinstance(made, Mapping) else {})}
-        self.cache.record(stage.name, stage.key, filter(Path.is_file, stage.writes), facts)
+        metadata = {**stage.notes, **(made if isinstance(made, Mapping) else {})}
+        self.cache.record(stage.name, stage.key, filter(Path.is_file, stage.writes), metadata)
         return made
 
     def recall(self, stage: Stage[T]) -> T | None:
         """The result of a stage that is up to date."""
         if not self.is_fresh(stage):
             return None
-        known: T | None = stage.recall(self.cache.get_facts(stage.name))
+        known: T | None = stage.recall(self.cache.get_metadata(stage.name))
         return known
 
     def is_fresh(self, stage: Stage[T]) -> bool:

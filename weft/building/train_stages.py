@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.pytorch.run.running import read_results, run_training
-from backends.pytorch.train.facts import Facts as TrainFacts
+from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.models import START
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
-from backends.pytorch.train.write import write_training
 from compiler.loading import read_trained
 from compiler.program.program import Program
 from compiler.program.train import Train
-from weft.building.finished import fingerprint_trained
+from weft.building.build_outputs import fingerprint_trained
 from weft.building.report import Section, format_metrics
-from weft.building.stage import BuildContext, Facts, Stage
+from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.compiling import check_data
 from weft.deployed.trained_data import BEST, find_data
 from weft.results.progress import follow_epochs
@@ -46,10 +46,10 @@ class TrainStages:
         write_training(self.train, self.folder, files=self.context.files)
         written = (self.folder / name for name in ("model.py", "train.py", START))
         reads = (*written, *find_data(self.train, self.program.source.folder))
-        begun: Stage[Facts] = Stage(f"{self.name} (begun)", reads, dict, quiet=True)
+        begun: Stage[Metadata] = Stage(f"{self.name} (begun)", reads, dict, quiet=True)
         writes = tuple(self.folder / name for name in RESULTS)
 
-        def learn() -> Facts:
+        def learn() -> Metadata:
             # What a finished training left has been changed by someone: no epoch of it counts.
             return self.learn(code, begun, resume=not self.context.has_run(stage))
 
@@ -57,7 +57,7 @@ class TrainStages:
         self.restore_texts(stage)
         return self.describe(self.context.make(stage))
 
-    def learn(self, code: Mapping[str, bytes], begun: Stage[Facts], *, resume: bool) -> Facts:
+    def learn(self, code: Mapping[str, bytes], begun: Stage[Metadata], *, resume: bool) -> Metadata:
         """Runs the script of the train, from where it was interrupted if it may `resume`. `code`
         is that of what was trained before."""
         train, context = self.train, self.context
@@ -83,7 +83,7 @@ class TrainStages:
         trained = fingerprint_trained(train, self.program)
         return {"seconds": results.seconds, "texts": texts, "trained": trained}
 
-    def restore_texts(self, stage: Stage[Facts]) -> None:
+    def restore_texts(self, stage: Stage[Metadata]) -> None:
         """Writes the figures of a finished training again where only their files are damaged: the
         record has them, and nothing is to be learned anew."""
         cache = self.context.cache
@@ -91,10 +91,10 @@ class TrainStages:
         if not set(changed) <= {self.folder / name for name in TEXTS}:
             return
         for path in changed:
-            self.context.files.write(path, cache.get_facts(stage.name)["texts"][path.name])
+            self.context.files.write(path, cache.get_metadata(stage.name)["texts"][path.name])
             self.context.echo(f"{stage.name}: {path} is written again from the record of the build")
 
-    def describe(self, made: Facts) -> Section:
+    def describe(self, made: Metadata) -> Section:
         """The rows of a train: figures by split, best epoch, time, files."""
         train, folder = self.train, self.folder
         results = read_results(folder)
@@ -104,15 +104,15 @@ class TrainStages:
         rows += [
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
-        choice = TrainFacts(train).choice
+        choice = ScriptSpec(train).choice
         rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
         rows.append(("training time", f"{made['seconds']:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
-        facts = {
+        metadata = {
             "parameters": parameters,
             "figures": results.figures,
             "best_epoch": results.best_epoch,
             "epochs": results.epochs,
             "seconds": made["seconds"],
         }
-        return Section(self.name, tuple(rows), facts)
+        return Section(self.name, tuple(rows), metadata)

@@ -44,7 +44,7 @@ from weft.building.outcomes import (
     write_figures,
     write_layers,
 )
-from weft.building.stage import BuildContext, Facts, Stage
+from weft.building.stage import BuildContext, Metadata, Stage
 from weft.building.timing import draw_inputs, settle_sizes
 from weft.building.variants import VariantBuild
 from weft.deployed.exporting import OnnxArtifact
@@ -75,7 +75,7 @@ class VariantStages:
         judgements = [
             judge(r, lambda f: self.look_up(f, variant, figures)) for r in variant.requires
         ]
-        samples = build.make_world(None).samples
+        samples = build.make_context(None).samples
         metrics = build.train.metrics if build.train is not None else ()
         outcome = Outcome(
             variant,
@@ -104,7 +104,7 @@ class VariantStages:
 
     # --- files ------------------------------------------------------------------------------
 
-    def make_own(self, build: VariantBuild) -> tuple[Candidate, Facts]:
+    def make_own(self, build: VariantBuild) -> tuple[Candidate, Metadata]:
         """The variant's file, verified and read back, and what was compared; its code."""
         file = build.deploy.name if build.deploy is not None else build.name
         own = self.make_file(build, build.name, build.net, build.name, f"{file}.onnx")
@@ -157,7 +157,7 @@ class VariantStages:
         folder = build.folder / build.name
         code, weights = folder / "model.py", folder / "weights.safetensors"
 
-        def write() -> Facts:
+        def write() -> Metadata:
             files.write(code, emit_module([net.graph], title=build.name))
             with files.replacing(weights):
                 write_weights(weights, dict(net.weights), {})
@@ -175,7 +175,7 @@ class VariantStages:
         if variant.target.device != "cpu":
             return
 
-        def read() -> Facts:
+        def read() -> Metadata:
             faults = check_integers(own.graph, own.path)
             if faults:
                 raise CompileError(faults)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.pytorch.run.tuning import make_trainer
-from compiler.compression.base import CompressionPass, World, pass_of
+from compiler.compression.base import CompressionContext, CompressionPass, pass_of
+from compiler.compression.context import Goal, LayerNote
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
-from compiler.compression.world import Goal, LayerNote
 from compiler.ir.verify import verify_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import find_weights, read_trained, refuse_numbers
@@ -25,18 +25,18 @@ from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
 from compiler.report.diagnostics import CompileError
 from compiler.vocabulary.signature import write_call
-from weft.building.stage import BuildContext, Facts, Stage, fingerprint
-from weft.building.world import (
+from weft.building.compression_context import (
     DataSamples,
-    OnnxClock,
-    OnnxScale,
+    OnnxLatencyMeter,
+    OnnxSizeMeter,
     RowPlan,
-    SplitJudge,
+    SplitEvaluator,
     SyntheticSamples,
-    TrialMemory,
+    TrialFile,
 )
+from weft.building.stage import BuildContext, Metadata, Stage, fingerprint
 from weft.deployed.exporting import ExportSpec, fit_preprocessing, make_export_spec
-from weft.deployed.measuring import NetOfTrain
+from weft.deployed.measuring import BoundNet
 from weft.deployed.sizing import KnownSizes, find_known
 from weft.deployed.trained_data import BEST, find_data
 from weft.results.nets import Passed, list_net, read_net, write_net
@@ -172,12 +172,12 @@ class VariantBuild:
         return read_trained(train, self.folder / train.name / BEST, train.span)
 
     @cached_property
-    def place(self) -> NetOfTrain | None:
+    def place(self) -> BoundNet | None:
         """Where the net stands in its train."""
         if self.train is None:
             return None
         root = self.program.source.folder
-        return NetOfTrain(self.train, self.variant.net, root, None, self.trained)
+        return BoundNet(self.train, self.variant.net, root, None, self.trained)
 
     # --- passes -----------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class VariantBuild:
             key = stage.key
             yield stage
 
-    def read(self, path: Path, _: Facts) -> Passed | None:
+    def read(self, path: Path, _: Metadata) -> Passed | None:
         """What a pass has left."""
         return read_net(path, self.base.graph)
 
@@ -247,36 +247,36 @@ class VariantBuild:
         compression = pass_of(step)
         goals = self.find_goals() if compression.reads_goals else ()
         with follow_steps() as progress:
-            world = self.make_world(progress, goals)
-            world = replace(world, span=step.span, following=following, journal=self.journal)
-            made = compression.run(self.net, world)
+            context = self.make_context(progress, goals)
+            context = replace(context, span=step.span, following=following, journal=self.journal)
+            made = compression.run(self.net, context)
         verify_graph(made.graph)
-        notes = world.journal[len(self.journal) :]
+        notes = context.journal[len(self.journal) :]
         fault = find_idleness(compression, self.net, made, notes, step.span)
         if fault is not None:
             raise CompileError([fault])
         write_net(made, notes, path)
         return made, notes
 
-    def make_world(
+    def make_context(
         self, progress: Callable[[str, int, int], None] | None, goals: tuple[Goal, ...] = ()
-    ) -> World:
+    ) -> CompressionContext:
         """What passes see."""
         variant, train = self.variant, self.train
         graph, target = self.base.graph, self.target
         plain = ExportSpec(self.spec.opset)
-        world = World(
+        context = CompressionContext(
             target=target,
             samples=SyntheticSamples(graph, target),
-            clock=OnnxClock(graph, target, plain),
-            scale=OnnxScale(self.spec),
-            memory=TrialMemory.open(self.steps_folder / "trials.jsonl", self.trial_key),
+            latency_meter=OnnxLatencyMeter(graph, target, plain),
+            size_meter=OnnxSizeMeter(self.spec),
+            trial_store=TrialFile.open(self.steps_folder / "trials.jsonl", self.trial_key),
             goals=goals,
             original=self.base,
             progress=progress,
         )
         if train is None or self.place is None:
-            return world
+            return context
         plan = RowPlan(self.place, train.seed)
         trainer = make_trainer(
             train,
@@ -288,9 +288,9 @@ class VariantBuild:
             files=self.context.files,
         )
         return replace(
-            world,
+            context,
             samples=DataSamples(plan),
-            judge=SplitJudge(plan, self.spec.opset) if len(plan.judgement) else None,
+            evaluator=SplitEvaluator(plan, self.spec.opset) if len(plan.judgement) else None,
             trainer=trainer,
             seed=train.seed,
         )

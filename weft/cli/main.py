@@ -19,10 +19,11 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import bad_file, file_unreadable, out_of_memory
+from compiler.report.suggestions import did_you_mean
 from weft.cli.interrupt import STATUS, say_interrupted
-from weft.cli.reporting import print_messages, say
+from weft.cli.printing import print_messages, say
 
 
 @cache

@@ -22,9 +22,10 @@ from compiler.program.net import Net
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
-from compiler.report.diagnostics import CompileError, Message, Sink, did_you_mean
+from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.files import nothing_to_do, unknown_item
 from compiler.report.messages.weights import fresh_weights, not_our_file, weights_needed
+from compiler.report.suggestions import did_you_mean
 from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
 from weft.deployed.exporting import (

@@ -25,9 +25,10 @@ from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import MetricUse, Train
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import input_needs_weights, rows_related
 from compiler.report.messages.files import unknown_item
+from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.loss_parts import measure_loss
 from compiler.types.dims import Dim
@@ -61,7 +62,7 @@ Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
-class NetOfTrain:
+class BoundNet:
     """A net inside a train, whose place another form of it takes: a file, or a compressed net.
     `weights` are the trained numbers of the train's other nets, by the train's paths, `fitted` the
     figures that it fitted on its rows; without them those of the rows at hand."""
@@ -91,16 +92,16 @@ class NetOfTrain:
 
 def find_place(
     deploy: Deploy, program: Program, weights: Mapping[str, Array] | None = None
-) -> NetOfTrain:
+) -> BoundNet:
     """The place of a deployed net in its train: of a variant, that of the net it was made from.
     `weights` are the trained numbers, by the train's paths."""
     variant = program.variants.get(deploy.variant or "")
     train = program.trains[(variant.train if variant is not None else deploy.train) or ""]
     name = variant.net if variant is not None else deploy.trained
-    return NetOfTrain(train, name, program.source.folder, deploy.preprocess, weights)
+    return BoundNet(train, name, program.source.folder, deploy.preprocess, weights)
 
 
-def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[str, float]:
+def measure_deployed(place: BoundNet, session: Session, split: str) -> dict[str, float]:
     """The metrics of a train on a split, and its loss, computed from what a deployed file puts out.
 
     The file runs the net; what the objective does after it (a softmax before a metric) runs in
@@ -126,7 +127,7 @@ class Score:
 
 
 def score_rows(
-    place: NetOfTrain, split: str, run: Runner, rows: Array | None = None
+    place: BoundNet, split: str, run: Runner, rows: Array | None = None
 ) -> dict[str, Score]:
     """The metrics of a train, and `loss`, of what stands in a net's place.
 
@@ -163,7 +164,7 @@ def score_rows(
     return dict(_make_scores(place, made, columns, len(chosen)))
 
 
-def _refuse_related_rows(place: NetOfTrain, graph: Graph) -> None:
+def _refuse_related_rows(place: BoundNet, graph: Graph) -> None:
     for output in graph.outputs:
         first, *others = output.value.type.shape or (Dim.of(1),)
         if any(first.symbols & dim.symbols for dim in others):
@@ -183,7 +184,7 @@ def _has_rows(value: Value, graph: Graph) -> bool:
 
 
 def sample_inputs(
-    place: NetOfTrain | None, graph: Graph, fixed: Mapping[str, int], rows: int = 8
+    place: BoundNet | None, graph: Graph, fixed: Mapping[str, int], rows: int = 8
 ) -> dict[str, Array] | None:
     """Inputs of a graph that stands in a net's place, from the first training rows: as many as a
     file of `fixed` sizes takes, where the number of rows is among these. None for a net without a
@@ -198,7 +199,7 @@ def sample_inputs(
     return {name: arrays[name].astype(types[name]) for name in types}
 
 
-def choose_inputs(place: NetOfTrain, rows: Array) -> dict[str, Array]:
+def choose_inputs(place: BoundNet, rows: Array) -> dict[str, Array]:
     """What the net takes: the columns that it was given, or raw ones where the columns stand
     before it."""
     train = place.train
@@ -212,7 +213,7 @@ def choose_inputs(place: NetOfTrain, rows: Array) -> dict[str, Array]:
     return found
 
 
-def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Array]:
+def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Array]:
     """Inputs that the train computes of columns, a batch at a time, as its script does."""
     weights = dict(place.weights or {})
     missing = [p for p in part.parameters if p.path not in weights]
@@ -228,7 +229,7 @@ def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Ar
 
 
 def _make_scores(
-    place: NetOfTrain,
+    place: BoundNet,
     made: Mapping[str, tuple[Value, Array]],
     columns: Mapping[str, Array],
     count: int,
@@ -250,7 +251,7 @@ def _make_scores(
         yield use.name, Score(count, _score_metric(use, operands))
 
 
-def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
+def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
     """The part of the step behind the net's outputs; None where it reads an output that what
     stands in the net's place does not have."""
     part = extract_subgraph(place.train.step, starts, wanted)
@@ -271,7 +272,7 @@ def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[
 
 
 def _score_batches(
-    place: NetOfTrain, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
+    place: BoundNet, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
 ) -> Callable[[Array], float]:
     """A figure of what is one number for all rows of a batch, as a loss is: combined over batches
     as the training script does it."""

@@ -80,17 +80,17 @@ class Cache:
         """Whether a stage was finished under this key, its files as it left them or not."""
         return stage in self._stages and self._stages[stage]["key"] == key
 
-    def get_facts(self, stage: str) -> Mapping[str, Any]:
+    def get_metadata(self, stage: str) -> Mapping[str, Any]:
         """What a stage measured when it ran."""
-        facts: Mapping[str, Any] = self._stages[stage]["facts"] if stage in self._stages else {}
-        return facts
+        metadata: Mapping[str, Any] = self._stages[stage]["facts"] if stage in self._stages else {}
+        return metadata
 
     def record(
-        self, stage: str, key: str, files: Iterable[Path], facts: Mapping[str, Any] | None = None
+        self, stage: str, key: str, files: Iterable[Path], metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Notes that a stage has run: written at once, so that an interrupted build goes on."""
         hashes = {str(f.relative_to(self.folder)): hash_file(f) for f in files}
-        entry = {"key": key, "files": hashes, "facts": dict(facts or {})}
+        entry = {"key": key, "files": hashes, "facts": dict(metadata or {})}
         self._stages[stage] = {**entry, "hash": _hash_entry(stage, entry)}
         record = {"version": self.version, "stages": self._stages}
         write_text(self.path, json.dumps(record, indent=1, sort_keys=True) + "\n")

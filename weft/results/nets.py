@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.world import LayerNote
+from compiler.compression.context import LayerNote
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from backends.pytorch.classes.callables import find_function
-from backends.pytorch.classes.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Choice, Diverge, Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.fold.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.fold.turns import LoopFrame
 from backends.pytorch.terms.terms import skeleton
@@ -167,7 +167,7 @@ class AntiUnifier:
         merged = Merged(sample.slot, members, [], frozenset(members))
         for output in range(len(sample.outputs)):
             note: Pairs = tuple((n, FromItem(place, output)) for n, place in places.items())
-            self._note(note, Made(merged, output))
+            self._note(note, OutputRef(merged, output))
         for column in range(len(sample.refs)):
             row = tuple((n, member.refs[column]) for n, member in members.items())
             merged.refs.append(UNSET)

@@ -12,10 +12,10 @@ from backends.pytorch.classes.merged import (
     Choice,
     Diverge,
     Formal,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
     Variant,
 )
 from backends.pytorch.fold.index import sort_topologically
@@ -88,7 +88,7 @@ def _copy(bodies: list[Body]) -> MergedClass:
             case FromFormal(place):
                 return Formal(place)
             case FromItem(place, output):
-                return Made(items[place], output)
+                return OutputRef(items[place], output)
         return ref  # type: ignore[return-value]
 
     for item, source in zip(items, model.items, strict=True):
@@ -302,7 +302,7 @@ def _absorb_optional_modules(merged: MergedClass) -> MergedClass:
     gone: dict[MergedRef, MergedRef] = {}
     for choice in merged.choices:
         match choice.other:
-            case Made(item, _) if (
+            case OutputRef(item, _) if (
                 item.slot
                 and item.variants
                 and item.instances == choice.instances
@@ -312,7 +312,7 @@ def _absorb_optional_modules(merged: MergedClass) -> MergedClass:
                 rest = merged.everyone - choice.instances
                 item.variants.append(Variant(rest, IDENTITY))
                 item.instances = merged.everyone
-                gone[choice] = Made(item, 0)
+                gone[choice] = OutputRef(item, 0)
     left = replace(merged, choices=[choice for choice in merged.choices if choice not in gone])
     return _replace_refs(left, lambda ref: gone.get(ref, ref))
 
@@ -330,7 +330,7 @@ def _check_branches(merged: MergedClass) -> None:
     """What only some instances do must sit in one branch with one result."""
 
     def reach(ref: MergedRef) -> Instances:
-        return ref.item.instances if isinstance(ref, Made) else merged.everyone
+        return ref.item.instances if isinstance(ref, OutputRef) else merged.everyone
 
     for item in merged.items:
         for ref in item.refs:
@@ -380,7 +380,7 @@ def _order_outputs(merged: MergedClass) -> list[MergedRef]:
 
 def _makers(ref: MergedRef) -> Iterator[Merged]:
     match ref:
-        case Made(item, _):
+        case OutputRef(item, _):
             yield item
         case Choice(base, other):
             yield from _makers(base)

@@ -9,10 +9,10 @@ from backends.pytorch.classes.merged import (
     CHAIN,
     Choice,
     Diverge,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
     Variant,
 )
 from backends.pytorch.classes.settings import Settings
@@ -215,7 +215,7 @@ def _reach(refs: list[MergedRef]) -> set[Merged]:
         match waiting.pop():
             case Choice(base, other):
                 waiting += [base, other]
-            case Made(item, _) if item not in found:
+            case OutputRef(item, _) if item not in found:
                 found.add(item)
                 waiting += item.refs
     return found

@@ -12,13 +12,13 @@ from backends.pytorch.classes.explained import (
 from backends.pytorch.classes.merged import (
     Choice,
     Formal,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
     Variant,
 )
-from backends.pytorch.classes.passing import keeps_axes, pass_on
+from backends.pytorch.classes.propagation import keeps_axes, propagate_dim
 from backends.pytorch.classes.sizes import may_follow
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.terms import Part, Tree, variables
@@ -61,7 +61,7 @@ class Dependence:
             return self._of_length(ref)
         if isinstance(ref, Choice):
             return self.of(ref.base, axis) | self.of(ref.other, axis) | self._of_test(ref)
-        if isinstance(ref, Made):
+        if isinstance(ref, OutputRef):
             while self.noted <= self.place[ref.item]:
                 item = self.target.items[self.noted]
                 self.noted += 1
@@ -100,7 +100,7 @@ class Dependence:
 
     def _note(self, item: Merged) -> None:
         for output in range(item.outputs):
-            ref = Made(item, output)
+            ref = OutputRef(item, output)
             if not self.target.value(ref, min(item.instances)):
                 continue  # an output of a net that nothing reads
             for axis in range(self._rank(ref)):
@@ -112,11 +112,11 @@ class Dependence:
             return None
         return NONE if width.hint is None else frozenset(hint_names(width.hint))
 
-    def _find(self, item: Merged, ref: Made, axis: int) -> Names:
+    def _find(self, item: Merged, ref: OutputRef, axis: int) -> Names:
         named = self._named(ref, axis)
         if named is not None:
             return named
-        sources = pass_on(self.target, ref, axis)
+        sources = propagate_dim(self.target, ref, axis)
         if sources:
             return self.of(*sources[0])
         calls = find_calls(item)
@@ -125,7 +125,7 @@ class Dependence:
         return frozenset(self._all(item, ref.output, axis, self._rank(ref)))
 
     def _of_call(
-        self, item: Merged, tree: Tree, inner: Class, made: Made, axis: int
+        self, item: Merged, tree: Tree, inner: Class, made: OutputRef, axis: int
     ) -> Iterator[str]:
         """What a size of a result of a class or function follows of all that this is given."""
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
@@ -172,7 +172,7 @@ class Dependence:
         return may_follow(member.nodes, (source, other), (member.outputs[output], axis))
 
     def _rank(self, ref: MergedRef) -> int:
-        instances = ref.item.instances if isinstance(ref, Made) else self.target.everyone
+        instances = ref.item.instances if isinstance(ref, OutputRef) else self.target.everyone
         return self.target.type_of(ref, min(instances)).rank
 
 

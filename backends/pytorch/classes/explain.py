@@ -13,20 +13,20 @@ from typing import NamedTuple
 from backends.pytorch.classes.conditions import ConditionFinder
 from backends.pytorch.classes.explained import ExplainedClass, Limits, Local, find_loop
 from backends.pytorch.classes.hinted_sizes import HintedSizes
-from backends.pytorch.classes.honesty import find_lying
 from backends.pytorch.classes.merged import (
     Diverge,
     Formal,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
     Variant,
     copy_class,
     spread,
 )
 from backends.pytorch.classes.options import write_moving_defaults
-from backends.pytorch.classes.passing import LEAST_TELLING, find_stages
+from backends.pytorch.classes.partial_parameters import find_partial_parameters
+from backends.pytorch.classes.propagation import LEAST_TELLING, find_stages
 from backends.pytorch.classes.repeats import check_order, find_carried
 from backends.pytorch.classes.said import find_said, find_silent
 from backends.pytorch.classes.settings import Settings, annotate
@@ -66,14 +66,16 @@ def explain_class(merged: MergedClass) -> ExplainedClass:
         explainer.solve()
         arguments = explainer.choose_arguments()
         lost = find_silent(target) - silent
-        lying, limits = find_lying(explainer.widths, explainer.hinted, said, limits)
-        if not lying and not lost:
+        partial_ones, limits = find_partial_parameters(
+            explainer.widths, explainer.hinted, said, limits
+        )
+        if not partial_ones and not lost:
             for item in target.items:
                 write_moving_defaults(item)
             explained = explainer.finish(arguments, limits)
             check_order(explained)
             return explained
-        hidden |= lying
+        hidden |= partial_ones
         silent |= lost
 
 
@@ -188,7 +190,7 @@ class _Explainer:
             side, index, axis = leaf.dim
             if side == "in" and index >= len(item.refs):
                 continue
-            ref = Made(item, index) if side == "out" else item.refs[index]
+            ref = OutputRef(item, index) if side == "out" else item.refs[index]
             sizes = {i: self.target.axis(ref, axis, i) for i in item.instances}
             if None not in sizes.values() and all(sizes[i] == v for i, v in leaf.values.items()):
                 leaf.values = sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass
+from backends.pytorch.classes.merged import Formal, Merged, MergedClass, OutputRef
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.classes.widths import Widths
 from backends.pytorch.fold.spelled import unmark
@@ -48,7 +48,7 @@ class HintedSizes:
         if len(refs) != 1:
             return part
         (ref,) = refs
-        if isinstance(ref, Made) and ref.item not in self.explained:
+        if isinstance(ref, OutputRef) and ref.item not in self.explained:
             return part
         width = self.widths.of(ref, part.axis)
         if width is None:
@@ -59,13 +59,13 @@ class HintedSizes:
         return width.hint or (HintConst(known) if isinstance(known, int) else part)
 
     @cached_property
-    def _refs(self) -> dict[str, dict[Formal | Made, None]]:
+    def _refs(self) -> dict[str, dict[Formal | OutputRef, None]]:
         """What the values of the instances are in the class, by name."""
-        refs: dict[str, dict[Formal | Made, None]] = {}
+        refs: dict[str, dict[Formal | OutputRef, None]] = {}
         for item in self.target.items:
             for member in item.members.values():
                 for output, value in enumerate(member.outputs):
-                    refs.setdefault(unmark(value), {})[Made(item, output)] = None
+                    refs.setdefault(unmark(value), {})[OutputRef(item, output)] = None
         for place in range(len(self.target.places)):
             for instance in sorted(self.target.everyone):
                 value = self.target.formal_value(place, instance)

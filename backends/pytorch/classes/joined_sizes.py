@@ -8,8 +8,8 @@ from functools import partial, reduce
 from backends.pytorch.classes.algebra import join_powers, shorten
 from backends.pytorch.classes.explained import Width
 from backends.pytorch.classes.list_sizes import Sizing
-from backends.pytorch.classes.merged import Made, Merged, MergedRef
-from backends.pytorch.classes.passing import find_split_axes
+from backends.pytorch.classes.merged import Merged, MergedRef, OutputRef
+from backends.pytorch.classes.propagation import find_split_axes
 from compiler.ir.hint import Hint, HintBinary, HintConst
 
 
@@ -20,7 +20,7 @@ class JoinedSizes:
         self.widths = widths
         self.target = widths.target
 
-    def cut(self, made: Made, count: int, axis: int, depth: int) -> Width | None:
+    def cut(self, made: OutputRef, count: int, axis: int, depth: int) -> Width | None:
         """The size of one of the pieces that an axis is cut into: all but the last are rounded
         up. The second half is `c // 2`."""
         width = self.widths.of(made.item.refs[0], axis, depth + 1)
@@ -51,7 +51,7 @@ class JoinedSizes:
             known = list(join_powers(known))
         return self.widths.accept(reduce(partial(HintBinary, sign), known), wanted)
 
-    def split(self, source: MergedRef, made: Made, axis: int, depth: int) -> Hint | None:
+    def split(self, source: MergedRef, made: OutputRef, axis: int, depth: int) -> Hint | None:
         """One of the axes that an axis is split into: what the others leave of it."""
         for old in range(self.target.type_of(source, min(made.item.instances)).rank):
             axes = find_split_axes(self.target, source, made, old)
@@ -71,7 +71,7 @@ class JoinedSizes:
         origins = [self.widths.trace(ref, axis, depth + 1) for ref, axis in places]
         *before, last = origins
         match last.ref:
-            case Made(Merged(refs=[source]) as item) if item.sample.traits.reshapes:
+            case OutputRef(Merged(refs=[source]) as item) if item.sample.traits.reshapes:
                 for axis in range(self.target.type_of(source, min(item.instances)).rank):
                     split = find_split_axes(self.target, source, last.ref, axis)
                     pieces = {(last.ref, k) for k in split}

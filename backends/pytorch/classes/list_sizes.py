@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from backends.pytorch.classes.explained import Names, SizeNames, TurnClass, Width, is_loop
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass, MergedRef
+from backends.pytorch.classes.merged import Formal, Merged, MergedClass, MergedRef, OutputRef
 from backends.pytorch.classes.repeats import find_carried
 from backends.pytorch.fold.turns import Unfoldable, own_names
 from backends.pytorch.terms.terms import Form, Many, Part, Tree
@@ -83,7 +83,7 @@ class ListSizes:
             return True
         return len(item.refs) == 1 and self.target.is_list(item.refs[0])
 
-    def of(self, made: Made, axis: int, depth: int) -> Width | None:
+    def of(self, made: OutputRef, axis: int, depth: int) -> Width | None:
         """What a size of a list, or of a tensor that is made from one, is called; None where
         nobody says."""
         item = made.item
@@ -117,13 +117,13 @@ class ListSizes:
         width = self.widths.of(ref, axis, depth + 1)
         if width is None or width.hint is not None:
             return None if width is None else width.hint
-        instance = min(ref.item.instances) if isinstance(ref, Made) else 0
+        instance = min(ref.item.instances) if isinstance(ref, OutputRef) else 0
         size = self.target.axis(ref, axis, instance)
         return HintConst(size) if isinstance(size, int) else None
 
     # --- what is read -------------------------------------------------------------------------
 
-    def _read(self, item: Merged, made: Made, axis: int, depth: int) -> Hint | None:
+    def _read(self, item: Merged, made: OutputRef, axis: int, depth: int) -> Hint | None:
         """A size of something that is made from one list alone."""
         (source,) = item.refs
         match [node.op for node in item.sample.nodes]:
@@ -144,7 +144,7 @@ class ListSizes:
                 return self._one(source, axis - int(axis > along), HintConst(0), depth)
         return None
 
-    def _rank(self, made: Made) -> int:
+    def _rank(self, made: OutputRef) -> int:
         return self.target.type_of(made, min(made.item.instances)).rank
 
     def _pick(self, item: Merged, source: MergedRef, axis: int, depth: int) -> Hint | None:
@@ -177,7 +177,7 @@ class ListSizes:
         match ref:
             case Formal() if self.target.is_turn:
                 return Growth(())
-            case Made(item, output):
+            case OutputRef(item, output):
                 tree = item.variants[0].constructor if item.variants else item.expression
                 if isinstance(tree, Tree) and tree.form is Form.FOR:
                     return self._grow_in_loop(item, tree, output, axis, depth)
@@ -274,7 +274,7 @@ class ListSizes:
         waiting = [(ref, axis)]
         while waiting:
             here, along, _ = self.widths.trace(*waiting.pop())
-            if (here, along) in seen or not isinstance(here, Made):
+            if (here, along) in seen or not isinstance(here, OutputRef):
                 continue
             seen.add((here, along))
             if here.item.sample.op == "call" and self.target.is_list(here):

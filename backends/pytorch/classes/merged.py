@@ -28,7 +28,7 @@ class Formal(NamedTuple):
     place: int
 
 
-class Made(NamedTuple):
+class OutputRef(NamedTuple):
     """An output of a merged item."""
 
     item: Merged
@@ -44,7 +44,7 @@ class Choice:
     instances: Instances  # those that take `other`
 
 
-MergedRef = Formal | Made | FromOwn | Choice
+MergedRef = Formal | OutputRef | FromOwn | Choice
 
 
 @dataclass(eq=False)
@@ -115,7 +115,7 @@ class MergedClass:
             match waiting.pop():
                 case Choice(base, other):
                     waiting += [base, other]
-                case Made(item, _) if item not in found:
+                case OutputRef(item, _) if item not in found:
                     found.add(item)
                     waiting += item.refs
         return frozenset(found)
@@ -127,7 +127,7 @@ class MergedClass:
         waiting = [choice.other]
         while waiting:
             match waiting.pop():
-                case Made(item, _) if item not in inside and item not in taken:
+                case OutputRef(item, _) if item not in inside and item not in taken:
                     if item.instances == choice.instances:
                         inside.add(item)
                         waiting += item.refs
@@ -192,7 +192,7 @@ class MergedClass:
                 return self.value(other if instance in instances else base, instance)
             case Formal(place):
                 return self.formal_value(place, instance)
-            case Made(item, output):
+            case OutputRef(item, output):
                 member = item.members.get(instance)
                 if member is None:  # an optional module that is absent here
                     return self.value(item.refs[0], instance)
@@ -217,12 +217,12 @@ class MergedClass:
 
     def is_list(self, ref: MergedRef) -> bool:
         """Whether a reference is a list of tensors."""
-        instance = min(ref.item.instances) if isinstance(ref, Made) else 0
+        instance = min(ref.item.instances) if isinstance(ref, OutputRef) else 0
         return self.value(ref, instance) in self.bodies[instance].index.lists
 
     def list_key(self, ref: MergedRef) -> Span | None:
         """Where a list of tensors begins in the spec."""
-        instance = min(ref.item.instances) if isinstance(ref, Made) else 0
+        instance = min(ref.item.instances) if isinstance(ref, OutputRef) else 0
         return self.bodies[instance].index.list_keys.get(self.value(ref, instance))
 
 
@@ -248,8 +248,8 @@ def copy_class(merged: MergedClass) -> MergedClass:
 
     def move(ref: MergedRef) -> MergedRef:
         match ref:
-            case Made(item, output):
-                return Made(items[item], output)
+            case OutputRef(item, output):
+                return OutputRef(items[item], output)
             case Choice():
                 return move_choice(ref)
         return ref

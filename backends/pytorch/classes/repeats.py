@@ -13,10 +13,10 @@ from backends.pytorch.classes.merged import (
     Choice,
     Diverge,
     Formal,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
     spread,
 )
 from backends.pytorch.fold.index import Index
@@ -378,9 +378,9 @@ def _bases(ref: MergedRef) -> Iterator[MergedRef]:
         case Choice(base, other):
             yield from _bases(base)
             yield from _bases(other)
-        case Made(item, _) if item.sample.op == "append":
+        case OutputRef(item, _) if item.sample.op == "append":
             yield from _bases(item.refs[0])
-        case Made(item, output) if inner := find_loop(item):
+        case OutputRef(item, output) if inner := find_loop(item):
             places = (p for p, q in inner.repeat.carried.items() if q == output)
             for place in places:
                 yield from _bases(item.refs[place])

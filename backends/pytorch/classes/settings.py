@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.classes.algebra import simplify
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass, MergedRef
+from backends.pytorch.classes.merged import Formal, Merged, MergedClass, MergedRef, OutputRef
 from backends.pytorch.fold.holders import is_mode, name_held
 from backends.pytorch.fold.spelled import unmark
 from backends.pytorch.terms.naming import AXIS_NAMES, singular, user_name
@@ -250,11 +250,11 @@ class Settings:
             for leaf in item.leaves():
                 if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
                     ref = self._find_source(item.refs[leaf.dim[1]], leaf.dim[2])
-                    if isinstance(ref, Made) and not self.target.is_turn:
+                    if isinstance(ref, OutputRef) and not self.target.is_turn:
                         for formal, axis in self._find_joined(ref.item):
                             if axis == leaf.dim[2]:
                                 yield formal.place, axis
-                    if isinstance(ref, Made) and self._is_joined(ref.item, leaf.dim[2]):
+                    if isinstance(ref, OutputRef) and self._is_joined(ref.item, leaf.dim[2]):
                         (ref,) = ref.item.refs
                     if isinstance(ref, Formal) and all(map(is_size, leaf.values.values())):
                         yield ref.place, leaf.dim[2]
@@ -263,7 +263,9 @@ class Settings:
         """What the class is given that an operation puts beside other tensors, and the axis."""
         match [node.op for node in item.sample.nodes]:
             case [op] if op.joins and not any(map(self.target.is_list, item.refs)):
-                axis = op.join_axis(self.target.type_of(Made(item, 0), min(item.instances)).rank)
+                axis = op.join_axis(
+                    self.target.type_of(OutputRef(item, 0), min(item.instances)).rank
+                )
                 if axis is None:
                     return
                 formals = (ref for ref in item.refs if isinstance(ref, Formal))
@@ -287,13 +289,13 @@ class Settings:
             return False
         match [node.op for node in item.sample.nodes]:
             case [op] if op.joins:
-                rank = self.target.type_of(Made(item, 0), min(item.instances)).rank
+                rank = self.target.type_of(OutputRef(item, 0), min(item.instances)).rank
                 return axis == op.join_axis(rank)
         return False
 
     def _find_source(self, ref: MergedRef, axis: int) -> MergedRef:
         """In a turn, what a tensor has a size from that operations such as pooling leave alone."""
-        while self.target.is_turn and isinstance(ref, Made) and not ref.item.variants:
+        while self.target.is_turn and isinstance(ref, OutputRef) and not ref.item.variants:
             instances = sorted(ref.item.instances)
             sizes = [self.target.axis(ref, axis, i) for i in instances]
             if len(ref.item.refs) != 1:

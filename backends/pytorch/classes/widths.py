@@ -27,13 +27,13 @@ from backends.pytorch.classes.list_sizes import ListSizes
 from backends.pytorch.classes.merged import (
     Choice,
     Formal,
-    Made,
     Merged,
     MergedClass,
     MergedRef,
+    OutputRef,
 )
 from backends.pytorch.classes.options import decides_size, option_of
-from backends.pytorch.classes.passing import find_merged_axes, find_stages, pass_on
+from backends.pytorch.classes.propagation import find_merged_axes, find_stages, propagate_dim
 from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
 from backends.pytorch.fold.items import FromOwn
@@ -93,7 +93,7 @@ class Widths:
         while here not in self.known:
             visited.append(here)
             width = self._local(*here, depth)
-            above = [] if width is not None else pass_on(self.target, *here)
+            above = [] if width is not None else propagate_dim(self.target, *here)
             others = above[1:] if depth < DEEPEST else []
             named = next((o for o in self._origins(others, depth) if o.width is not None), None)
             if named is not None:
@@ -112,7 +112,7 @@ class Widths:
 
     def sizes(self, ref: MergedRef, axis: int) -> dict[int, object]:
         """The size in every instance that has the tensor."""
-        instances = ref.item.instances if isinstance(ref, Made) else self.target.everyone
+        instances = ref.item.instances if isinstance(ref, OutputRef) else self.target.everyone
         return {i: self.target.axis(ref, axis, i) for i in sorted(instances)}
 
     def _local(self, ref: MergedRef, axis: int, depth: int) -> Width | None:
@@ -121,7 +121,7 @@ class Widths:
                 return self._of_formal(place, axis)
             case FromOwn(path):
                 return self._of_parameter(path, axis)
-            case Made(item, output):
+            case OutputRef(item, output):
                 return self._made(item, output, axis) or self._computed(item, ref, axis, depth)
             case Choice() if self.loops:
                 return self._of_choice(ref, axis, depth)
@@ -257,7 +257,7 @@ class Widths:
     # --- what makes a tensor --------------------------------------------------------------------
 
     def _made(self, item: Merged, output: int, axis: int) -> Width | None:
-        wanted = self.sizes(Made(item, output), axis)
+        wanted = self.sizes(OutputRef(item, output), axis)
         trees: list[Part | None] = [v.constructor for v in item.variants]
         match trees:
             case [Tree(Form.FOR, target=TurnClass(repeat=repeat)) as tree, *_]:
@@ -325,7 +325,7 @@ class Widths:
             return None
         return Width(found if any(True for _ in hint_names(found)) else None)
 
-    def _computed(self, item: Merged, ref: Made, axis: int, depth: int) -> Width | None:
+    def _computed(self, item: Merged, ref: OutputRef, axis: int, depth: int) -> Width | None:
         """Sizes that an operation computes from others: sums and products of them."""
         if depth > DEEPEST:
             return None
@@ -353,7 +353,7 @@ class Widths:
             return followed
         return self._inferred(item, ref, axis, depth, wanted)
 
-    def _rank(self, made: Made) -> int:
+    def _rank(self, made: OutputRef) -> int:
         return self.target.type_of(made, min(made.item.instances)).rank
 
     def _follow_options(
@@ -407,7 +407,7 @@ class Widths:
         return HintConst(size)
 
     def _inferred(
-        self, item: Merged, made: Made, axis: int, depth: int, wanted: Mapping[int, object]
+        self, item: Merged, made: OutputRef, axis: int, depth: int, wanted: Mapping[int, object]
     ) -> Width | None:
         """A size as the shapes of operations make it from one of an operand, where loops of the
         spec depend on it: `size // 4` after a convolution with stride 4."""

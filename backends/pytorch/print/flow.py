@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from backends.pytorch.classes.explained import ExplainedClass
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.fold.holders import HELD, name_held
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.naming import user_name
@@ -77,7 +77,7 @@ class Flow:
 
     def wish(self, ref: MergedRef) -> str:
         """The author's name of a value; "" where there is none, or only the caller has one."""
-        if not isinstance(ref, Made):
+        if not isinstance(ref, OutputRef):
             return ""
         target = self.target
         if ref in target.outputs:
@@ -121,7 +121,7 @@ class Flow:
                 return name
             if sum(not isinstance(ref, FromOwn) for ref in readers[0].refs) > 1:
                 return ""  # what several tensors become is no name for one of them
-            here = Made(readers[0], 0)
+            here = OutputRef(readers[0], 0)
         return ""
 
     def choose(self, ref: MergedRef, fallback: str = "", avoid: Collection[str] = ()) -> str:
@@ -139,7 +139,7 @@ class Flow:
         (reader,) = self.readers.get(ref, [None])[:1] or [None]
         if reader is None or reader.slot or reader.refs[0] != ref or reader.outputs != 1:
             return False
-        made, source = Made(reader, 0), ref.item if isinstance(ref, Made) else None
+        made, source = OutputRef(reader, 0), ref.item if isinstance(ref, OutputRef) else None
         called = isinstance(reader.expression, Tree) and reader.expression.form is Form.CALL
         return (
             called
@@ -156,7 +156,7 @@ class Flow:
         readers = self.readers.get(ref, [])
         if self.uses[ref] != 1 or ref in self.bases:
             return False
-        assert isinstance(ref, Made)
+        assert isinstance(ref, OutputRef)
         named = self.wish(ref) and ref.item.sample.op != HELD and not self._ends(ref)
         if named and ref not in self.others:  # a branch ends in its choice's variable
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backends.pytorch.classes.explained import Condition, ExplainedClass
-from backends.pytorch.classes.merged import Choice, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Choice, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.paths import Paths
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
@@ -82,7 +82,7 @@ class Forward:
 
     def _is_made(self, ref: MergedRef, own: set[Merged]) -> bool:
         match ref:
-            case Made(item, _):
+            case OutputRef(item, _):
                 return item in own or item in self.written
             case Choice():
                 return ref in self.done
@@ -128,7 +128,7 @@ class Forward:
         if item.outputs > 1:
             self.out.assign_many(item, made)
             return
-        ref = Made(item, 0)
+        ref = OutputRef(item, 0)
         if self.flow.stays_inline(ref) and not self._interrupts(ref, depth):
             self.flow.pending[ref] = Pending(made, depth + 1, reads)
             return
@@ -140,7 +140,7 @@ class Forward:
         """An op that leaves its operand as it is, such as a reshape to the same shape: its result
         is the expression of the operand."""
         (source,) = item.refs
-        depth, ref = self._depth(source), Made(item, 0)
+        depth, ref = self._depth(source), OutputRef(item, 0)
         made, reads = self.out.read(source)
         if self.flow.stays_inline(ref):
             self.flow.pending[ref] = Pending(made, depth, reads)
@@ -151,7 +151,7 @@ class Forward:
         pending = self.flow.pending.get(ref)
         return 0 if pending is None else pending.depth
 
-    def _interrupts(self, ref: Made, depth: int) -> bool:
+    def _interrupts(self, ref: OutputRef, depth: int) -> bool:
         """Whether the reader would become hard to read with this expression inside."""
         readers = self.flow.readers.get(ref, [])
         if not readers:
@@ -198,7 +198,7 @@ class Forward:
         most = 3 if compares and not tree.keys else 2
         if named and (tree.keys or len(tree.parts) - 1 > len(item.refs)) and depth >= most:
             return True
-        assert isinstance(ref, Made)
+        assert isinstance(ref, OutputRef)
         activation = ref.item.sample.module is not None
         return depth >= DEEPEST or bool(depth >= 3 and activation and item.slot)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from backends.pytorch.classes.merged import Choice, Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Choice, Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.statements import Statements
@@ -24,7 +24,7 @@ def write_repeat(out: Statements, item: Merged, tree: Tree) -> None:
     parts = [out.read(ref)[0] for ref in item.refs]
     place = int(tree.keys[0])
     carried = out.text(parts[place])
-    ref = Made(item, 0)
+    ref = OutputRef(item, 0)
     variable = out.flow.choose(ref, carried)
     out.put(variable, parts[place])
     parts[place] = name(variable)
@@ -40,7 +40,7 @@ def write_append(out: Statements, item: Merged, *, owned: bool) -> None:
     """`skips.append(x)`; a new list where somebody still needs the old one, or the caller has it:
     `owned` says that what comes in is the list of the code around."""
     base, *added = item.refs
-    flow, ref = out.flow, Made(item, 0)
+    flow, ref = out.flow, OutputRef(item, 0)
     out.flush(base)
     variable = flow.variables[base]
     given = isinstance(base, Formal) and not owned
@@ -70,7 +70,7 @@ def find_pairs(items: list[Merged]) -> dict[Merged, Merged]:
         expression = item.expression
         if isinstance(expression, Tree) and expression.form is Form.SCAN_END:
             token = item.refs[0]
-            assert isinstance(token, Made)
+            assert isinstance(token, OutputRef)
             pairs[token.item] = item
     return pairs
 
@@ -140,7 +140,7 @@ class ScanWriter:
         self.opened.append(_Open(end, variables, lists, kept))
         names = []
         for number in range(len(overs)):
-            ref = Made(item, number)
+            ref = OutputRef(item, number)
             names.append(out.flow.choose(ref) if out.flow.uses[ref] else "_")
             out.flow.bind(names[-1], ref)
         over: Doc = overs[0]
@@ -158,7 +158,7 @@ class ScanWriter:
         refs = dict.fromkeys(
             ref for item in (*region, end) for ref in self._leaves(self.out.flow.inputs(item))
         )
-        kept = [r for r in refs if not (isinstance(r, Made) and r.item in inner)]
+        kept = [r for r in refs if not (isinstance(r, OutputRef) and r.item in inner)]
         kept = [r for r in kept if not isinstance(r, FromOwn)]
         for ref in kept:
             self.out.flush(ref)
@@ -221,7 +221,7 @@ class ScanWriter:
         first = int(scan.count is not None) + scan.sequences
         variables: list[str] = []
         for number in range(scan.states):
-            carried = Made(item, first + number)
+            carried = OutputRef(item, first + number)
             tree, reads = out.read(item.refs[scan.sequences + number])
             fallback = next(iter(reads)) if len(reads) == 1 else ""
             variable = out.choose(carried, tree, fallback, avoid=variables)
@@ -280,10 +280,10 @@ class ScanWriter:
         out = self.out
         out.flow.reserved.difference_update(loop.lists)
         for number, variable in enumerate(loop.variables):
-            if out.flow.uses[Made(item, number)]:
-                out.flow.bind(variable, Made(item, number))
+            if out.flow.uses[OutputRef(item, number)]:
+                out.flow.bind(variable, OutputRef(item, number))
         for number, (variable, axis) in enumerate(zip(loop.lists, scan.emit_axes, strict=True)):
-            ref = Made(item, scan.states + number)
+            ref = OutputRef(item, scan.states + number)
             made = Tree(
                 Form.CALL,
                 "",

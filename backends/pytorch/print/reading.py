@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from backends.pytorch.classes.explained import ExplainedClass, find_loop
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.repeats import loop_slots
 from backends.pytorch.classes.sizes import size_of
 from backends.pytorch.terms.document import lay_out
@@ -122,7 +122,7 @@ def _takes_dtype(target: ExplainedClass, item: Merged) -> bool:
     """Whether the numbers in an expression make its result one of floats: no operand is."""
     instance = min(item.instances)
     keys = {key for tree in subtrees(item.expression) for key in tree.keys}
-    if "dtype" in keys or not target.type_of(Made(item, 0), instance).dtype.is_float:
+    if "dtype" in keys or not target.type_of(OutputRef(item, 0), instance).dtype.is_float:
         return False
     return not any(target.type_of(ref, instance).dtype.is_float for ref in item.refs)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from backends.pytorch.classes.explained import ExplainedClass
-from backends.pytorch.classes.merged import Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Merged, MergedRef, OutputRef
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import SPARE_NAMES, Flow
 from backends.pytorch.print.reading import Reading
@@ -101,7 +101,7 @@ class Statements:
             fallback = ""
         if len(fallback) > 1 and not _goes_on(tree, fallback):
             fallback = ""
-        usual = ref.item.sample.traits.variable if isinstance(ref, Made) else ""
+        usual = ref.item.sample.traits.variable if isinstance(ref, OutputRef) else ""
         if usual and not self.flow.target_name(ref):
             fallback = usual
         return self.flow.choose(ref, fallback, avoid)
@@ -125,7 +125,7 @@ class Statements:
         """`q, k, v = expression`; outputs that nothing reads are `_`."""
         names: list[str] = []
         for output in range(item.outputs):
-            ref = Made(item, output)
+            ref = OutputRef(item, output)
             if self.flow.uses[ref]:
                 names.append(self.flow.choose(ref))
                 self.flow.bind(names[-1], ref)

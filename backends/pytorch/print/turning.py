@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from backends.pytorch.classes.explained import ExplainedClass, TurnClass
-from backends.pytorch.classes.merged import Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.paths import Kind, Paths
 from backends.pytorch.classes.repeats import LOOP
 from backends.pytorch.fold.items import FromOwn
@@ -109,7 +109,7 @@ class _Turns:
                     text = variable
                 names.append(text)
                 continue
-            result = Made(self.item, self.repeat.carried[place])
+            result = OutputRef(self.item, self.repeat.carried[place])
             given = len(text) > 1 and text in self.paths.target.formals
             plain = text in reads and not given
             plain = plain and not out.flow.is_live(text) and text not in names
@@ -191,7 +191,7 @@ class _Turns:
         by_output = {q: names[p] for p, q in self.repeat.carried.items()}
         pairs: list[tuple[str, MergedRef]] = []
         for output, ref in enumerate(self.turns.outputs):
-            result = Made(self.item, output)
+            result = OutputRef(self.item, output)
             if output not in by_output and not flow.uses[result]:
                 continue
             variable = by_output.get(output) or flow.choose(result, avoid=[*names])
@@ -199,10 +199,10 @@ class _Turns:
         inner.out.assign_results(pairs)
         flow.reserved -= set(by_output.values())
         for (variable, _), output in zip(pairs, self._outputs(by_output), strict=True):
-            if flow.uses[Made(self.item, output)]:
-                flow.bind(variable, Made(self.item, output))
+            if flow.uses[OutputRef(self.item, output)]:
+                flow.bind(variable, OutputRef(self.item, output))
 
     def _outputs(self, by_output: dict[int, str]) -> list[int]:
         uses = self.out.flow.uses
         outputs = range(len(self.turns.outputs))
-        return [q for q in outputs if q in by_output or uses[Made(self.item, q)]]
+        return [q for q in outputs if q in by_output or uses[OutputRef(self.item, q)]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS, read_settings
 from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_progress
@@ -123,7 +123,7 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
     if not resume:
         raise CompileError([training_would_be_lost(train.span, str(out))])
     _refuse_damaged(out, train.span)
-    wanted = read_settings(Facts(train))
+    wanted = read_settings(ScriptSpec(train))
     for name in found:
         if not name.endswith(".safetensors"):
             continue
@@ -136,7 +136,7 @@ def find_other_settings(train: Train, weights: Path) -> dict[str, str]:
     """How the settings of a training that has left these weights differ from those of a train, by
     name; nothing where the file is of no training."""
     found = _find_settings(weights)
-    return _compare(found, read_settings(Facts(train))) if found else {}
+    return _compare(found, read_settings(ScriptSpec(train))) if found else {}
 
 
 def _refuse_damaged(out: Path, span: Span | None) -> None:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
 from backends.pytorch.run.running import Record, run_training
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.folder import PLAIN, FileWriter, write_training
 from backends.pytorch.train.functions import emit_objective
 from backends.pytorch.train.models import MASKS, START
-from backends.pytorch.train.write import PLAIN, FileWriter, write_training
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.compression.context import Trainer, Tuning
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
-from compiler.compression.world import Trainer, Tuning
 from compiler.data.base import HELD
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
@@ -175,12 +175,12 @@ def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[s
     net calls it. Batches are the train's; a loss is taken to be a mean over rows."""
     import torch
 
-    facts = Facts(tuned.train)
-    body = "\n".join(emit_objective(facts))
+    script = ScriptSpec(tuned.train)
+    body = "\n".join(emit_objective(script))
     source = "\n".join([*write_imports(body), "", "", body, ""])
     compute_loss = run_source(source, "objective").compute_loss
     modules = list(_load_nets(tuned))
-    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in facts.columns]
+    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in script.columns]
     rows = len(given[0])
     for start in range(0, rows, tuned.train.batch):
         batch = [column[start : start + tuned.train.batch] for column in given]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from backends.pytorch.train.facts import EVALUATION_NAMES, Facts
+from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import write_literal
 
@@ -33,9 +33,9 @@ class Measured:
     figures: tuple[tuple[str, str], ...]  # name in the record, Python expression
 
 
-def measure(facts: Facts) -> Measured:
+def measure(script: ScriptSpec) -> Measured:
     """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
-    taken = {*EVALUATION_NAMES, *facts.functions, *facts.argument_names.values()}
+    taken = {*EVALUATION_NAMES, *script.functions, *script.argument_names.values()}
     namer = _Namer(taken)
     sums: dict[str, str] = {}
     steps: dict[str, str] = {}
@@ -44,8 +44,8 @@ def measure(facts: Facts) -> Measured:
     shapes: dict[str, str] = {}
     finals: dict[str, str] = {}
     figures = []
-    for use in facts.uses:
-        code = use.metric.code([name and facts.argument_names[name] for name in use.arguments])
+    for use in script.uses:
+        code = use.metric.code([name and script.argument_names[name] for name in use.arguments])
         renamed = {"rows": "size"}
         for name, expression in code.steps:
             renamed[name] = namer.share(steps, rename(expression, renamed), name, use.name)
@@ -110,27 +110,27 @@ def rename(expression: str, names: Mapping[str, str]) -> str:
     return pattern.sub(lambda found: names[found[1]], expression)
 
 
-def emit_batch(facts: Facts) -> Lines:
+def emit_batch(script: ScriptSpec) -> Lines:
     """Lines that name the columns of a batch that metrics read."""
-    names = facts.argument_names
+    names = script.argument_names
     return [
         f"{names[output]} = batch[{place}]"
-        for output, place in facts.column_of.items()
+        for output, place in script.column_of.items()
         if output in names
     ]
 
 
-def emit_additions(facts: Facts) -> Lines:
+def emit_additions(script: ScriptSpec) -> Lines:
     """Lines that add a batch to the sums."""
-    measured = measure(facts)
+    measured = measure(script)
     text = "\n".join(measured.additions)
     size = ["size = len(batch[0])"] if re.search(r"\bsize\b", text) else []
-    return [*emit_batch(facts), *size, *measured.steps, *measured.additions]
+    return [*emit_batch(script), *size, *measured.steps, *measured.additions]
 
 
-def emit_figures(facts: Facts) -> Lines:
+def emit_figures(script: ScriptSpec) -> Lines:
     """Lines that read the sums and return the figures of the split."""
-    measured = measure(facts)
+    measured = measure(script)
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
     total = "all_sum(sums).tolist()"
@@ -151,19 +151,19 @@ def emit_figures(facts: Facts) -> Lines:
     ]
 
 
-def emit_sizes(facts: Facts) -> Lines:
+def emit_sizes(script: ScriptSpec) -> Lines:
     """Lines that name the rows of the split, where a figure reads them, and the device."""
-    measured = measure(facts)
+    measured = measure(script)
     text = " ".join(figure for _, figure in measured.figures)
     if re.search(r"\brows\b", " ".join([text, *measured.shapes.values()])):
         return ["rows, device = len(columns[0]), columns[0].device"]
     return ["device = columns[0].device"]
 
 
-def emit_outputs(facts: Facts) -> str:
+def emit_outputs(script: ScriptSpec) -> str:
     """Targets of the call of the objective in `evaluate`."""
-    read = {name for use in facts.uses for name in use.reads}
-    names = [facts.argument_names[o.name] for o in facts.step.outputs[1:]]
+    read = {name for use in script.uses for name in use.reads}
+    names = [script.argument_names[o.name] for o in script.step.outputs[1:]]
     targets = ", ".join(["loss" if "loss" in read else "_", *names])
-    indent = 8 if facts.train.precision == "f32" else 12
+    indent = 8 if script.train.precision == "f32" else 12
     return f"({targets})" if indent + len(f"{targets} = compute_loss(") > WIDTH else targets

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
-from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.matching import spell_match
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import match_paths
 from compiler.writing.names import is_key
 from compiler.writing.python import write_literal
@@ -14,43 +14,43 @@ from compiler.writing.python import write_literal
 Lines = list[str]
 
 
-def find_classes(facts: Facts) -> list[str]:
+def find_classes(script: ScriptSpec) -> list[str]:
     """The classes of the nets in model.py."""
-    graphs = [net.net.graph for net in facts.train.nets]
+    graphs = [net.net.graph for net in script.train.nets]
     return [root_class(graph, graphs) for graph in graphs]
 
 
-def construct_nets(facts: Facts) -> list[str]:
+def construct_nets(script: ScriptSpec) -> list[str]:
     """The call that makes each net."""
-    graphs = [net.net.graph for net in facts.train.nets]
+    graphs = [net.net.graph for net in script.train.nets]
     return [constructor_call(graph, graphs) for graph in graphs]
 
 
-def model_argument(facts: Facts) -> str:
+def model_argument(script: ScriptSpec) -> str:
     """The nets as arguments of the objective."""
-    return "model" if facts.single else "*model.values()"
+    return "model" if script.single else "*model.values()"
 
 
-def emit_model(facts: Facts) -> Lines:
+def emit_model(script: ScriptSpec) -> Lines:
     """Lines that make `model` on the device, with loaded weights and without frozen ones."""
-    layout = ", memory_format=torch.channels_last" if "layout" in facts.switches else ""
-    nets = facts.train.nets
-    if facts.single:
-        lines = [f"model = {construct_nets(facts)[0]}.to(device{layout})"]
+    layout = ", memory_format=torch.channels_last" if "layout" in script.switches else ""
+    nets = script.train.nets
+    if script.single:
+        lines = [f"model = {construct_nets(script)[0]}.to(device{layout})"]
     else:
-        calls = zip(nets, construct_nets(facts), strict=True)
+        calls = zip(nets, construct_nets(script), strict=True)
         made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
-        lines = _make_dictionary(facts, made, f".to(device{layout})")
-    if facts.starts:
+        lines = _make_dictionary(script, made, f".to(device{layout})")
+    if script.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
-    if facts.train.freeze:
-        paths = [path for net in nets for path in facts.paths(net)]
+    if script.train.freeze:
+        paths = [path for net in nets for path in script.paths(net)]
         lines += [
             "for name, parameter in model.named_parameters():",
-            f"    parameter.requires_grad = {spell_trained(facts.train.freeze, paths)}",
+            f"    parameter.requires_grad = {spell_trained(script.train.freeze, paths)}",
         ]
-    if facts.masks:
+    if script.masks:
         path = f'Path(__file__).with_name("{MASKS}")'
         lines += [
             "parameters = dict(model.named_parameters())",
@@ -61,8 +61,8 @@ def emit_model(facts: Facts) -> Lines:
     return lines
 
 
-def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
-    if not has_taken_name(facts):
+def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> Lines:
+    if not has_taken_name(script):
         return [f"model = nn.ModuleDict({{{made}}}){placed}"]
     return [
         "model = nn.ModuleDict()",
@@ -72,9 +72,9 @@ def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
     ]
 
 
-def has_taken_name(facts: Facts) -> bool:
+def has_taken_name(script: ScriptSpec) -> bool:
     """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the name."""
-    return not all(is_key(net.name) and "." not in net.name for net in facts.train.nets)
+    return not all(is_key(net.name) and "." not in net.name for net in script.train.nets)
 
 
 ADAPTER = "lora"
@@ -100,12 +100,12 @@ MASKS = "masks.safetensors"
 """The file beside the script that says which numbers of pruned weights may change."""
 
 
-def emit_replica(facts: Facts) -> Lines:
+def emit_replica(script: ScriptSpec) -> Lines:
     """Lines that make `replica`, which shares gradients among processes; none where they are
     averaged after each step."""
-    if not facts.replicated:
+    if not script.replicated:
         return []
-    option = ", broadcast_buffers=False" if facts.has_buffers else ""
+    option = ", broadcast_buffers=False" if script.has_buffers else ""
     return [
         "replica = model",
         "if WORLD > 1:",

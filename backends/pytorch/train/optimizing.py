@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.models import find_classes
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.program.train import ParameterGroup
 from compiler.training.base import Optimizer
 from compiler.writing.names import free_name
@@ -16,18 +16,18 @@ from compiler.writing.python import write_literal
 Lines = list[str]
 
 
-def emit_rates(facts: Facts) -> Lines:
+def emit_rates(script: ScriptSpec) -> Lines:
     """Constants: the learning rate of each group."""
-    rates = [group.optimizer.lr for group in facts.train.groups]
+    rates = [group.optimizer.lr for group in script.train.groups]
     if len(rates) == 1:
         return [f"LEARNING_RATE = {write_literal(rates[0])}"]
     return [f"LEARNING_RATES = {write_literal(rates)}"]
 
 
-def emit_schedules(facts: Facts) -> list[Lines]:
+def emit_schedules(script: ScriptSpec) -> list[Lines]:
     """A function per group whose learning rate changes; equal ones once."""
     functions: dict[tuple[str, ...], Lines] = {}
-    for group in facts.train.groups:
+    for group in script.train.groups:
         body = _schedule_body(group)
         if body and body not in functions:
             name = "schedule" if not functions else f"schedule_{len(functions) + 1}"
@@ -51,7 +51,7 @@ def _schedule_parameters(body: Sequence[str]) -> Lines:
     return [name for name in names if re.search(rf"\b{name}\b", text)]
 
 
-def emit_rate_updates(facts: Facts) -> Lines:
+def emit_rate_updates(script: ScriptSpec) -> Lines:
     """Lines of a training step that set the learning rates."""
     lines: Lines = []
     bodies: list[tuple[str, ...]] = []
@@ -60,7 +60,7 @@ def emit_rate_updates(facts: Facts) -> Lines:
         "steps": "EPOCHS * steps",
         "steps_per_epoch": "steps",
     }
-    for number, group in enumerate(facts.train.groups):
+    for number, group in enumerate(script.train.groups):
         body = _schedule_body(group)
         if not body:
             continue
@@ -70,41 +70,41 @@ def emit_rate_updates(facts: Facts) -> Lines:
         name = "schedule" if place == 0 else f"schedule_{place + 1}"
         arguments = ", ".join(values[p] for p in _schedule_parameters(body))
         lines += [
-            f"rate = {rate_of(facts, number)} * {name}({arguments})",
-            f'{optimizer_of(facts, number)}.param_groups[0]["lr"] = rate',
+            f"rate = {rate_of(script, number)} * {name}({arguments})",
+            f'{optimizer_of(script, number)}.param_groups[0]["lr"] = rate',
         ]
     return lines
 
 
-def rate_of(facts: Facts, number: int) -> str:
+def rate_of(script: ScriptSpec, number: int) -> str:
     """The constant with the learning rate of a group."""
-    return f"LEARNING_RATES[{number}]" if "groups" in facts.switches else "LEARNING_RATE"
+    return f"LEARNING_RATES[{number}]" if "groups" in script.switches else "LEARNING_RATE"
 
 
-def optimizer_of(facts: Facts, number: int) -> str:
+def optimizer_of(script: ScriptSpec, number: int) -> str:
     """The optimizer of a group, where `training` is at hand."""
-    if "groups" in facts.switches:
+    if "groups" in script.switches:
         return f"training.optimizers[{number}]"
     return "training.optimizer"
 
 
-def emit_step(facts: Facts) -> Lines:
+def emit_step(script: ScriptSpec) -> Lines:
     """Lines of a training step from the loss to the new weights."""
-    on = facts.switches
+    on = script.switches
     many = "groups" in on
     loop = ["for optimizer in training.optimizers:"]
     name = "optimizer" if many else "training.optimizer"
     unscale = [f"training.scaler.unscale_({name})"]
     step = [f"training.scaler.step({name})" if "scaler" in on else f"{name}.step()"]
     lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
-    if not facts.replicated:
+    if not script.replicated:
         lines += ["if WORLD > 1:", "    average_gradients(model)"]
-    clip = facts.train.clip
+    clip = script.train.clip
     if clip is not None and "scaler" in on:
         lines += _nest(loop, unscale) if many else unscale
     if clip is not None:
         lines.append(f"nn.utils.clip_grad_{clip.by}_(training.model.parameters(), CLIP)")
-    lines += emit_rate_updates(facts)
+    lines += emit_rate_updates(script)
     lines += _nest(loop, step) if many else step
     if "scaler" in on:
         lines.append("training.scaler.update()")
@@ -115,13 +115,13 @@ def _nest(head: Lines, body: Lines) -> Lines:
     return [*head, *(f"    {line}" for line in body)]
 
 
-def emit_optimizers(facts: Facts) -> Lines:
+def emit_optimizers(script: ScriptSpec) -> Lines:
     """Lines that make the optimizer, or `optimizers` where groups have their own."""
-    groups = facts.train.groups
+    groups = script.train.groups
     if len(groups) == 1:
-        return [f"optimizer = {_construct(facts, 0, 'model.parameters()')}"]
+        return [f"optimizer = {_construct(script, 0, 'model.parameters()')}"]
     names = [f"group_{number + 1}" for number in range(len(groups))]
-    made = [_construct(facts, number, name) for number, name in enumerate(names)]
+    made = [_construct(script, number, name) for number, name in enumerate(names)]
     return [
         f"{', '.join(names)} = split_parameters(model)",
         "optimizers = [",
@@ -130,37 +130,37 @@ def emit_optimizers(facts: Facts) -> Lines:
     ]
 
 
-def _construct(facts: Facts, number: int, parameters: str) -> str:
-    optimizer = facts.train.groups[number].optimizer
+def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
+    optimizer = script.train.groups[number].optimizer
     texts = [parameters]
     for key, value in optimizer.arguments:
-        texts.append(f"{key}={rate_of(facts, number) if key == 'lr' else write_literal(value)}")
-    return f"{_class_of(facts, optimizer)}({', '.join(texts)})"
+        texts.append(f"{key}={rate_of(script, number) if key == 'lr' else write_literal(value)}")
+    return f"{_class_of(script, optimizer)}({', '.join(texts)})"
 
 
-def emit_definitions(facts: Facts) -> list[Lines]:
+def emit_definitions(script: ScriptSpec) -> list[Lines]:
     """The classes of optimizers that PyTorch lacks, each once."""
-    found = {o.definition: o for o in (group.optimizer for group in facts.train.groups)}
+    found = {o.definition: o for o in (group.optimizer for group in script.train.groups)}
     return [
-        text.replace(o.constructor, _class_of(facts, o)).splitlines()
+        text.replace(o.constructor, _class_of(script, o)).splitlines()
         for text, o in found.items()
         if text
     ]
 
 
-def _class_of(facts: Facts, optimizer: Optimizer) -> str:
+def _class_of(script: ScriptSpec, optimizer: Optimizer) -> str:
     """Its class in the script, whatever the classes of the nets are called."""
     if not optimizer.definition:
         return optimizer.constructor
-    return free_name(optimizer.constructor, find_classes(facts))
+    return free_name(optimizer.constructor, find_classes(script))
 
 
-def emit_split_parameters(facts: Facts) -> Lines:
+def emit_split_parameters(script: ScriptSpec) -> Lines:
     """The function that divides parameters among groups; none where there is one group."""
-    groups = facts.train.groups
+    groups = script.train.groups
     if len(groups) == 1:
         return []
-    paths = [path for net in facts.train.nets for path in facts.paths(net)]
+    paths = [path for net in script.train.nets for path in script.paths(net)]
     lines = [
         "def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:",
         '    """The parameters of each optimizer."""',

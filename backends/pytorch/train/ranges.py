@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backends.pytorch.train import template
-from backends.pytorch.train.facts import Facts
-from backends.pytorch.train.filling import fill
+from backends.pytorch.train import script_template
+from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.template_slots import fill
 from compiler.ir.graph import Graph, Value
 from compiler.ir.target_range import TargetRange
 from compiler.rows.targets import Reader, find_fixed, find_readers
@@ -39,59 +39,59 @@ class ColumnCheck:
         return f"check_range({name}, {self.column}, {low}, {high}{besides})"
 
 
-def emit_raw_checks(facts: Facts) -> Lines:
+def emit_raw_checks(script: ScriptSpec) -> Lines:
     """Lines of `load_splits` that look at raw columns: columns are computed of them in all rows."""
-    return list(dict.fromkeys(check.write() for check in _find_raw_checks(facts)))
+    return list(dict.fromkeys(check.write() for check in _find_raw_checks(script)))
 
 
-def emit_column_checks(facts: Facts) -> Lines:
+def emit_column_checks(script: ScriptSpec) -> Lines:
     """Lines of `load_splits` that look at the columns of every split."""
-    checks = dict.fromkeys(check.write() for check in _find_column_checks(facts))
+    checks = dict.fromkeys(check.write() for check in _find_column_checks(script))
     return ["for rows in splits.values():", *(f"    {check}" for check in checks)] if checks else []
 
 
-def emit_range_function(facts: Facts) -> Lines:
+def emit_range_function(script: ScriptSpec) -> Lines:
     """The function that these call; none where nothing is checked."""
-    checks = emit_raw_checks(facts) or emit_column_checks(facts)
-    return fill(template.CHECK_RANGE, {}) if checks else []
+    checks = emit_raw_checks(script) or emit_column_checks(script)
+    return fill(script_template.CHECK_RANGE, {}) if checks else []
 
 
-def computes_places(facts: Facts) -> bool:
+def computes_places(script: ScriptSpec) -> bool:
     """Whether a table or a loss reads class numbers that the objective computes of columns: PyTorch
     says then which do not fit."""
-    step = facts.train.step
+    step = script.train.step
     fixed = find_fixed(step)
     return any(
         reader.places and reader.value.name in fixed and _find_column(step, reader.value) is None
-        for reader in _read(facts.train.step, facts)
+        for reader in _read(script.train.step, script)
     )
 
 
-def _find_raw_checks(facts: Facts) -> Iterator[ColumnCheck]:
+def _find_raw_checks(script: ScriptSpec) -> Iterator[ColumnCheck]:
     """The checks of raw columns that column expressions look up with."""
-    raw = {item.value.name: item.name for item in facts.column_graph.inputs}
-    for reader in find_readers(facts.column_graph, ()):
+    raw = {item.value.name: item.name for item in script.column_graph.inputs}
+    for reader in find_readers(script.column_graph, ()):
         name = raw.get(reader.value.name)
-        if name is not None and not _always_fits(facts, name, reader):
+        if name is not None and not _always_fits(script, name, reader):
             dtype = reader.value.type.dtype
             yield ColumnCheck(name, f"raw[{write_literal(name)}]", reader.range, dtype)
 
 
-def _find_column_checks(facts: Facts) -> Iterator[ColumnCheck]:
+def _find_column_checks(script: ScriptSpec) -> Iterator[ColumnCheck]:
     """The checks of columns that losses, metrics and layers read."""
-    step = facts.train.step
+    step = script.train.step
     columns = {item.value.name: item.name for item in step.inputs}
-    for reader in _read(step, facts):
+    for reader in _read(step, script):
         source = _find_column(step, reader.value)
         name = columns[source.name] if source is not None else None
-        if source is None or name not in facts.columns or _always_fits(facts, name, reader):
+        if source is None or name not in script.columns or _always_fits(script, name, reader):
             continue
-        column = f"columns[{facts.columns.index(name)}][rows]"
+        column = f"columns[{script.columns.index(name)}][rows]"
         yield ColumnCheck(name, column, reader.range, source.type.dtype)
 
 
-def _read(step: Graph, facts: Facts) -> Iterator[Reader]:
-    return find_readers(step, facts.train.metrics)
+def _read(step: Graph, script: ScriptSpec) -> Iterator[Reader]:
+    return find_readers(step, script.train.metrics)
 
 
 def _find_column(step: Graph, value: Value) -> Value | None:
@@ -111,12 +111,12 @@ def _find_column(step: Graph, value: Value) -> Value | None:
     return value
 
 
-def _always_fits(facts: Facts, name: str, reader: Reader) -> bool:
+def _always_fits(script: ScriptSpec, name: str, reader: Reader) -> bool:
     """Whether a column holds nothing else by its type, or by the words that its cells are looked up
     in."""
     taken, dtype = reader.range, reader.value.type.dtype
     low, high = dtype.range
-    data = facts.train.data
+    data = script.train.data
     words = {c.name: len(c.categories) for c in data.schema if c.words}
     outputs = {o.name: o.value for o in data.columns.outputs}
     raw = {item.value.name: item.name for item in data.columns.inputs}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.optimizing import optimizer_of
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization
 from compiler.training.base import Regularizer
@@ -31,13 +31,13 @@ class Shrinking:
         return self.regularization.regularizer
 
 
-def find_shrinkings(facts: Facts) -> list[Shrinking]:
+def find_shrinkings(script: ScriptSpec) -> list[Shrinking]:
     """What is shrunk after a step, in the order of the clauses."""
     found: list[Shrinking] = []
-    for regularization in facts.train.regularizers:
-        for number in range(len(facts.train.groups)):
+    for regularization in script.train.regularizers:
+        for number in range(len(script.train.groups)):
             layers = tuple(
-                layer for layer in regularization.layers if _find_group(facts, layer[0]) == number
+                layer for layer in regularization.layers if _find_group(script, layer[0]) == number
             )
             if layers:
                 suffix = f"_{len(found) + 1}" if found else ""
@@ -45,18 +45,18 @@ def find_shrinkings(facts: Facts) -> list[Shrinking]:
     return found
 
 
-def _find_group(facts: Facts, path: str) -> int:
+def _find_group(script: ScriptSpec, path: str) -> int:
     """The number of the group of parameters that a weight belongs to."""
-    groups = facts.train.groups
+    groups = script.train.groups
     rest = next((n for n, g in enumerate(groups) if not g.patterns), 0)
     claimed = (n for n, g in enumerate(groups) if any(path_matches(path, p) for p in g.patterns))
     return next(claimed, rest)
 
 
-def emit_strengths(facts: Facts) -> Lines:
+def emit_strengths(script: ScriptSpec) -> Lines:
     """Constants: the strength of each regularizer, and the layers it acts on."""
     lines: Lines = []
-    for item in find_shrinkings(facts):
+    for item in find_shrinkings(script):
         rule = item.regularizer
         strength = write_literal(rule.strength)
         lines.append(f"{rule.constant}{item.suffix} = {strength}  # strength of the {rule.title}")
@@ -65,30 +65,30 @@ def emit_strengths(facts: Facts) -> Lines:
     return lines
 
 
-def _list_used(facts: Facts) -> dict[type[Regularizer], list[Regularizer]]:
+def _list_used(script: ScriptSpec) -> dict[type[Regularizer], list[Regularizer]]:
     """The regularizers that shrink something, by their classes."""
     used: dict[type[Regularizer], list[Regularizer]] = {}
-    for item in find_shrinkings(facts):
+    for item in find_shrinkings(script):
         used.setdefault(type(item.regularizer), []).append(item.regularizer)
     return used
 
 
-def emit_shrinking(facts: Facts) -> Iterator[Lines]:
+def emit_shrinking(script: ScriptSpec) -> Iterator[Lines]:
     """The functions that shrink the weights of a layer; none where nothing is shrunk."""
-    for cls, used in _list_used(facts).items():
+    for cls, used in _list_used(script).items():
         yield ["@torch.no_grad()", *cls.code(used)]
 
 
-def emit_shrink_calls(facts: Facts) -> Lines:
+def emit_shrink_calls(script: ScriptSpec) -> Lines:
     """Lines of a training step that shrink weights, after the optimizer's."""
     lines: Lines = []
-    items = find_shrinkings(facts)
-    used = _list_used(facts)
+    items = find_shrinkings(script)
+    used = _list_used(script)
     if items:
         lines.append("parameters = dict(training.model.named_parameters())")
     for item in items:
         rule = item.regularizer
-        rate = f'{optimizer_of(facts, item.optimizer)}.param_groups[0]["lr"]'
+        rate = f'{optimizer_of(script, item.optimizer)}.param_groups[0]["lr"]'
         given = ("parts", f"{rule.constant}{item.suffix} * {rate}")
         arguments = ", ".join((*given, *rule.arguments(used[type(rule)])))
         lines += [

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.codes import describe_codes
 from compiler.ir.graph import Graph
 from compiler.vocabulary.signature import write_call
@@ -26,21 +26,21 @@ OF_FIGURES = frozenset({"best epoch", "objective and metrics", "columns", "words
 """Settings that say what is measured too: a net may be evaluated with others."""
 
 
-def emit_settings(facts: Facts) -> Lines:
+def emit_settings(script: ScriptSpec) -> Lines:
     """The dictionary `SETTINGS`; numbers that are constants of the script stand by their names."""
-    entries = [f"    {write_literal(name)}: {text}," for name, _, text in find_settings(facts)]
+    entries = [f"    {write_literal(name)}: {text}," for name, _, text in find_settings(script)]
     return ["SETTINGS = {", *entries, "}  # a checkpoint of other settings is not gone on with"]
 
 
-def read_settings(facts: Facts) -> dict[str, object]:
+def read_settings(script: ScriptSpec) -> dict[str, object]:
     """The settings that a script knows before it has loaded its data."""
-    return {name: value for name, value, _ in find_settings(facts)}
+    return {name: value for name, value, _ in find_settings(script)}
 
 
-def find_settings(facts: Facts) -> Iterator[Setting]:
+def find_settings(script: ScriptSpec) -> Iterator[Setting]:
     """Everything that changes the result but the numbers of the data, which only the script
     sees. What is too long to be read stands as a checksum."""
-    train, settings = facts.train, dict(facts.settings)
+    train, settings = script.train, dict(script.settings)
     for name in ("seed", "batch", "epochs"):
         yield name, settings.pop(name), name.upper()
     rates = [group.optimizer.lr for group in train.groups]
@@ -49,7 +49,7 @@ def find_settings(facts: Facts) -> Iterator[Setting]:
         rates if rates[1:] else rates[0],
         "LEARNING_RATES" if rates[1:] else "LEARNING_RATE",
     )
-    said = {name: value for name, value in settings.items() if name in facts.said}
+    said = {name: value for name, value in settings.items() if name in script.said}
     for name, value in said.items():
         if not isinstance(value, str):
             yield name, value, name.upper()
@@ -57,12 +57,12 @@ def find_settings(facts: Facts) -> Iterator[Setting]:
         yield f"clip {train.clip.by}", train.clip.limit, "CLIP"
     if train.until is not None:
         yield "patience", train.until.epochs, "PATIENCE"
-    for name, text in _find_texts(facts):
+    for name, text in _find_texts(script):
         yield name, text, write_literal(text)
 
 
-def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
-    train, split = facts.train, facts.train.data.split
+def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
+    train, split = script.train, script.train.data.split
     groups = [
         write_call(g.optimizer) + (f" over {', '.join(g.patterns)}" if g.patterns else "")
         for g in train.groups
@@ -76,26 +76,26 @@ def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "regularize", "; ".join(acting)
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
-    for name, value in facts.settings.items():
-        if name in facts.said and isinstance(value, str):
+    for name, value in script.settings.items():
+        if name in script.said and isinstance(value, str):
             yield name, value
-    yield "best epoch", facts.choice
+    yield "best epoch", script.choice
     nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
     yield "nets", ", ".join(nets)
-    yield "objective and metrics", _hash_graph(facts.step)
-    yield "columns", f"{', '.join(facts.columns)} {_hash_graph(facts.column_graph)}"
+    yield "objective and metrics", _hash_graph(script.step)
+    yield "columns", f"{', '.join(script.columns)} {_hash_graph(script.column_graph)}"
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []
-    read = {item.name for item in facts.column_graph.inputs}
+    read = {item.name for item in script.column_graph.inputs}
     words = describe_codes(column for column in train.data.schema if column.name in read)
     if words:
         yield "words", json.dumps(words, ensure_ascii=False)
     yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
-    if facts.starts:
-        yield "start", facts.starts
-    if facts.masks:
-        yield "masks", facts.masks
+    if script.starts:
+        yield "start", script.starts
+    if script.masks:
+        yield "masks", script.masks
 
 
 def _hash_graph(graph: Graph) -> str:

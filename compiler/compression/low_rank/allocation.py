@@ -42,7 +42,7 @@ def climb_down(ladders: Mapping[str, Ladder], fixed: int, most: int) -> Mapping[
     that cannot be reached.
 
     Greedy on the convex hull of (cost, loss) of each layer: at every turn the layer gives way
-    that loses least for the seconds (without a clock, multiply-adds) it saves. On a clock that
+    that loses least for the seconds (without a meter, multiply-adds) it saves. On a meter that
     errs a hull has few rungs far apart, so what the last one saved beyond the budget is given
     back where it loses most.
 
@@ -122,7 +122,7 @@ def _price(
     layer: Layer, choices: Sequence[Choice], costs: Costs
 ) -> tuple[float, list[tuple[Choice, float]]]:
     """Cost of the whole layer, and of every choice."""
-    if costs.clock is None:
+    if costs.latency_meter is None:
         return costs.whole_work(layer), [(c, c.work) for c in choices]
     before, priced = 0.0, []
     for method in dict.fromkeys(c.factoring.method for c in choices):
@@ -138,7 +138,7 @@ def _time(layer: Layer, ways: Sequence[Choice], costs: Costs) -> tuple[float, Se
     picked = sorted({int(i) for i in np.linspace(0, len(ways) - 1, MEASURED)})
     settings: list[Setting] = [ways[i].setting for i in picked]
     seconds = costs.seconds(layer, [(ways[0].factoring, setting) for setting in settings])
-    assert seconds is not None, "there is a clock"
+    assert seconds is not None, "there is a meter"
     order = np.argsort([s.parameters for s in settings])
     known = np.array([settings[i].parameters for i in order])
     times = np.array(seconds[1:])[order]

@@ -132,8 +132,8 @@ class SpatialFactoring(SingleRank):
 
     def ops(self, setting: Setting) -> tuple[Op, ...]:
         (rank,) = setting.ranks
-        upright, lying = (_keep_axis(self.op, axis) for axis in (0, 1))
-        return replace(upright, out=rank, bias=False), lying
+        upright, partial_ones = (_keep_axis(self.op, axis) for axis in (0, 1))
+        return replace(upright, out=rank, bias=False), partial_ones
 
     def weights(self, setting: Setting) -> tuple[Array, ...]:
         (rank,) = setting.ranks

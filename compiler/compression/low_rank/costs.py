@@ -1,4 +1,4 @@
-"""What a layer and its factors cost: multiply-adds, and seconds where there is a clock."""
+"""What a layer and its factors cost: multiply-adds, and seconds where there is a meter."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.compression.context import LatencyMeter
 from compiler.compression.low_rank.factoring import Factoring, Setting
 from compiler.compression.low_rank.layers import Layer
-from compiler.compression.world import Clock
 from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame, Site
 from compiler.ir.graph import Op
@@ -54,7 +54,7 @@ class Costs:
 
     weights: Mapping[str, Array]
     sizes: Mapping[str, int]
-    clock: Clock | None
+    latency_meter: LatencyMeter | None
     counts_work: bool = True
     _seconds: dict[object, tuple[float, ...]] = field(default_factory=dict)
 
@@ -70,21 +70,21 @@ class Costs:
         self, layer: Layer, ways: Sequence[tuple[Factoring, Setting]]
     ) -> tuple[float, ...] | None:
         """Seconds of one call of the layer, then of its factors by each way at its setting, all
-        measured in turns; None without a clock. Layers alike are measured once."""
-        if self.clock is None:
+        measured in turns; None without a meter. Layers alike are measured once."""
+        if self.latency_meter is None:
             return None
         source = fix_type(layer.source, self.sizes)
         key = (layer.op, str(source), tuple((way.method, s.ranks) for way, s in ways))
         if key not in self._seconds:
             candidates = [(layer.op,), *(way.ops(setting) for way, setting in ways)]
             nets = [isolate(source, ops) for ops in candidates]
-            self._seconds[key] = tuple(self.clock.compare(nets))
+            self._seconds[key] = tuple(self.latency_meter.compare(nets))
         return self._seconds[key]
 
 
 def isolate(source: TensorType, ops: Sequence[Op]) -> WeightedNet:
     """Layers one after the other as a net of their own. What their weights are does not matter
-    to a clock, and the factors of large ones take long to find."""
+    to a meter, and the factors of large ones take long to find."""
     frame = Frame("Layer", "", 0)
     build = Builder("layer", frame)
     value = build.input("x", source)

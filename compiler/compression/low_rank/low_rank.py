@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import prod
 from typing import Literal, final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
+from compiler.compression.context import LayerNote
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.allocation import Ladder, climb_down, count_least, make_ladder
 from compiler.compression.low_rank.costs import Costs
@@ -29,7 +30,6 @@ from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
@@ -116,7 +116,7 @@ class LowRank(CompressionPass):
 
     @property
     def may_leave_whole(self) -> bool:
-        """Where the clock may."""
+        """Where the meter may."""
         return self.unless_slower
 
     def count_least(self, shape: tuple[int, ...]) -> int:
@@ -189,7 +189,7 @@ class LowRank(CompressionPass):
             )
         )
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         """The net with factored layers.
 
         Raises:
@@ -197,23 +197,25 @@ class LowRank(CompressionPass):
         """
         layers = find_layers(net.graph)
         chosen = [x for x in layers if is_selected(x.path, self.only, self.except_)]
-        sizes = choose_sizes(net.graph, world.target)
-        clock = world.clock if self.unless_slower else None
-        costs = Costs(net.weights, sizes, clock, counts_work=self.unless_slower)
+        sizes = choose_sizes(net.graph, context.target)
+        latency_meter = context.latency_meter if self.unless_slower else None
+        costs = Costs(net.weights, sizes, latency_meter, counts_work=self.unless_slower)
         open_ = [layer for layer in chosen if not layer.reason]
-        moments = _look(net, open_, world)
+        moments = _look(net, open_, context)
         for layer in layers:
             reason = layer.reason if layer in chosen else KEPT_OUT
             if reason:
-                world.note(LayerNote(self.name, layer.path, "", reason, (), layer.span))
+                context.note(LayerNote(self.name, layer.path, "", reason, (), layer.span))
         if self.budget is not None:
-            verdicts = self._spread(net, open_, moments, world, costs)
+            verdicts = self._spread(net, open_, moments, context, costs)
         else:
             verdicts = [self._decide(layer, net, moments, costs) for layer in open_]
         # Who gives a budget asks for fewer parameters first.
-        made, verdicts = replace_what_pays(net, verdicts, clock if self.budget is None else None)
+        made, verdicts = replace_what_pays(
+            net, verdicts, latency_meter if self.budget is None else None
+        )
         for verdict in verdicts:
-            world.note(self._describe(verdict, net, moments, world))
+            context.note(self._describe(verdict, net, moments, context))
         return made
 
     def _decide(
@@ -234,7 +236,7 @@ class LowRank(CompressionPass):
         net: WeightedNet,
         layers: Sequence[Layer],
         moments: Mapping[str, Moments],
-        world: World,
+        context: CompressionContext,
         costs: Costs,
     ) -> list[Verdict]:
         """What becomes of all layers together, within the budget."""
@@ -244,14 +246,16 @@ class LowRank(CompressionPass):
         fixed = before - sum(net.weights[layer.weight].size for layer in layers)
         most = int(before * self.budget)
         found = climb_down(ladders, fixed, most)
-        if found is None and costs.clock is not None:
-            ladders = self._make_ladders(net, layers, moments, replace(costs, clock=None))
+        if found is None and costs.latency_meter is not None:
+            ladders = self._make_ladders(net, layers, moments, replace(costs, latency_meter=None))
             found = climb_down(ladders, fixed, most)
             reason = "factors that are faster on the clock do not reach the budget"
-            world.note(LayerNote(self.name, "", "ranks by multiply-adds", reason))
+            context.note(LayerNote(self.name, "", "ranks by multiply-adds", reason))
         if found is None:
             least = count_least(ladders, fixed)
-            raise CompileError([budget_out_of_reach(world.span, self.budget, before, most, least)])
+            raise CompileError(
+                [budget_out_of_reach(context.span, self.budget, before, most, least)]
+            )
         return [_settle(layer, found.get(layer.path)) for layer in layers]
 
     def _make_ladders(
@@ -269,7 +273,11 @@ class LowRank(CompressionPass):
         return ladders
 
     def _describe(
-        self, verdict: Verdict, net: WeightedNet, moments: Mapping[str, Moments], world: World
+        self,
+        verdict: Verdict,
+        net: WeightedNet,
+        moments: Mapping[str, Moments],
+        context: CompressionContext,
     ) -> LayerNote:
         layer, choice = verdict.layer, verdict.choice
         if choice is None:
@@ -280,18 +288,20 @@ class LowRank(CompressionPass):
             f"{choice.factoring.method}, {describe_ranks(choice.setting)}: "
             f"{whole:,} -> {choice.setting.parameters:,} weights"
         )
-        reasons = [] if layer.path in moments else [_say_why_blind(layer, world)]
+        reasons = [] if layer.path in moments else [_say_why_blind(layer, context)]
         if self.method not in ("auto", choice.factoring.method) and is_point(layer):
             reasons.append(f"its kernel of one tap has no {self.method} form")
         reason = "; ".join(reasons)
         return LayerNote(self.name, layer.path, done, reason, verdict.figures, layer.span)
 
 
-def _look(net: WeightedNet, layers: Sequence[Layer], world: World) -> Mapping[str, Moments]:
+def _look(
+    net: WeightedNet, layers: Sequence[Layer], context: CompressionContext
+) -> Mapping[str, Moments]:
     """Moments of the layers' inputs or outputs, where there are rows."""
-    if world.samples is None or world.samples.synthetic or not layers:
+    if context.samples is None or context.samples.synthetic or not layers:
         return {}
-    return collect_moments(net, layers, world.samples)
+    return collect_moments(net, layers, context.samples)
 
 
 def _settle(layer: Layer, choice: Choice | None) -> Verdict:
@@ -300,9 +310,9 @@ def _settle(layer: Layer, choice: Choice | None) -> Verdict:
     return Verdict(layer, choice, "", figures)
 
 
-def _say_why_blind(layer: Layer, world: World) -> str:
+def _say_why_blind(layer: Layer, context: CompressionContext) -> str:
     """Why the factors of a layer do not depend on its inputs."""
-    if world.samples is None or world.samples.synthetic:
+    if context.samples is None or context.samples.synthetic:
         return "data-free: no rows to see its inputs with"
     if layer.in_loop:
         return "data-free: its inputs inside the loop are not seen"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.compression.context import Samples
 from compiler.compression.low_rank.costs import count_work, fix_type
 from compiler.compression.low_rank.layers import Layer
-from compiler.compression.world import Samples
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.weighted_net import WeightedNet

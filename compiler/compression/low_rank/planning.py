@@ -28,7 +28,7 @@ from compiler.ops.windows import spread
 Array = NDArray[Any]
 
 GAIN = 0.95
-"""Factors are taken where they need at most this part of the time: the clock errs, the best of
+"""Factors are taken where they need at most this part of the time: the meter errs, the best of
 several ways by more, and layers alone gain more than within a net."""
 
 
@@ -129,7 +129,7 @@ def is_point(layer: Layer) -> bool:
 def choose_by_energy(
     layer: Layer, factorings: Sequence[Factoring], energy: float, costs: Costs
 ) -> Verdict:
-    """Of the ways that keep that share of the energy and pay, the fastest on the clock; without a
+    """Of the ways that keep that share of the energy and pay, the fastest on the meter; without a
     clock that with the fewest multiply-adds, then parameters. Where none pays, the one that
     comes nearest says why."""
     offered = [
@@ -150,10 +150,10 @@ def choose_by_energy(
 def _list_settings(
     layer: Layer, factoring: Factoring, energy: float, costs: Costs
 ) -> list[Setting]:
-    """The least ranks that keep the energy, and for a convolution on a clock also the next that
+    """The least ranks that keep the energy, and for a convolution on a meter also the next that
     fill its kernels' blocks."""
     least = factoring.smallest(1.0 - energy)
-    if costs.clock is None or not isinstance(layer.op, Conv):
+    if costs.latency_meter is None or not isinstance(layer.op, Conv):
         return [least]
     aligned = factoring.align(least, max(BLOCKS))
     return [least] if aligned.ranks == least.ranks else [least, aligned]
@@ -194,8 +194,8 @@ def count(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
 
 
 def settle(layer: Layer, choice: Choice, before: float, after: float) -> Verdict:
-    """Whether a choice pays on the clock: seconds of the whole layer, and of its factors. Factors
-    lose some of the layer, so they must be faster by more than a clock may err."""
+    """Whether a choice pays on the meter: seconds of the whole layer, and of its factors. Factors
+    lose some of the layer, so they must be faster by more than a meter may err."""
     timed = (("seconds", after), ("seconds_before", before))
     figures = (*describe_setting(choice.setting), *timed)
     if after > GAIN * before:

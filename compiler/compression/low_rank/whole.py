@@ -1,24 +1,24 @@
-"""Holds factored layers to the clock together: what each gains alone, a net may lose."""
+"""Holds factored layers to the meter together: what each gains alone, a net may lose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from compiler.compression.context import LatencyMeter
 from compiler.compression.low_rank.factoring import Factors
 from compiler.compression.low_rank.planning import Verdict
 from compiler.compression.low_rank.replacing import replace_layers
-from compiler.compression.world import Clock
 from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 
 NOISE = 0.02
-"""The part of a time that a clock errs by. So much longer a net with factors may seem to take, but
+"""The part of a time that a meter errs by. So much longer a net with factors may seem to take, but
 by no larger part than it is smaller: else nothing is gained."""
 
 
 def replace_what_pays(
-    net: WeightedNet, verdicts: Sequence[Verdict], clock: Clock | None
+    net: WeightedNet, verdicts: Sequence[Verdict], latency_meter: LatencyMeter | None
 ) -> tuple[WeightedNet, list[Verdict]]:
     """The net with factored layers, and what became of each.
 
@@ -34,9 +34,9 @@ def replace_what_pays(
     reasons: dict[str, str] = {}
     while kept:
         made = _replace(net, verdicts, {path: factors[path] for path in kept})
-        if clock is None:
+        if latency_meter is None:
             break
-        before, after = clock.compare([net, made])
+        before, after = latency_meter.compare([net, made])
         if after <= (1 + min(NOISE, _find_saving(net, made))) * before:
             break
         dropped, kept = kept[len(kept) // 2 :], kept[: len(kept) // 2]

@@ -1,12 +1,12 @@
-"""Widths that suit the target's kernels: rounded where the clock says that it pays."""
+"""Widths that suit the target's kernels: rounded where the meter says that it pays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.devices import BLOCKS
-from compiler.compression.world import LayerNote
 from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 
@@ -18,17 +18,17 @@ GAIN = 0.9
 """Rounded widths are taken where a call then needs at most this part of the time."""
 
 
-def align_widths(make: Callable[[int], WeightedNet], world: World) -> WeightedNet:
+def align_widths(make: Callable[[int], WeightedNet], context: CompressionContext) -> WeightedNet:
     """The net whose widths are rounded so that it is fastest; as they fall where there is no
     clock, or nothing to gain.
 
     Args:
         make: cuts a net so that widths are multiples of a number.
-        world: has the clock.
+        context: has the meter.
     """
     exact = make(1)
-    if world.clock is None:
-        world.note(LayerNote("prune", "", "", "no clock tells which widths are fastest"))
+    if context.latency_meter is None:
+        context.note(LayerNote("prune", "", "", "no clock tells which widths are fastest"))
         return exact
     seen = {count(exact)}
     offered: dict[int, WeightedNet] = {}
@@ -39,16 +39,16 @@ def align_widths(make: Callable[[int], WeightedNet], world: World) -> WeightedNe
         seen.add(count(net))
     if not offered:
         reason = "multiples of 8 or 16 leave the same net, or one of another size"
-        world.note(LayerNote("prune", "", "widths as they fall", reason))
+        context.note(LayerNote("prune", "", "widths as they fall", reason))
         return exact
-    before, *seconds = world.clock.compare([exact, *offered.values()])
+    before, *seconds = context.latency_meter.compare([exact, *offered.values()])
     best, (multiple, net) = min(zip(seconds, offered.items(), strict=True), key=lambda it: it[0])
     reason = f"{best / before:.2f} of the time with widths as they fall"
     if best > GAIN * before:
         left = f"multiples of {multiple} would take {reason}"
-        world.note(LayerNote("prune", "", "widths as they fall", left))
+        context.note(LayerNote("prune", "", "widths as they fall", left))
         return exact
-    world.note(LayerNote("prune", "", f"widths are multiples of {multiple}", reason))
+    context.note(LayerNote("prune", "", f"widths are multiples of {multiple}", reason))
     return net
 
 

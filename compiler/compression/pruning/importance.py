@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.pruning.axes import Place
 from compiler.compression.pruning.groups import Channels, Member
 from compiler.ir.evaluate import Array, evaluate
@@ -53,11 +53,11 @@ class Importance(Described):
         return None
 
     @abstractmethod
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
         """A figure for each number of a parameter, by its path; None where it does not count.
 
         Raises:
-            CompileError: the world lacks what it is measured by.
+            CompileError: the context lacks what it is measured by.
         """
 
     def combine(self, sums: Sequence[Array]) -> Array:
@@ -72,11 +72,11 @@ IMPORTANCES: Registry[Importance] = Registry("importance")
 
 
 def score_channels(
-    importance: Importance, net: WeightedNet, channels: Channels, world: World
+    importance: Importance, net: WeightedNet, channels: Channels, context: CompressionContext
 ) -> list[Array | None]:
     """The importance of each channel of each group, relative to the mean of its group; None for
     a group that the measure says nothing about."""
-    figures = importance.measure(net, channels, world)
+    figures = importance.measure(net, channels, context)
     readers = {weight[1:] for _, weight in channels.readings if weight is not None}
     found: list[Array | None] = []
     for group in channels.groups:
@@ -123,7 +123,7 @@ class L1(Importance):
 
     name = "l1"
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
         return _measure_trained(net, np.abs)
 
 
@@ -139,7 +139,7 @@ class L2(Importance):
 
     name = "l2"
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
         return _measure_trained(net, np.square)
 
     def combine(self, sums: Sequence[Array]) -> Array:
@@ -167,10 +167,10 @@ class Taylor(Importance):
         if self.rows < 1:
             refuse(self.name, "rows", self.rows, "at least 1")
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
-        if world.trainer is None:
-            raise CompileError([nothing_to_train_on(world.span, "prune(importance=taylor)")])
-        found = world.trainer.gradients(net, self.rows)
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
+        if context.trainer is None:
+            raise CompileError([nothing_to_train_on(context.span, "prune(importance=taylor)")])
+        found = context.trainer.gradients(net, self.rows)
         return lambda path: _numbers(net, path) * found[path] if path in found else None
 
     def combine(self, sums: Sequence[Array]) -> Array:
@@ -198,7 +198,7 @@ class BatchNormScale(Importance):
             if isinstance(node.op, BatchNorm) and node.op.affine and node.inputs[1] is not None
         }
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
         scales = self.find_scored(net.graph)
         return lambda path: np.abs(_numbers(net, path)) if path in scales else None
 
@@ -223,11 +223,11 @@ class Activation(Importance):
         if self.rows < 1:
             refuse(self.name, "rows", self.rows, "at least 1")
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
-        if world.samples is None:
-            raise CompileError([no_rows_to_judge_by(world.span, "importance=activation")])
+    def measure(self, net: WeightedNet, channels: Channels, context: CompressionContext) -> Figures:
+        if context.samples is None:
+            raise CompileError([no_rows_to_judge_by(context.span, "importance=activation")])
         reads = [(a, b) for a, b in channels.readings if b is not None and b[1] in net.weights]
-        squares = _mean_squares(net, {a for a, _ in reads if not a[0]}, world, self.rows)
+        squares = _mean_squares(net, {a for a, _ in reads if not a[0]}, context, self.rows)
         factors: dict[str, list[Array]] = {}
         for operand, (_, path, axis) in reads:
             shape = net.weights[path].shape
@@ -257,10 +257,10 @@ def _spread(squares: Array | None, shape: Sequence[int], axis: int) -> Array:
 
 
 def _mean_squares(
-    net: WeightedNet, places: set[Place], world: World, rows: int
+    net: WeightedNet, places: set[Place], context: CompressionContext, rows: int
 ) -> Mapping[Place, Array]:
     """The mean square of a value over everything but one axis, over calibration rows."""
-    assert world.samples is not None, "callers look whether there are rows"
+    assert context.samples is not None, "callers look whether there are rows"
     wanted: dict[str, list[int]] = {}
     for _, name, axis in places:
         wanted.setdefault(name, []).append(axis)
@@ -278,7 +278,7 @@ def _mean_squares(
         for value, array in zip(node.outputs, results, strict=True):
             add(value.name, array)
 
-    for batch in world.samples.batches(rows):
+    for batch in context.samples.batches(rows):
         for name, array in batch.items():
             add(name, np.asarray(array))
         evaluate(net.graph, net.weights, batch, watch=watch)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.pruning.axes import TOO_LATE
 from compiler.compression.pruning.groups import Channels
 from compiler.compression.selecting import KEPT_OUT, layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weighted_net import WeightedNet
@@ -23,7 +23,7 @@ def note_channels(
     after: WeightedNet,
     channels: Channels,
     allows: Callable[[str], bool],
-    world: World,
+    context: CompressionContext,
     reasons: Mapping[str, str],
 ) -> None:
     """Notes for each layer how many outputs it has left, and why not fewer. The channels are
@@ -35,7 +35,7 @@ def note_channels(
         now = left[path]
         if now != count:
             figures = (("channels", float(now)),)
-            world.note(
+            context.note(
                 LayerNote("prune", path, f"{count} -> {now} channels", "", figures, _span(node))
             )
             continue
@@ -44,7 +44,7 @@ def note_channels(
             reason = KEPT_OUT
         elif not reason and path in makers:
             reason = reasons.get(path) or explain_group(path, channels, allows)
-        world.note(LayerNote("prune", path, "", reason, (), _span(node)))
+        context.note(LayerNote("prune", path, "", reason, (), _span(node)))
 
 
 def explain_group(path: str, channels: Channels, allows: Callable[[str], bool]) -> str:
@@ -83,18 +83,18 @@ def note_weights(
     figures: Mapping[str, Array],
     masks: Mapping[str, Array],
     reasons: Mapping[str, str],
-    world: World,
+    context: CompressionContext,
 ) -> None:
     """Notes for each weight how many of its numbers became zero, or the reason why none."""
     for path, reason in reasons.items():
-        world.note(LayerNote("prune", path, "", reason))
+        context.note(LayerNote("prune", path, "", reason))
     for path, mask in masks.items():
         array = figures[path]
         kept = int(np.count_nonzero(mask))
         share = 1 - kept / array.size
         reason = "zeros make the file smaller, not ONNX Runtime faster"
         figure = (("sparsity", share),)
-        world.note(LayerNote("prune", path, f"{share:.1%} zeros", reason, figure))
+        context.note(LayerNote("prune", path, f"{share:.1%} zeros", reason, figure))
 
 
 def find_quantized(graph: Graph) -> dict[str, str]:

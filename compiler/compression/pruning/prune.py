@@ -8,7 +8,7 @@ from typing import Literal, final
 
 import numpy as np
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import (
@@ -94,7 +94,7 @@ class Prune(CompressionPass):
       the loss suffers least.
     - `most`: the share of a group that "global" and "layer" take at most; 90% without it.
     - `round_to`: the widths of groups that are cut become the nearest multiples of this number,
-      but not 0; a group that is narrower than it stays whole. "fastest" lets the clock choose:
+      but not 0; a group that is narrower than it stays whole. "fastest" measures on the target:
       multiples of 8 or 16 where the net is then faster on the target by a tenth or more, with no
       more than a tenth more or fewer parameters, and widths as they fall elsewhere.
     - `only`, `except`: path patterns of the layers that may, or may not, lose outputs or weights.
@@ -305,29 +305,31 @@ class Prune(CompressionPass):
             reason = f"`channels` takes {all_} of all channels, `most` {each} of a group"
             refuse_together(self.name, name, reason, "let `most` be as much as `channels` or more")
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         """The net with fewer channels, or with zeros.
 
         Raises:
-            CompileError: nothing can be cut (W1111), or the importance needs what the world does
+            CompileError: nothing can be cut (W1111), or the importance needs what the context does
                 not have (W1110, W1101).
         """
         if self.channels is not None:
-            return self._cut_channels(net, self.channels, world)
+            return self._cut_channels(net, self.channels, context)
         if self.zeros:
             made = remove_dead_neurons(
                 net, tolerance=self.tolerance, only=self.only, excluded=self.except_
             )
-            note_channels(net, made, find_channels(net.graph), self._allows, world, {})
+            note_channels(net, made, find_channels(net.graph), self._allows, context, {})
             return made
-        return self._drop_weights(net, world)
+        return self._drop_weights(net, context)
 
     def _allows(self, path: str) -> bool:
         return is_selected(path, self.only, self.except_)
 
-    def _cut_channels(self, net: WeightedNet, share: float, world: World) -> WeightedNet:
+    def _cut_channels(
+        self, net: WeightedNet, share: float, context: CompressionContext
+    ) -> WeightedNet:
         channels = find_channels(net.graph)
-        scores = score_channels(self.importance, net, channels, world)
+        scores = score_channels(self.importance, net, channels, context)
         chosen = {
             i: found
             for i, (group, found) in enumerate(zip(channels.groups, scores, strict=True))
@@ -338,17 +340,17 @@ class Prune(CompressionPass):
             known = {**unscored, **find_quantized(net.graph), **channels.obstacles}
             reasons = _list_reasons(known)
             raise CompileError(
-                [nothing_to_cut(world.span, "channels", reasons, unscored=bool(unscored))]
+                [nothing_to_cut(context.span, "channels", reasons, unscored=bool(unscored))]
             )
-        counts = self._count_gone(net, channels, chosen, share, world)
+        counts = self._count_gone(net, channels, chosen, share, context)
         groups = [channels.groups[i] for i in chosen]
 
         def make(multiple: int) -> WeightedNet:
             rounded = round_widths(groups, counts, multiple)
             return _cut(net, channels, chosen, dict(zip(chosen, rounded, strict=True)))
 
-        made = align_widths(make, world) if self.round_to == "fastest" else make(self.round_to)
-        note_channels(net, made, channels, self._allows, world, unscored)
+        made = align_widths(make, context) if self.round_to == "fastest" else make(self.round_to)
+        note_channels(net, made, channels, self._allows, context, unscored)
         return made
 
     def _explain_unscored(
@@ -367,7 +369,7 @@ class Prune(CompressionPass):
         channels: Channels,
         scores: Mapping[int, Array],
         share: float,
-        world: World,
+        context: CompressionContext,
     ) -> list[int]:
         """How many channels of each chosen group go."""
         sizes = [len(s) for s in scores.values()]
@@ -375,23 +377,23 @@ class Prune(CompressionPass):
             return choose_uniform(sizes, share)
         if self.ranking == "global":
             return choose_global(list(scores.values()), share, self._limit)
-        if world.judge is None:
-            raise CompileError([no_rows_to_judge_by(world.span, 'ranking="layer"')])
-        judge, places = world.judge, list(scores)
+        if context.evaluator is None:
+            raise CompileError([no_rows_to_judge_by(context.span, 'ranking="layer"')])
+        judge, places = context.evaluator, list(scores)
 
         def lose(group: int, count: int) -> float:
-            if world.progress is not None:
-                world.progress("prune: trying each group by itself", group, len(places))
+            if context.progress is not None:
+                context.progress("prune: trying each group by itself", group, len(places))
             trial = _cut(net, channels, scores, {places[group]: count})
             return judge.score(trial)["loss"]
 
         return choose_by_trial(sizes, share, self._limit, lose)
 
-    def _drop_weights(self, net: WeightedNet, world: World) -> WeightedNet:
+    def _drop_weights(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         channels = find_channels(net.graph)
         found_axes = find_weights(net.graph, channels)
         axes = {path: axis for path, axis in found_axes.items() if self._allows(path)}
-        measured = self.importance.measure(net, channels, world)
+        measured = self.importance.measure(net, channels, context)
         found = {path: measured(path) for path in axes}
         figures = {path: np.abs(array) for path, array in found.items() if array is not None}
         if self.weights is not None:
@@ -405,8 +407,8 @@ class Prune(CompressionPass):
             reasons = quantized
         masks = {path: mask for path, mask in masks.items() if path not in reasons}
         if not masks:
-            raise CompileError([nothing_to_cut(world.span, "weights", _list_reasons(reasons))])
-        note_weights(figures, masks, reasons, world)
+            raise CompileError([nothing_to_cut(context.span, "weights", _list_reasons(reasons))])
+        note_weights(figures, masks, reasons, context)
         return put_zeros(net, masks)
 
     def _fit_pattern(

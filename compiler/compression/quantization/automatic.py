@@ -1,4 +1,4 @@
-"""Chooses the form of weights by the clock: integers where they are faster, storage where not."""
+"""Chooses the form of weights by the meter: integers where they are faster, storage where not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import isfinite
 from typing import final
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import Batch, draw_batches, measure_sqnr
@@ -15,7 +16,6 @@ from compiler.compression.quantization.dense_layers import find_dense
 from compiler.compression.quantization.dynamic import Dynamic, refuse_setting
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
@@ -27,9 +27,9 @@ from compiler.types.dims import Dim
 STEP = "quantize(auto)"
 ROWS = 64
 GAIN = 0.98
-"""A choice is taken where it needs at most this part of the time: the clock is no surer."""
+"""A choice is taken where it needs at most this part of the time: the meter is no surer."""
 HEAVY = 10_000_000
-"""Multiply-adds of dense layers in a row from which integers pay, as a rule, without a clock."""
+"""Multiply-adds of dense layers in a row from which integers pay, as a rule, without a meter."""
 
 
 @final
@@ -49,7 +49,7 @@ class _Trial:
 @final
 @dataclass(frozen=True)
 class Auto(Scheme):
-    """Keeps all weights in 8 bits, and computes in integers where the clock says that it pays.
+    """Keeps all weights in 8 bits, and computes in integers where that is measured to pay.
 
     The candidates are `stored8` (fractions), `dynamic` and `int8`; the fastest whose outputs are
     good enough is taken. Of `dynamic`, dense layers of a shape for which fractions are faster
@@ -77,7 +77,11 @@ class Auto(Scheme):
             refuse_setting(self, "sqnr", self.sqnr, "a finite number of decibels")
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net in the form that is fastest.
 
@@ -85,11 +89,11 @@ class Auto(Scheme):
             CompileError: there is nothing to calibrate on.
         """
         folded = fold_norms(net)
-        batches = draw_batches(folded, world, ROWS)
+        batches = draw_batches(folded, context, ROWS)
 
         def attempt(label: str, scheme: Scheme, left: Sequence[str] = ()) -> _Trial | None:
             journal: list[LayerNote] = []
-            quiet = replace(world, journal=journal)
+            quiet = replace(context, journal=journal)
             try:
                 made = scheme.quantize(folded, quiet, only, (*excluded, *left))
             except CompileError as error:
@@ -98,55 +102,59 @@ class Auto(Scheme):
                 return None  # no layer of its kind: it is no candidate
             return _Trial(label, made, journal, _measure(folded, made, batches))
 
-        if world.clock is None:
+        if context.latency_meter is None:
             heavy = _count_dense(folded.graph) >= HEAVY
             chosen = attempt("dynamic", Dynamic()) if heavy else None
             chosen = chosen or attempt("stored8", Stored8())
             assert chosen is not None, "every net can be stored"
             reason = "by rule: there is no clock"
         else:
-            chosen = self._race(folded, attempt, world)
+            chosen = self._race(folded, attempt, context)
             reason = "measured"
-        world.journal.extend(chosen.journal)
+        context.journal.extend(chosen.journal)
         figures = [("sqnr", chosen.sqnr)]
         if chosen.seconds:
             figures.append(("seconds", chosen.seconds))
-        note = LayerNote(STEP, net.graph.name, chosen.label, reason, tuple(figures), world.span)
-        world.note(note)
+        note = LayerNote(STEP, net.graph.name, chosen.label, reason, tuple(figures), context.span)
+        context.note(note)
         return chosen.net
 
     def _race(
-        self, net: WeightedNet, attempt: Callable[..., _Trial | None], world: World
+        self, net: WeightedNet, attempt: Callable[..., _Trial | None], context: CompressionContext
     ) -> _Trial:
         """The fastest candidate that is good enough."""
-        assert world.clock is not None, "the clock decides"
+        assert context.latency_meter is not None, "the meter decides"
         schemes = {"stored8": Stored8(), "dynamic": Dynamic(), "int8": Int8()}
         found = [t for label, scheme in schemes.items() if (t := attempt(label, scheme))]
-        seconds = world.clock.compare([net, *(t.net for t in found)])
+        seconds = context.latency_meter.compare([net, *(t.net for t in found)])
         timed = [replace(t, seconds=s) for t, s in zip(found, seconds[1:], strict=True)]
         for trial in timed:
             figures = (("sqnr", trial.sqnr), ("seconds", trial.seconds))
-            world.note(LayerNote(STEP, net.graph.name, "", f"tried: {trial.label}", figures))
+            context.note(LayerNote(STEP, net.graph.name, "", f"tried: {trial.label}", figures))
         stored = timed[0]
         best = min((t for t in timed if t.sqnr >= self.sqnr), key=_seconds, default=stored)
         if best.seconds > GAIN * stored.seconds:
             return stored
-        return self._refine(net, best, attempt, world) if best.label == "dynamic" else best
+        return self._refine(net, best, attempt, context) if best.label == "dynamic" else best
 
     def _refine(
-        self, net: WeightedNet, best: _Trial, attempt: Callable[..., _Trial | None], world: World
+        self,
+        net: WeightedNet,
+        best: _Trial,
+        attempt: Callable[..., _Trial | None],
+        context: CompressionContext,
     ) -> _Trial:
         """A dynamic net without the shapes of layers for which fractions are faster."""
-        assert world.clock is not None, "the clock decides"
+        assert context.latency_meter is not None, "the meter decides"
         shapes: dict[tuple[int, ...], list[str]] = {}
-        for layer in find_dense(net, replace(world, journal=[]), None, (), STEP, "float"):
+        for layer in find_dense(net, replace(context, journal=[]), None, (), STEP, "float"):
             shapes.setdefault(net.weights[layer.weight].shape, []).append(layer.path)
         left: list[str] = []
         for shape, paths in shapes.items():
             trial = attempt("dynamic", _Mixed((*left, *paths)))
             if trial is None:
                 continue
-            before, after = world.clock.compare([best.net, trial.net])
+            before, after = context.latency_meter.compare([best.net, trial.net])
             size = " x ".join(map(str, shape))
             if after < GAIN * before:
                 left += paths
@@ -154,7 +162,7 @@ class Auto(Scheme):
             figures = (("integer_seconds", before), ("stored_seconds", after))
             done = "stored" if after < GAIN * before else "integers"
             for path in paths:
-                world.note(LayerNote(STEP, path, done, f"measured for all of {size}", figures))
+                context.note(LayerNote(STEP, path, done, f"measured for all of {size}", figures))
         return best
 
 
@@ -167,11 +175,15 @@ class _Mixed(Scheme):
     stored: tuple[str, ...] = ()
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with dense layers in integers but for those that are stored."""
-        made = Dynamic(rest="float").quantize(net, world, only, (*excluded, *self.stored))
-        return Stored8().quantize(made, world, only, excluded)
+        made = Dynamic(rest="float").quantize(net, context, only, (*excluded, *self.stored))
+        return Stored8().quantize(made, context, only, excluded)
 
 
 def _seconds(trial: _Trial) -> float:

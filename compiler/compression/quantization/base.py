@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import ClassVar, final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
@@ -79,7 +79,11 @@ class Scheme(Described):
 
     @abstractmethod
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net in fewer bits; see `CompressionPass.run`."""
 
@@ -181,6 +185,6 @@ class Quantize(CompressionPass):
         """Those of the scheme."""
         return min(bits, self.scheme.least_bits)
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         """The net as the scheme makes it."""
-        return self.scheme.quantize(net, world, self.only, self.except_)
+        return self.scheme.quantize(net, context, self.only, self.except_)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.quantization.ranges import Observation
 from compiler.compression.selecting import layer_path
 from compiler.ir.evaluate import evaluate
@@ -29,23 +29,23 @@ SAMPLE = 8192
 """Elements of a value that are kept of each batch."""
 
 
-def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
+def draw_batches(net: WeightedNet, context: CompressionContext, rows: int) -> list[Batch]:
     """Calibration inputs: rows of the training split, or random ones where there is no data
     (normal numbers; whole numbers below what they index).
 
     Raises:
         CompileError: there is no data, and no sizes of the inputs are known to fit.
     """
-    if world.samples is not None:
-        return list(world.samples.batches(rows))
-    given = {name: size for name, size in world.target.sizes if name in net.graph.symbols}
+    if context.samples is not None:
+        return list(context.samples.batches(rows))
+    given = {name: size for name, size in context.target.sizes if name in net.graph.symbols}
     sizes = SizeSearch(net.graph, given).choose_typical()
     if sizes is None:
-        raise CompileError([no_calibration_sizes(world.span, net.graph.name, net.graph.symbols)])
+        raise CompileError([no_calibration_sizes(context.span, net.graph.name, net.graph.symbols)])
     batch = SizeSearch(net.graph, {}).batch
     if batch is None:
-        return [_draw_inputs(net, sizes, world.seed + row) for row in range(rows)]
-    return [_draw_inputs(net, {**sizes, batch: rows}, world.seed)]
+        return [_draw_inputs(net, sizes, context.seed + row) for row in range(rows)]
+    return [_draw_inputs(net, {**sizes, batch: rows}, context.seed)]
 
 
 def _draw_inputs(net: WeightedNet, sizes: Mapping[str, int], seed: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Chooses among placements: by the clock where there is one, by rules where not."""
+"""Chooses among placements: by the meter where there is one, by rules where not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import inf
 from typing import final
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.calibrated import Calibrated
 from compiler.compression.quantization.calibration import (
     compare_records,
@@ -16,7 +17,6 @@ from compiler.compression.quantization.calibration import (
 )
 from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.placement import Placement
-from compiler.compression.world import LayerNote
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 
@@ -26,7 +26,7 @@ TIE = 1.03
 """A placement that takes at most this part of the time of another one is as fast: two sessions of
 the same file differ by more."""
 QUIETER = 0.3
-"""So many decibels less noise (7 % of its power) are worth what the clock cannot tell."""
+"""So many decibels less noise (7 % of its power) are worth what the meter cannot tell."""
 
 
 @final
@@ -42,17 +42,21 @@ class Trial:
 
 
 def choose_trial(
-    known: Calibrated, placements: Sequence[Placement], world: World, least: float, step: str
+    known: Calibrated,
+    placements: Sequence[Placement],
+    context: CompressionContext,
+    least: float,
+    step: str,
 ) -> Trial:
     """The fastest placement, with inputs as they are or padded, whose outputs are good enough, or
-    one that is as fast, for all the clock can say, and has less noise. Where none is good enough,
+    one that is as fast, for all the meter can say, and has less noise. Where none is good enough,
     the best one.
-    Without a clock, the first placement that is good enough.
+    Without a meter, the first placement that is good enough.
 
     Args:
         known: the calibrated net.
         placements: the likely best one first.
-        world: its clock measures; its journal is told what was tried.
+        context: its meter measures; its journal is told what was tried.
         least: the signal to noise that is good enough, in decibels.
         step: the name of the pass, for notes.
     """
@@ -60,14 +64,16 @@ def choose_trial(
     wanted = record_outputs(known.net, batches)
     trials = [Trial(placement, known.build(placement)) for placement in placements]
     float_seconds = None
-    if world.clock is not None:
+    if context.latency_meter is not None:
         trials += list(_pad_trials(trials))
-        float_seconds, *seconds = world.clock.compare([known.net, *(t.net for t in trials)])
+        float_seconds, *seconds = context.latency_meter.compare(
+            [known.net, *(t.net for t in trials)]
+        )
         timed = zip(trials, seconds, strict=True)
         trials = sorted((replace(t, seconds=s) for t, s in timed), key=_seconds)
     judged: list[Trial] = []
     limit = inf
-    for trial in trials:  # the noise is found last: it takes longer than the clock
+    for trial in trials:  # the noise is found last: it takes longer than the meter
         if _seconds(trial) > limit:
             judged.append(trial)
             continue
@@ -76,7 +82,7 @@ def choose_trial(
         if limit == inf and _sqnr(judged[-1]) >= least:
             limit = TIE * _seconds(trial) if float_seconds is not None else -inf
     best = _pick(judged, least)
-    _note(judged, best, float_seconds, least, world, step)
+    _note(judged, best, float_seconds, least, context, step)
     return best
 
 
@@ -115,11 +121,11 @@ def _note(
     best: Trial,
     float_seconds: float | None,
     least: float,
-    world: World,
+    context: CompressionContext,
     step: str,
 ) -> None:
     """What was tried, what was taken, and what is wrong with it."""
-    name = world.original.graph.name if world.original is not None else ""
+    name = context.original.graph.name if context.original is not None else ""
     for trial in trials:
         figures = [("sqnr", trial.sqnr)] if trial.sqnr is not None else []
         if trial.seconds is not None:
@@ -133,4 +139,4 @@ def _note(
         elif trial is best and float_seconds is not None and (trial.seconds or 0) > float_seconds:
             reason = "slower than float, which takes"
             figures.append(("float_seconds", float_seconds))
-        world.note(LayerNote(step, name, done, reason, tuple(figures)))
+        context.note(LayerNote(step, name, done, reason, tuple(figures)))

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.storing import explain_layers as explain_stored
 from compiler.compression.quantization.storing import settle
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.linear import Dense
@@ -74,7 +74,7 @@ def pull_slices(net: WeightedNet) -> WeightedNet:
 
 def find_dense(
     net: WeightedNet,
-    world: World,
+    context: CompressionContext,
     only: Sequence[str] | None,
     excluded: Sequence[str],
     step: str,
@@ -91,14 +91,14 @@ def find_dense(
     others = explain_stored(graph).keys() - calls.keys() if rest == "float" else ()
     for path in sorted(others):
         reason = NOT_DENSE if is_selected(path, only, excluded) else KEPT_OUT
-        world.note(LayerNote(step, path, "", reason))
+        context.note(LayerNote(step, path, "", reason))
     for path, nodes in calls.items():
         reason = _find_obstacle(graph, path, nodes)
         if not is_selected(path, only, excluded):
             reason = KEPT_OUT
         if reason:
             if reason != KEPT_OUT or rest == "float":
-                world.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
+                context.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
             continue
         names = [v.name if v is not None else None for v in nodes[0].inputs[1:]]
         assert names[0] is not None, "a dense layer has a weight"

@@ -9,7 +9,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
@@ -33,7 +34,6 @@ from compiler.compression.quantization.smooth import smooth_net
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
@@ -100,7 +100,11 @@ class Dynamic(Scheme):
         return explain_layers(graph, self.rest)
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with integer dense layers.
 
@@ -108,27 +112,29 @@ class Dynamic(Scheme):
             CompileError: no dense layer may be touched, or there is nothing to calibrate on.
         """
         folded = pull_slices(fold_norms(net))
-        layers = find_dense(folded, world, only, excluded, STEP, self.rest)
+        layers = find_dense(folded, context, only, excluded, STEP, self.rest)
         if not layers:
-            raise CompileError([no_dense_layer(world.span, net.graph.name, self.name)])
-        if world.target.device == "cuda":
+            raise CompileError([no_dense_layer(context.span, net.graph.name, self.name)])
+        if context.target.device == "cuda":
             reason = "ONNX Runtime fuses dynamic quantization on the CPU only: expect no speed"
-            world.note(LayerNote(STEP, net.graph.name, "", reason, span=world.span))
+            context.note(LayerNote(STEP, net.graph.name, "", reason, span=context.span))
         if self.smooth:
-            folded = smooth_with_notes(folded, world, self.smooth, STEP)
-        made = self.replace(folded, layers, world)
+            folded = smooth_with_notes(folded, context, self.smooth, STEP)
+        made = self.replace(folded, layers, context)
         if self.rest == "float":
             return made
         storage = Storage(8, self.per_channel, codebook=False, rounding="nearest", step=STEP)
-        return storage.store(made, world, only, excluded)
+        return storage.store(made, context, only, excluded)
 
-    def replace(self, net: WeightedNet, layers: Sequence[DenseLayer], world: World) -> WeightedNet:
+    def replace(
+        self, net: WeightedNet, layers: Sequence[DenseLayer], context: CompressionContext
+    ) -> WeightedNet:
         """The net with these layers in integers."""
         moments: dict[str, Array] = {}
         if self.rounding == "gptq":
             nodes = [node for layer in layers for node in layer.calls]
-            moments = collect_moments(net, nodes, draw_batches(net, world, ROWS))
-        greatest = 8 if world.target.vnni or world.target.device == "cuda" else 7
+            moments = collect_moments(net, nodes, draw_batches(net, context, ROWS))
+        greatest = 8 if context.target.vnni or context.target.device == "cuda" else 7
 
         def make(layer: DenseLayer, weight: Array) -> Replacement:
             matrix = weight.astype(np.float32)
@@ -138,21 +144,23 @@ class Dynamic(Scheme):
             sqnr = measure_loss(weight, codes * scale[:, None])
             figures = (("bits", 8.0), ("sqnr", sqnr))
             done = "integers, input rounded at each call"
-            world.note(LayerNote(STEP, layer.path, done, "", figures, layer.span))
+            context.note(LayerNote(STEP, layer.path, done, "", figures, layer.span))
             op = DynamicDense(len(matrix), bias=layer.bias is not None)
             return Replacement(op, {"codes": (DType.I8, codes), "scale": (DType.F32, scale)})
 
         return replace_dense(net, layers, make)
 
 
-def smooth_with_notes(net: WeightedNet, world: World, strength: float, step: str) -> WeightedNet:
+def smooth_with_notes(
+    net: WeightedNet, context: CompressionContext, strength: float, step: str
+) -> WeightedNet:
     """The smoothed net; a note for each norm."""
-    made, smoothings = smooth_net(net, draw_batches(net, world, ROWS), strength)
+    made, smoothings = smooth_net(net, draw_batches(net, context, ROWS), strength)
     for item in smoothings:
         figures = (("largest_scale", float(item.scale.max())),)
         path, span = layer_path(item.norm), item.norm.origin.span
         readers = ", ".join(layer_path(node) for node in item.readers)
-        world.note(LayerNote(step, path, f"smoothed for {readers}", "", figures, span))
+        context.note(LayerNote(step, path, f"smoothed for {readers}", "", figures, span))
     return made
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.storing import (
@@ -21,7 +22,6 @@ from compiler.compression.quantization.storing import (
     store_weights,
 )
 from compiler.compression.selecting import is_selected, layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph, Node, Op
 from compiler.ir.verify import verify_graph
 from compiler.ir.weighted_net import WeightedNet
@@ -80,69 +80,73 @@ class HalfScheme(Scheme):
         return layers | dict.fromkeys(kept, "`keep` says so")
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net in half precision; its inputs and outputs stay as they are."""
         folded = fold_norms(net)
         kept = (*excluded, *self.keep)
-        cuda = world.target.device == "cuda"
-        fault = self.find_target_fault(world.target, world.span)
+        cuda = context.target.device == "cuda"
+        fault = self.find_target_fault(context.target, context.span)
         if fault is not None:
             raise CompileError([fault])
         if self.compute == "always" or (self.compute == "auto" and cuda):
-            return self.halve(folded, world, only, kept)
-        stored = self.store(folded, world, only, kept)
+            return self.halve(folded, context, only, kept)
+        stored = self.store(folded, context, only, kept)
         if self.compute == "never":
             return stored
-        if self.dtype is DType.BF16 or world.clock is None:
+        if self.dtype is DType.BF16 or context.latency_meter is None:
             reason = "ONNX Runtime has no kernels for 16 bits on the CPU"
             done = f"stored as {self.dtype}, computed in f32"
-            world.note(LayerNote(self.step, net.graph.name, done, reason, span=world.span))
+            context.note(LayerNote(self.step, net.graph.name, done, reason, span=context.span))
             return stored
-        return self.choose(folded, stored, world, only, kept)
+        return self.choose(folded, stored, context, only, kept)
 
     def choose(
         self,
         net: WeightedNet,
         stored: WeightedNet,
-        world: World,
+        context: CompressionContext,
         only: Sequence[str] | None,
         kept: Sequence[str],
     ) -> WeightedNet:
         """The faster one of stored and computed."""
-        assert world.clock is not None, "the clock decides"
-        quiet = replace(world, journal=[])
+        assert context.latency_meter is not None, "the meter decides"
+        quiet = replace(context, journal=[])
         halved = self.halve(net, quiet, only, kept)
-        slow, fast = world.clock.compare([stored, halved])
+        slow, fast = context.latency_meter.compare([stored, halved])
         figures = (("stored_seconds", slow), ("computed_seconds", fast))
         done = "computed in 16 bits" if fast < slow else "stored in 16 bits, computed in f32"
-        world.note(LayerNote(self.step, net.graph.name, done, "measured", figures, world.span))
+        context.note(LayerNote(self.step, net.graph.name, done, "measured", figures, context.span))
         if fast < slow:
-            world.journal.extend(quiet.journal)
+            context.journal.extend(quiet.journal)
             return halved
         return stored
 
     def store(
         self,
         net: WeightedNet,
-        world: World,
+        context: CompressionContext,
         only: Sequence[str] | None,
         kept: Sequence[str],
     ) -> WeightedNet:
         """The net with weights of 16 bits that become f32 when the file is loaded."""
         weights = []
-        for weight in find_weights(net, world, only, kept, self.step):
+        for weight in find_weights(net, context, only, kept, self.step):
             if self.fits(net.weights[weight.path]):
                 weights.append(weight)
                 continue
             reason = f"a number of `{weight.path}` is beyond the range of {self.dtype}"
-            world.note(LayerNote(self.step, weight.layer, "", reason, span=weight.span))
+            context.note(LayerNote(self.step, weight.layer, "", reason, span=weight.span))
 
         def pack(weight: Weight, array: Array) -> Packing:
             rounded = self.round(array)
             figures = (("bits", 16.0), ("sqnr", measure_loss(array, rounded)))
             done = f"stored as {self.dtype}"
-            world.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
+            context.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
             return Packing(Stored(), {"codes": (self.dtype, rounded)})
 
         return store_weights(net, weights, pack)
@@ -150,7 +154,7 @@ class HalfScheme(Scheme):
     def halve(
         self,
         net: WeightedNet,
-        world: World,
+        context: CompressionContext,
         only: Sequence[str] | None,
         kept: Sequence[str],
     ) -> WeightedNet:
@@ -178,7 +182,7 @@ class HalfScheme(Scheme):
                 done = f"computes in {self.dtype}" if half else ""
                 reason = "" if half else f"`{node.op.name}` stays in f32"
                 span = node.origin.span
-                world.note(LayerNote(self.step, layer_path(node), done, reason, span=span))
+                context.note(LayerNote(self.step, layer_path(node), done, reason, span=span))
         return WeightedNet(graph, weights)
 
     def has_kernel(self, op: Op) -> bool:
@@ -218,7 +222,7 @@ class Float16(HalfScheme):
 
     Half the file at next to no error. On CUDA products run on tensor cores; norms, softmax, sums
     and exponentials stay in f32, with casts between. Inputs and outputs of the net stay f32. On
-    the CPU weights are stored, and computed with in f32, unless the clock says otherwise.
+    the CPU weights are stored, and computed with in f32, unless measurements say otherwise.
 
     - `keep`: path patterns of layers that stay in f32.
     - `compute`: `auto`, `always`, or `never`: only storage.

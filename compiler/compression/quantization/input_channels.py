@@ -2,7 +2,7 @@
 
 ONNX Runtime's integer convolutions read their input in place where its channels are a multiple of
 four; with three, as colours have, they copy every window before. Zeros add nothing to any sum, so
-the net computes what it did. Whether it pays is for the clock to say.
+the net computes what it did. Whether it pays is for the meter to say.
 """
 
 from __future__ import annotations

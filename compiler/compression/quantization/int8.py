@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Literal, final
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import (
     Calibrated,
@@ -33,7 +34,6 @@ from compiler.compression.quantization.placement import (
 from compiler.compression.quantization.ranges import Method
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import Form
@@ -132,7 +132,11 @@ class Int8(Scheme):
         )
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with its rounding written out.
 
@@ -140,8 +144,8 @@ class Int8(Scheme):
             CompileError: no layer can compute in integers, or there is nothing to calibrate on.
         """
         folded = pull_slices(fold_norms(net))
-        layers = self._find_layers(folded, world, only, excluded)
-        surplus = self._find_surplus(layers, world.span)
+        layers = self._find_layers(folded, context, only, excluded)
+        surplus = self._find_surplus(layers, context.span)
         if surplus is not None:
             raise CompileError([surplus])
         recipe = Recipe(
@@ -150,46 +154,46 @@ class Int8(Scheme):
         if self.equalize:
             folded, pairs = equalize_layers(folded, layers, everywhere=not self.per_channel)
             for first, second in pairs:
-                world.note(LayerNote(STEP, first.path, f"equalized with {second.path}"))
-        batches = draw_batches(folded, world, self.rows)
-        placements = self._list_placements(folded, layers, world)
-        known = calibrate(folded, recipe.suit(world.target), batches, layers, placements)
+                context.note(LayerNote(STEP, first.path, f"equalized with {second.path}"))
+        batches = draw_batches(folded, context, self.rows)
+        placements = self._list_placements(folded, layers, context)
+        known = calibrate(folded, recipe.suit(context.target), batches, layers, placements)
         if self.float_layers:
-            layers = self._drop_sensitive(known, layers, world)
-            placements = self._list_placements(folded, layers, world)
-        trial = choose_trial(known, placements, world, self.sqnr, STEP)
-        _describe(known, trial, world)
+            layers = self._drop_sensitive(known, layers, context)
+            placements = self._list_placements(folded, layers, context)
+        trial = choose_trial(known, placements, context, self.sqnr, STEP)
+        _describe(known, trial, context)
         return trial.net
 
     def _find_layers(
         self,
         net: WeightedNet,
-        world: World,
+        context: CompressionContext,
         only: Sequence[str] | None,
         excluded: Sequence[str],
     ) -> tuple[Layer, ...]:
         """The layers to consider; a note for every other one with weights."""
         found, obstacles = find_layers(net.graph)
         for node, reason in obstacles:
-            world.note(LayerNote(STEP, layer_path(node), "", reason, span=node.origin.span))
+            context.note(LayerNote(STEP, layer_path(node), "", reason, span=node.origin.span))
         layers = tuple(one for one in found if is_selected(one.path, only, excluded))
         for layer in found:
             if layer not in layers:
                 reason = KEPT_OUT
-                world.note(LayerNote(STEP, layer.path, "", reason, span=layer.node.origin.span))
+                context.note(LayerNote(STEP, layer.path, "", reason, span=layer.node.origin.span))
         if not layers:
-            raise CompileError([nothing_to_quantize(world.span, net.graph.name)])
+            raise CompileError([nothing_to_quantize(context.span, net.graph.name)])
         return layers
 
     def _list_placements(
-        self, net: WeightedNet, layers: Sequence[Layer], world: World
+        self, net: WeightedNet, layers: Sequence[Layer], context: CompressionContext
     ) -> tuple[Placement, ...]:
         """The placements to choose from, the likely best one first, each once."""
         fixed = self._fix_placement(net.graph, layers)
         if fixed is not None:
             if not fixed.layers:
                 name = net.graph.name
-                raise CompileError([nothing_to_quantize(world.span, name, self.placement)])
+                raise CompileError([nothing_to_quantize(context.span, name, self.placement)])
             return (fixed,)
         first = pick_by_rule(net.graph, layers)
         ordered = (first, *(c for c in CANDIDATES if c is not first))
@@ -201,7 +205,7 @@ class Int8(Scheme):
         return tuple(made.values())
 
     def _drop_sensitive(
-        self, known: Calibrated, layers: Sequence[Layer], world: World
+        self, known: Calibrated, layers: Sequence[Layer], context: CompressionContext
     ) -> tuple[Layer, ...]:
         """The layers without those that cost the outputs most. Calls of one weight are one layer,
         as sensitive as the worst of them."""
@@ -214,12 +218,12 @@ class Int8(Scheme):
         for layer in dropped:
             figures = (("sqnr", found[layer.name]),)
             reason = "it is among the most sensitive layers"
-            world.note(LayerNote(STEP, layer.path, "", reason, figures, layer.node.origin.span))
+            context.note(LayerNote(STEP, layer.path, "", reason, figures, layer.node.origin.span))
         weights = {layer.weight for layer in dropped}
         return tuple(layer for layer in layers if layer.weight not in weights)
 
 
-def _describe(known: Calibrated, trial: Trial, world: World) -> None:
+def _describe(known: Calibrated, trial: Trial, context: CompressionContext) -> None:
     """A note for each integer layer: bits, and the signal to noise of what it makes."""
     ends = {layer.name: layer for layer in trial.placement.layers}
     found = measure_sqnr(known.net, trial.net, first_rows(known.batches, ROWS), ends)
@@ -228,4 +232,4 @@ def _describe(known: Calibrated, trial: Trial, world: World) -> None:
         figures: Mapping[str, float] = {"bits": bits, "sqnr": found[name]}
         done = f"weights i8, activations {known.recipe.activations}"
         span = layer.node.origin.span
-        world.note(LayerNote(STEP, layer.path, done, "", tuple(figures.items()), span))
+        context.note(LayerNote(STEP, layer.path, done, "", tuple(figures.items()), span))

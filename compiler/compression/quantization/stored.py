@@ -9,7 +9,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
@@ -29,7 +30,6 @@ from compiler.compression.quantization.storing import (
     measure_loss,
     store_weights,
 )
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.stored import Codebook, Stored
@@ -56,28 +56,34 @@ class Storage:
     step: str  # what notes call it
 
     def store(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with its weights in few bits."""
         folded = fold_norms(net)
-        weights = find_weights(folded, world, only, excluded, self.step)
-        moments = self.find_moments(folded, weights, world)
+        weights = find_weights(folded, context, only, excluded, self.step)
+        moments = self.find_moments(folded, weights, context)
 
         def pack(weight: Weight, array: Array) -> Packing:
-            return self.pack(weight, array, moments.get(weight.path), world)
+            return self.pack(weight, array, moments.get(weight.path), context)
 
         return store_weights(folded, weights, pack)
 
     def find_moments(
-        self, net: WeightedNet, weights: Sequence[Weight], world: World
+        self, net: WeightedNet, weights: Sequence[Weight], context: CompressionContext
     ) -> Mapping[str, Array]:
         """What GPTQ needs to know of the inputs of layers; nothing for other rounding."""
         if self.rounding != "gptq":
             return {}
-        batches = draw_batches(net, world, ROWS)
+        batches = draw_batches(net, context, ROWS)
         return collect_moments(net, [weight.node for weight in weights], batches)
 
-    def pack(self, weight: Weight, array: Array, moments: Array | None, world: World) -> Packing:
+    def pack(
+        self, weight: Weight, array: Array, moments: Array | None, context: CompressionContext
+    ) -> Packing:
         """The codes of a weight and what they stand for; a note about it."""
         small = array.size < SMALL
         bits = 8 if small else self.bits
@@ -93,7 +99,7 @@ class Storage:
         if moments is not None:
             done += ", rounded by GPTQ"
         figures = (("bits", float(bits)), ("sqnr", measure_loss(array, made)))
-        world.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
+        context.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
         return packing
 
 
@@ -160,7 +166,11 @@ class Stored8(Scheme):
         return explain_layers(graph)
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with its weights in 8 bits.
 
@@ -168,7 +178,7 @@ class Stored8(Scheme):
             CompileError: GPTQ is asked for, and there is nothing to calibrate on.
         """
         storage = Storage(8, self.per_channel, False, self.rounding, "quantize(stored8)")
-        return storage.store(net, world, only, excluded)
+        return storage.store(net, context, only, excluded)
 
 
 @SCHEMES.register
@@ -208,7 +218,11 @@ class Stored4(Scheme):
         return explain_layers(graph)
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with its weights in 4 bits.
 
@@ -217,4 +231,4 @@ class Stored4(Scheme):
         """
         step = "quantize(stored4)"
         storage = Storage(4, self.per_channel, self.codebook, self.rounding, step)
-        return storage.store(net, world, only, excluded)
+        return storage.store(net, context, only, excluded)

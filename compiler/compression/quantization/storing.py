@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote
 from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ir.weighted_net import WeightedNet
@@ -67,14 +67,18 @@ class Packing:
 
 
 def find_weights(
-    net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str], step: str
+    net: WeightedNet,
+    context: CompressionContext,
+    only: Sequence[str] | None,
+    excluded: Sequence[str],
+    step: str,
 ) -> list[Weight]:
     """The weights of at least two axes that may be touched, in the order in which they are read;
     a note for every other one of that size."""
     found: list[Weight] = []
     for weight, reason in list_weights(net.graph, only, excluded):
         if reason:
-            world.note(LayerNote(step, weight.layer, "", reason, span=weight.span))
+            context.note(LayerNote(step, weight.layer, "", reason, span=weight.span))
         else:
             found.append(weight)
     return found

@@ -8,7 +8,8 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
+from compiler.compression.context import LayerNote
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
@@ -31,7 +32,6 @@ from compiler.compression.quantization.rounding import (
 )
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
-from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import PackedDense
@@ -81,32 +81,38 @@ class Blocks:
         return no_dense_layer(span, graph.name, f"weights{self.bits}", LEAST)
 
     def pack(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with packed dense layers."""
         folded = pull_slices(fold_norms(net))
-        found = find_dense(folded, world, only, excluded, self.step, self.rest)
+        found = find_dense(folded, context, only, excluded, self.step, self.rest)
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
             scheme = f"weights{self.bits}"
-            raise CompileError([no_dense_layer(world.span, net.graph.name, scheme, LEAST)])
+            raise CompileError([no_dense_layer(context.span, net.graph.name, scheme, LEAST)])
         for one in found:
             if one not in layers:
                 size = folded.weights[one.weight].size
                 reason = f"its weight has only {size} numbers, which are not packed"
-                world.note(LayerNote(self.step, one.path, "", reason, span=one.span))
-        made = self.replace(folded, layers, world)
+                context.note(LayerNote(self.step, one.path, "", reason, span=one.span))
+        made = self.replace(folded, layers, context)
         if self.rest == "float":
             return made
         storage = Storage(8, per_channel=True, codebook=False, rounding="nearest", step=self.step)
-        return storage.store(made, world, only, excluded)
+        return storage.store(made, context, only, excluded)
 
-    def replace(self, net: WeightedNet, layers: Sequence[DenseLayer], world: World) -> WeightedNet:
+    def replace(
+        self, net: WeightedNet, layers: Sequence[DenseLayer], context: CompressionContext
+    ) -> WeightedNet:
         """The net with these layers packed."""
         moments: dict[str, Array] = {}
         if self.rounding == "gptq":
             nodes = [node for layer in layers for node in layer.calls]
-            moments = collect_moments(net, nodes, draw_batches(net, world, ROWS))
+            moments = collect_moments(net, nodes, draw_batches(net, context, ROWS))
 
         def make(layer: DenseLayer, weight: Array) -> Replacement:
             matrix = weight.astype(np.float32)
@@ -120,7 +126,7 @@ class Blocks:
             done = f"{self.bits} bits in blocks of {self.block}"
             done += ", rounded by GPTQ" if moments else ""
             figures = (("bits", float(self.bits)), ("sqnr", sqnr))
-            world.note(LayerNote(self.step, layer.path, done, "", figures, layer.span))
+            context.note(LayerNote(self.step, layer.path, done, "", figures, layer.span))
             op = PackedDense(
                 len(matrix),
                 layer.bias is not None,
@@ -188,14 +194,18 @@ class Weights4(Scheme):
         return explain_layers(graph, self.rest, LEAST)
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with packed dense layers.
 
         Raises:
             CompileError: no dense layer may be touched, or there is nothing to calibrate on.
         """
-        return self.blocks.pack(net, world, only, excluded)
+        return self.blocks.pack(net, context, only, excluded)
 
 
 @SCHEMES.register
@@ -246,11 +256,15 @@ class Weights8(Scheme):
         return explain_layers(graph, self.rest, LEAST)
 
     def quantize(
-        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
     ) -> WeightedNet:
         """The net with packed dense layers.
 
         Raises:
             CompileError: no dense layer may be touched, or there is nothing to calibrate on.
         """
-        return self.blocks.pack(net, world, only, excluded)
+        return self.blocks.pack(net, context, only, excluded)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from compiler.compression.base import CompressionPass
+from compiler.compression.context import Goal
 from compiler.compression.search.knapsack import Offer, choose_offers
 from compiler.compression.search.sites import combine
 from compiler.compression.search.trials import Trials, Tried
-from compiler.compression.world import Goal
 from compiler.records import dataclass
 
 REPAIRS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf, isnan
 
+from compiler.compression.context import Goal
 from compiler.compression.search.trials import Trials, Tried
-from compiler.compression.world import Goal
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.search import search_goal_missed
 
@@ -52,7 +52,7 @@ def explain_miss(trials: Trials) -> Message:
     nearest = min(measured, key=lambda figures: miss(figures, worst(figures)))
     goal = worst(nearest)
     return search_goal_missed(
-        goal.span or trials.world.span,
+        goal.span or trials.context.span,
         goal.figure,
         goal.bound,
         nearest[goal.figure],

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
 from compiler.compression.search.baselines import (
     count_trials,
     list_ladders,
@@ -100,24 +100,24 @@ class Search(CompressionPass):
         least = len(find_sites(graph, self.passes) if graph is not None else ()) + self.reserved
         return trials_too_few(span, self.trials, least) if self.trials < least else None
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
         """The net with the chosen settings.
 
         Raises:
             CompileError: nothing is required that a search could reach, the trials do not suffice
                 for one setting per layer, or no choice reaches the goals.
         """
-        goals = [g for g in world.goals if g.figure in FIGURES and g.relation.startswith("<")]
-        fault = self.find_fault(net.graph, [goal.figure for goal in goals], world.span)
+        goals = [g for g in context.goals if g.figure in FIGURES and g.relation.startswith("<")]
+        fault = self.find_fault(net.graph, [goal.figure for goal in goals], context.span)
         if fault is not None:
             raise CompileError([fault])
-        trials = Trials(net, world, goals, self.seed)
+        trials = Trials(net, context, goals, self.seed)
         baselines = measure_baselines(self.passes, trials)
         table = measure_sites(self.thin(find_sites(net.graph, self.passes)), trials)
         found = decide(Choice(table, trials).run(), baselines, trials)
         trials.note("", f"took {found.name}", "")
         for note in found.notes:
-            world.note(note)
+            context.note(note)
         return found.net
 
     @property

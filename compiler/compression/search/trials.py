@@ -9,12 +9,12 @@ from itertools import takewhile
 
 import numpy as np
 
-from compiler.compression.base import Array, CompressionPass, World
+from compiler.compression.base import Array, CompressionContext, CompressionPass
+from compiler.compression.context import Goal, LayerNote, Trainer, Tuning
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.sites import Site
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Goal, LayerNote, Trainer, Tuning
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.printer import print_graph
@@ -25,7 +25,7 @@ from compiler.report.diagnostics import CompileError
 FIGURES = ("latency", "size", "params", "flops")
 """Figures that a search can bound; the others are held by the build alone."""
 ROWS = 256
-"""Rows on which outputs are compared where there is no judge."""
+"""Rows on which outputs are compared where there is no evaluator."""
 SHARE = 0.25
 """Of the epochs that follow the search: how long a choice is tuned before it is judged."""
 STEP = "search"
@@ -55,14 +55,16 @@ class Trials:
     chooses by goals itself. Passes that train are left out, but where a net is tuned.
     """
 
-    def __init__(self, net: WeightedNet, world: World, goals: Sequence[Goal], seed: int) -> None:
+    def __init__(
+        self, net: WeightedNet, context: CompressionContext, goals: Sequence[Goal], seed: int
+    ) -> None:
         self.net = net
         self.goals = goals
         self.figures = tuple(goal.figure for goal in goals)
-        self.world = replace(world, seed=seed, following=())
-        self.tail = tuple(takewhile(lambda step: not step.reads_goals, world.following))
+        self.context = replace(context, seed=seed, following=())
+        self.tail = tuple(takewhile(lambda step: not step.reads_goals, context.following))
         self.start = _hash_net(net)
-        self.finished = self.finish(net, self.world)
+        self.finished = self.finish(net, self.context)
         self.together: list[Tried] = []
         self.base = self.measure([], net)
         self.base_latency = self.base.get("latency", 0.0)
@@ -88,8 +90,8 @@ class Trials:
         made, _ = self.apply([setting])
         if _hash_net(made) != self.start:
             return self.measure([setting], made)
-        if self.world.memory is not None:
-            self.world.memory.remember(self.key([setting]), {})
+        if self.context.trial_store is not None:
+            self.context.trial_store.remember(self.key([setting]), {})
         return {}
 
     def try_together(self, name: str, passes: Sequence[CompressionPass]) -> Tried:
@@ -112,77 +114,83 @@ class Trials:
     @property
     def trains(self) -> bool:
         """Whether nets are trained on behind the search."""
-        return self.world.trainer is not None and any(step.trains for step in self.tail)
+        return self.context.trainer is not None and any(step.trains for step in self.tail)
 
     def tune(self, tried: Tried, number: int) -> float:
         """The loss of a choice after a short training: the passes behind the search are run, with
         a share of their epochs. The files of the training are kept under the number."""
         key = self.key(tried.passes, tuned=True)
-        known = self.world.memory.recall(key) if self.world.memory is not None else None
+        known = (
+            self.context.trial_store.recall(key) if self.context.trial_store is not None else None
+        )
         if known is None:
-            assert self.world.trainer is not None, "asked for only where nets are trained on"
-            trainer = _TrialTrainer(self.world.trainer, f"search_{number}")
-            made = self.finish(tried.net, replace(self.world, trainer=trainer), share=SHARE)
+            assert self.context.trainer is not None, "asked for only where nets are trained on"
+            trainer = _TrialTrainer(self.context.trainer, f"search_{number}")
+            made = self.finish(tried.net, replace(self.context, trainer=trainer), share=SHARE)
             known = {"loss": self.judge(made)}
-            if self.world.memory is not None:
-                self.world.memory.remember(key, known)
+            if self.context.trial_store is not None:
+                self.context.trial_store.remember(key, known)
         loss = known["loss"]
         self.note("", f"tuned {tried.name}", f"for {SHARE:.0%} of the epochs", (("loss", loss),))
         return loss
 
-    def finish(self, net: WeightedNet, world: World, share: float = 0.0) -> WeightedNet:
+    def finish(
+        self, net: WeightedNet, context: CompressionContext, share: float = 0.0
+    ) -> WeightedNet:
         """What the passes behind the search make of a net, with a share of their training."""
-        world = replace(world, journal=[])
+        context = replace(context, journal=[])
         for step in self.tail:
             if not step.trains:
-                net = step.run(net, world)
+                net = step.run(net, context)
             elif share:
-                net = step.shorten(share).run(net, world)
+                net = step.shorten(share).run(net, context)
         return net
 
     def recall(self, passes: Sequence[CompressionPass]) -> Mapping[str, float] | None:
         """Figures that an earlier run measured."""
-        memory = self.world.memory
+        memory = self.context.trial_store
         return memory.recall(self.key(passes)) if memory is not None else None
 
     def apply(self, passes: Sequence[CompressionPass]) -> tuple[WeightedNet, list[LayerNote]]:
         """The net after passes, and what they say: part of the report only where the net is."""
-        net, world = self.net, replace(self.world, journal=[])
+        net, context = self.net, replace(self.context, journal=[])
         for step in passes:
-            net = step.run(net, world)
-        return net, world.journal
+            net = step.run(net, context)
+        return net, context.journal
 
     def measure(self, passes: Sequence[CompressionPass], net: WeightedNet) -> Mapping[str, float]:
         """Loss and every figure that is bounded. Latency is that of the first net, times the
         ratio of the two measured in turns: what disturbs the machine disturbs both."""
-        finished = self.finished if net is self.net else self.finish(net, self.world)
+        finished = self.finished if net is self.net else self.finish(net, self.context)
         figures: dict[str, float] = {"loss": self.judge(finished)}
         for name in self.figures:
             figures[name] = self.read(name, finished)
-        if self.world.memory is not None:
-            self.world.memory.remember(self.key(passes), figures)
+        if self.context.trial_store is not None:
+            self.context.trial_store.remember(self.key(passes), figures)
         return figures
 
     def count(self, passes: Sequence[CompressionPass]) -> Mapping[str, float]:
         """What the net after all chosen passes weighs and computes, as far as a goal bounds it:
-        figures that take no data and no clock. Multiply-adds are always among them."""
+        figures that take no data and no meter. Multiply-adds are always among them."""
         key = self.key(passes, counted=True)
-        known = self.world.memory.recall(key) if self.world.memory is not None else None
+        known = (
+            self.context.trial_store.recall(key) if self.context.trial_store is not None else None
+        )
         if known is not None:
             return known
         made, _ = self.apply(passes)
-        finished = self.finish(made, self.world)
+        finished = self.finish(made, self.context)
         names = dict.fromkeys((*(name for name in self.figures if name != "latency"), "flops"))
         figures = {name: self.read(name, finished) for name in names}
-        if self.world.memory is not None:
-            self.world.memory.remember(key, figures)
+        if self.context.trial_store is not None:
+            self.context.trial_store.remember(key, figures)
         return figures
 
     def judge(self, net: WeightedNet) -> float:
         """The loss on held-out rows; the relative error of the outputs where nothing judges."""
-        if self.world.judge is not None:
-            return float(self.world.judge.score(net)["loss"])
-        return measure_error(net, self.finished, self.world)
+        if self.context.evaluator is not None:
+            return float(self.context.evaluator.score(net)["loss"])
+        return measure_error(net, self.finished, self.context)
 
     def read(self, figure: str, net: WeightedNet) -> float:
         """One bounded figure of a net."""
@@ -190,20 +198,20 @@ class Trials:
             case "latency":
                 return self.read_latency(net)
             case "size":
-                assert self.world.scale is not None, "a goal on size comes with a scale"
-                return float(self.world.scale.weigh(net))
+                assert self.context.size_meter is not None, "a goal on size comes with a meter"
+                return float(self.context.size_meter.weigh(net))
             case "params":
                 return float(summarize(net.graph).parameters)
             case _:
-                return count_flops(net, self.world)
+                return count_flops(net, self.context)
 
     def read_latency(self, net: WeightedNet) -> float:
         """Seconds of one call."""
-        assert self.world.clock is not None, "a goal on latency comes with a clock"
+        assert self.context.latency_meter is not None, "a goal on latency comes with a meter"
         if net is self.finished:
-            (seconds,) = self.world.clock.compare([net])
+            (seconds,) = self.context.latency_meter.compare([net])
             return seconds
-        before, after = self.world.clock.compare([self.finished, net])
+        before, after = self.context.latency_meter.compare([self.finished, net])
         return self.base_latency * after / before
 
     def key(
@@ -211,7 +219,7 @@ class Trials:
     ) -> str:
         """What a trial is remembered by."""
         behind = [step for step in self.tail if tuned or not step.trains]
-        text = f"{self.start} {self.world.target} {self.world.seed} {self.figures} {passes!r}"
+        text = f"{self.start} {self.context.target} {self.context.seed} {self.figures} {passes!r}"
         text += f" {behind!r} {SHARE if tuned else 0}{' counted' if counted else ''}"
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -219,8 +227,8 @@ class Trials:
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Reports progress."""
-        if self.world.progress is not None:
-            self.world.progress(what, done, total)
+        if self.context.progress is not None:
+            self.context.progress(what, done, total)
 
     def note_setting(self, site: Site, setting: CompressionPass, change: Offer) -> None:
         """Puts a trial of one setting into the journal."""
@@ -232,7 +240,7 @@ class Trials:
         self, path: str, done: str, reason: str, figures: tuple[tuple[str, float], ...] = ()
     ) -> None:
         """Puts a line about a trial into the journal."""
-        self.world.note(LayerNote(STEP, path, done, reason, figures, trial=True))
+        self.context.note(LayerNote(STEP, path, done, reason, figures, trial=True))
 
 
 @dataclass(frozen=True)
@@ -254,15 +262,15 @@ def describe_setting(setting: CompressionPass) -> str:
     return describe_pass(setting, hidden=("only",))
 
 
-def measure_error(net: WeightedNet, base: WeightedNet, world: World) -> float:
+def measure_error(net: WeightedNet, base: WeightedNet, context: CompressionContext) -> float:
     """Root of the mean squared difference of the outputs, relative to the base's outputs.
 
     Raises:
         AssertionError: there are no samples, not even synthetic ones.
     """
-    assert world.samples is not None, "outputs are compared on samples"
+    assert context.samples is not None, "outputs are compared on samples"
     wrong = total = 0.0
-    for inputs in world.samples.batches(ROWS):
+    for inputs in context.samples.batches(ROWS):
         expected = evaluate(base.graph, base.weights, inputs)
         found = evaluate(net.graph, net.weights, inputs)
         for name, array in expected.items():
@@ -271,9 +279,9 @@ def measure_error(net: WeightedNet, base: WeightedNet, world: World) -> float:
     return (wrong / total) ** 0.5 if total else 0.0
 
 
-def count_flops(net: WeightedNet, world: World) -> float:
+def count_flops(net: WeightedNet, context: CompressionContext) -> float:
     """Twice the multiply-adds at the sizes at which the build counts them."""
-    sizes = choose_sizes(net.graph, world.target)
+    sizes = choose_sizes(net.graph, context.target)
     count = summarize(net.graph).multiply_adds.substitute(sizes).known
     assert count is not None, "every symbol of the inputs has a size"
     return 2.0 * count

@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, World
+from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
+from compiler.compression.context import LayerNote, Trainer, Tuning
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.scales import has_scales, let_scales_learn, stop_scales
 from compiler.compression.tuning.teaching import follow_shares
-from compiler.compression.world import LayerNote, Trainer, Tuning
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
@@ -75,14 +75,14 @@ class Finetune(CompressionPass):
             return None
         return no_scales_to_learn(span)
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
-        tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net), span=world.span)
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
+        tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net), span=context.span)
         if not self.learn_scales:
-            return _train(self.name, net, world, tuning)
+            return _train(self.name, net, context, tuning)
         learning = let_scales_learn(net)
         if learning.graph is net.graph:
-            raise CompileError([no_scales_to_learn(world.span)])
-        trained = _train(self.name, learning, world, tuning)
+            raise CompileError([no_scales_to_learn(context.span)])
+        trained = _train(self.name, learning, context, tuning)
         return stop_scales(trained, net.graph)
 
 
@@ -148,14 +148,14 @@ class Distill(CompressionPass):
         reason = "the objective has no cross-entropy, whose scores `temperature` would divide"
         return settings_disagree(span, self.name, reason, "leave `temperature` out")
 
-    def run(self, net: WeightedNet, world: World) -> WeightedNet:
-        if world.original is None:
-            raise CompileError([no_teacher(world.span)])
+    def run(self, net: WeightedNet, context: CompressionContext) -> WeightedNet:
+        if context.original is None:
+            raise CompileError([no_teacher(context.span)])
         masks = find_zero_masks(net)
         divisor = TEMPERATURE if self.temperature is None else self.temperature
-        teaching = world.original, self.alpha, divisor
-        tuning = Tuning(self.epochs, self.lr, *teaching, masks, world.span)
-        return _train(self.name, net, world, tuning)
+        teaching = context.original, self.alpha, divisor
+        tuning = Tuning(self.epochs, self.lr, *teaching, masks, context.span)
+        return _train(self.name, net, context, tuning)
 
 
 def _check_lengths(owner: str, epochs: int, lr: float | None) -> None:
@@ -165,25 +165,25 @@ def _check_lengths(owner: str, epochs: int, lr: float | None) -> None:
         require_positive(owner, "lr", lr)
 
 
-def need_trainer(step: str, world: World) -> Trainer:
-    """The world's trainer.
+def need_trainer(step: str, context: CompressionContext) -> Trainer:
+    """The context's trainer.
 
     Raises:
         CompileError: there is none, which a pass that trains cannot do without.
     """
-    if world.trainer is None:
-        raise CompileError([nothing_to_train_on(world.span, step)])
-    return world.trainer
+    if context.trainer is None:
+        raise CompileError([nothing_to_train_on(context.span, step)])
+    return context.trainer
 
 
-def _train(step: str, net: WeightedNet, world: World, tuning: Tuning) -> WeightedNet:
+def _train(step: str, net: WeightedNet, context: CompressionContext, tuning: Tuning) -> WeightedNet:
     """The trained net, with figures before and after in the journal."""
-    trainer = need_trainer(step, world)
-    before = world.judge.score(net) if world.judge is not None else {}
-    count = sum(note.step == step and note.path == "" for note in world.journal)
+    trainer = need_trainer(step, context)
+    before = context.evaluator.score(net) if context.evaluator is not None else {}
+    count = sum(note.step == step and note.path == "" for note in context.journal)
     label = step if count == 0 else f"{step}_{count + 1}"
     trained = trainer.train(net, tuning, label)
-    after = world.judge.score(trained) if world.judge is not None else {}
+    after = context.evaluator.score(trained) if context.evaluator is not None else {}
     figures = [("epochs", float(tuning.epochs))]
     figures += [(f"{name} before", value) for name, value in before.items()]
     figures += [(f"{name} after", value) for name, value in after.items()]
@@ -191,5 +191,5 @@ def _train(step: str, net: WeightedNet, world: World, tuning: Tuning) -> Weighte
     done = f"trained for {count_of(tuning.epochs, 'epoch')}"
     if tuning.masks:
         done += f", {len(tuning.masks)} weights with zeros that stay"
-    world.note(LayerNote(step, "", done, reason, tuple(figures), world.span))
+    context.note(LayerNote(step, "", done, reason, tuple(figures), context.span))
     return trained

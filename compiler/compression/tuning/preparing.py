@@ -16,11 +16,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from compiler.compression.attach import attach, find_net
+from compiler.compression.context import Tuning
 from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.following import follow_paths
 from compiler.compression.tuning.scales import has_scales
 from compiler.compression.tuning.teaching import add_teacher
-from compiler.compression.world import Tuning
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import match_paths

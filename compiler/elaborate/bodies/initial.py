@@ -7,9 +7,9 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, ListValue, Poison, Val
 from compiler.ir.hint import Hint
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.nets import no_initializer
 from compiler.report.messages.shapes import shape_not_settled
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Call, Expr, Group, Name
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer

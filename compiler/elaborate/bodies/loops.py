@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from compiler.elaborate.bodies.clauses import find_runner
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.bodies.code_clauses import find_runner
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, ClauseTable, malformed
 from compiler.elaborate.scopes.lints import reads
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.nets import two_of_a_name
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Binding, Clause, Declare, For, If, Scan, Statement, Unpack
 from compiler.vocabulary.clauses import BLOCK, SCAN, runs
 
@@ -109,7 +109,7 @@ def _run_emit(body: Body, clause: Clause) -> None:
                 span = operand.value.span
                 body.report(wrong_argument(span, "emit", "axis", "a whole number", found))
         else:
-            value = body.evaluate(operand.value, Want((operand.name.text,)))
+            value = body.evaluate(operand.value, ExpectedUse((operand.name.text,)))
             if isinstance(value, Known) and did_you_mean(operand.name.text, ("axis",)):
                 malformed(body, clause, operand.name.span, "did you mean `axis`?")
                 value = POISON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compiler.elaborate.bodies.clauses import MODEL_CLAUSES
+from compiler.elaborate.bodies.code_clauses import MODEL_CLAUSES
 from compiler.elaborate.calls.adapters import adapt_net
 from compiler.elaborate.calls.frames import make_arguments
 from compiler.elaborate.calls.gathering import find_pick
@@ -25,7 +25,7 @@ NetSteps = tuple[LoadWeights | AddAdapters, ...]
 """What functions on nets do to a net, in order."""
 
 
-class ModelRun:
+class ModelElaborator:
     """The elaboration of a model as a graph of its own."""
 
     def __init__(self, layer: BlockLayer, name: str, span: Span) -> None:
@@ -113,7 +113,7 @@ def elaborate_plain_layer(
     made = known.get(id(layer.item)) if not layer.given else None
     if made is None:
         try:
-            made = ModelRun(layer, name, span).run()
+            made = ModelElaborator(layer, name, span).run()
         except Abandoned:
             return None
         if made is None:

@@ -12,8 +12,9 @@ from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.ops.registry import OPS
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.messages.names import unknown_name
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
     Binding,
     Call,

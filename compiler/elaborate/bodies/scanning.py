@@ -20,7 +20,7 @@ from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     GraphState,
     Known,
     Poison,
@@ -33,7 +33,6 @@ from compiler.ir.frame import Site
 from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
 from compiler.records import dataclass
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.nets import foreign_tensor
 from compiler.report.messages.scans import (
@@ -46,6 +45,7 @@ from compiler.report.messages.scans import (
     until_not_bool,
 )
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Scan
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
@@ -261,7 +261,7 @@ class _Scan:
         emits: dict[str, tuple[Tensor, int]] = {}
         for name, (value, axis, span) in loop.emits.items():
             if isinstance(value, Known) and (value.is_number or isinstance(value.value, bool)):
-                value = make_constant(self.inner_body(), value, (), Given(value, span))
+                value = make_constant(self.inner_body(), value, (), ArgumentValue(value, span))
             if not isinstance(value, Tensor):
                 if not isinstance(value, Poison):
                     expected, found = "a tensor", describe(value)

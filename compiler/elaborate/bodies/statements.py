@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.elaborate.bodies.clauses import check_declared
+from compiler.elaborate.bodies.code_clauses import check_declared
 from compiler.elaborate.bodies.scanning import run_scan
 from compiler.elaborate.calls.frames import is_plain, scalars
 from compiler.elaborate.calls.parameters import convert_known
 from compiler.elaborate.calls.results import take_return
 from compiler.elaborate.evaluate.conditions import decide, iterate
 from compiler.elaborate.evaluate.unpacking import bind_items, note_name, unpack
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, find_guard, join_guards
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
@@ -21,11 +21,11 @@ from compiler.elaborate.values.values import POISON, Known, ListValue, Poison, T
 from compiler.ir.frame import Turn, TurnName
 from compiler.ir.hint import HintName, find_readable, outer_names
 from compiler.ops.registry import OPS
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import clause_word_bound, not_available, unknown_clause
 from compiler.report.messages.scans import inside_scan
 from compiler.report.messages.shapes import not_a_tensor
 from compiler.report.messages.values import size_too_large
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
     Binding,
     Choice,
@@ -79,7 +79,7 @@ def _run_binding(body: Body, statement: Binding) -> None:
     name = statement.name
     if name.text in body.clauses.handlers:
         _refuse_clause_word(body, name, statement.value.span.text)
-    value = body.evaluate(statement.value, Want((name.text,)))
+    value = body.evaluate(statement.value, ExpectedUse((name.text,)))
     value = check_binding(body, statement, value)
     body.bind(name.text, value)
     note_name(body, name.text, value)
@@ -115,7 +115,7 @@ def check_binding(body: Body, statement: Binding, value: Val) -> Val:
 
 def _run_unpack(body: Body, statement: Unpack) -> None:
     names = statement.names
-    value = body.evaluate(statement.value, Want(tuple(n.text for n in names)))
+    value = body.evaluate(statement.value, ExpectedUse(tuple(n.text for n in names)))
     unpack(body, names, value, statement.value.span)
 
 

@@ -21,7 +21,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.weights import match_paths
 from compiler.program.net import AddAdapters, LoadWeights, Net
 from compiler.program.train import Train
-from compiler.report.diagnostics import CompileError, Label, Message, did_you_mean
+from compiler.report.diagnostics import CompileError, Label, Message
 from compiler.report.messages.low_rank import (
     layers_not_adapted,
     nothing_to_adapt,
@@ -29,6 +29,7 @@ from compiler.report.messages.low_rank import (
 )
 from compiler.report.messages.training import pattern_matches_nothing
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Call
 from compiler.vocabulary.net_functions import NET_FUNCTIONS, Lora
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import cache
 
-from compiler.elaborate.values.values import Given, Poison, Record, Tensor, Val
+from compiler.elaborate.values.values import ArgumentValue, Poison, Record, Tensor, Val
 from compiler.records import dataclass
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.messages.arguments import (
     argument_twice,
     missing_argument,
@@ -17,6 +17,7 @@ from compiler.report.messages.arguments import (
     unknown_argument,
 )
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Name
 
 
@@ -69,7 +70,7 @@ class Match:
     tensors are left out for `->` to bring."""
 
     left_out: tuple[Formal, ...]
-    given: dict[str, Given] = field(default_factory=dict)
+    given: dict[str, ArgumentValue] = field(default_factory=dict)
     faults: list[Message] = field(default_factory=list)
     missing: tuple[Formal, ...] = ()
     fits: bool = True
@@ -153,7 +154,7 @@ def _match(
             )
             break
         match.fits = match.fits and _stands(formal, actual.value, loosely=loosely)
-        match.given[formal.name] = Given(actual.value, actual.span)
+        match.given[formal.name] = ArgumentValue(actual.value, actual.span)
     match.missing = tuple(
         f
         for f in signature.formals
@@ -177,7 +178,7 @@ def _take_named(
     if before is not None:
         match.faults.append(argument_twice(span, signature.callee, name, before.span))
     elif name in by_name or signature.admits(name, actual.value):
-        match.given[name] = Given(actual.value, actual.span)
+        match.given[name] = ArgumentValue(actual.value, actual.span)
     else:
         known = signature.names
         match.faults.append(
@@ -198,8 +199,8 @@ def _suggest(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def fill_inputs(
-    formals: Sequence[Formal], given: Mapping[str, Given], inputs: Sequence[Given]
-) -> dict[str, Given] | None:
+    formals: Sequence[Formal], given: Mapping[str, ArgumentValue], inputs: Sequence[ArgumentValue]
+) -> dict[str, ArgumentValue] | None:
     """What `->` brings, put where it belongs: tensors into the tensor parameters that are still
     open, in order, other values into other open ones. None where there are too many."""
     filled = dict(given)

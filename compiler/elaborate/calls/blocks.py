@@ -15,7 +15,14 @@ from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Body, scope_
 from compiler.elaborate.scopes.paths import Path, join
 from compiler.elaborate.scopes.ports import Ports
 from compiler.elaborate.values.parts import holds_tensor
-from compiler.elaborate.values.values import POISON, BlockLayer, Given, NetValue, Poison, Val
+from compiler.elaborate.values.values import (
+    POISON,
+    ArgumentValue,
+    BlockLayer,
+    NetValue,
+    Poison,
+    Val,
+)
 from compiler.report.messages.nets import model_has_no, nothing_returned
 from compiler.report.messages.values import recursion_too_deep
 from compiler.text.tree.syntax import Model
@@ -27,7 +34,7 @@ CALL_WORK = 60
 def apply_block(
     body: Body,
     layer: BlockLayer,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     application: Application,
     net: NetValue | None = None,
 ) -> Val:
@@ -55,7 +62,7 @@ class _Call:
         self,
         caller: Body,
         layer: BlockLayer,
-        given: Mapping[str, Given],
+        given: Mapping[str, ArgumentValue],
         application: Application,
         net: NetValue | None,
     ) -> None:

@@ -14,12 +14,13 @@ from compiler.elaborate.scopes.later import find_purpose
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.elaborate.values.options import Unfit, convert, field_hints
-from compiler.elaborate.values.values import POISON, Given, Poison, Val
+from compiler.elaborate.values.values import POISON, ArgumentValue, Poison, Val
 from compiler.ir.hint import Hint
 from compiler.ops.registry import OPS
-from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.diagnostics import Fault
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.training import unknown_word
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Argument, Call, Expr, Group, ListExpr, Name
 from compiler.vocabulary.signature import Described, Registry, find_registry
 
@@ -157,7 +158,7 @@ def _make(
     body: Body,
     callee: Expr,
     cls: type[T],
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     built: Mapping[Any, object],
 ) -> T | None:
     fields: dict[str, object] = {}

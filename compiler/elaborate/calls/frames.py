@@ -9,9 +9,9 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_layer, plain_items
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
     DTypeValue,
-    Given,
     Known,
     Layer,
     ListValue,
@@ -43,7 +43,7 @@ def open_frame(
     body: Body,
     item: Item,
     signature: BlockSignature,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     *,
     path: str,
     hinted: bool,
@@ -90,14 +90,14 @@ def open_frame(
     )
 
 
-def _given(given: Mapping[str, Given], name: str) -> Val | None:
+def _given(given: Mapping[str, ArgumentValue], name: str) -> Val | None:
     return given[name].value if name in given else None
 
 
 def _write_defaults(
     body: Body,
     signature: BlockSignature,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     tensors: Mapping[str, str],
     *,
     hinted: bool,
@@ -127,7 +127,7 @@ def _constant(value: Val) -> Hint | None:
 def make_arguments(
     body: Body,
     signature: BlockSignature,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     defaults: Mapping[str, Hint] | None = None,
     *,
     hinted: bool = True,
@@ -150,7 +150,7 @@ def make_arguments(
         )
 
 
-def _hint(source: Given | None, *, hinted: bool) -> Hint | None:
+def _hint(source: ArgumentValue | None, *, hinted: bool) -> Hint | None:
     hint = find_hint(source.value) if source is not None else None
     return hint if hinted or hint is None else mark_outer(hint)
 

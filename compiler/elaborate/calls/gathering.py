@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.values.values import Given, ListValue, Tensor, Val
+from compiler.elaborate.values.values import ArgumentValue, ListValue, Tensor, Val
 from compiler.ir.frame import Listed, Listing, Pick, Reading, Site
 from compiler.ir.hint import Hint, find_readable, hint_names
 from compiler.report.source import Span
 
 
-def note_list(body: Body, value: ListValue, span: Span, want: Want) -> ListValue:
+def note_list(body: Body, value: ListValue, span: Span, want: ExpectedUse) -> ListValue:
     """A list that is written out, with where it was made, if it holds tensors or nothing."""
     parts = _items_of(body, value.items)
     if parts is None or body.frame is None or body.loop is not None:
@@ -22,7 +22,7 @@ def note_list(body: Body, value: ListValue, span: Span, want: Want) -> ListValue
 
 
 def note_joined(
-    body: Body, value: ListValue, left: Val, right: Val, span: Span, want: Want
+    body: Body, value: ListValue, left: Val, right: Val, span: Span, want: ExpectedUse
 ) -> ListValue:
     """`left + right`, with the lists that it goes on from."""
     if not isinstance(left, ListValue) or not isinstance(right, ListValue):
@@ -37,7 +37,13 @@ def note_joined(
 
 
 def pick(
-    body: Body, source: Listing, item: Tensor, place: int, hint: Hint | None, want: Want, span: Span
+    body: Body,
+    source: Listing,
+    item: Tensor,
+    place: int,
+    hint: Hint | None,
+    want: ExpectedUse,
+    span: Span,
 ) -> Tensor:
     """The item of a list, with how its place was written."""
     written = find_readable(hint)
@@ -53,7 +59,7 @@ def note_sum(body: Body, source: Listing, total: Tensor, names: tuple[str, ...])
     """The sum of a list."""
     if body.frame is None or body.loop is not None:
         return total
-    site = _site(body, total.made, Want(names))
+    site = _site(body, total.made, ExpectedUse(names))
     return replace(total, picked=Pick(Reading.SUM, source, total.value.name, body.frame, site))
 
 
@@ -67,7 +73,9 @@ def lose(items: Sequence[Val], source: Listing) -> tuple[Val, ...]:
     )
 
 
-def list_picks(body: Body, operands: Sequence[Given | None]) -> tuple[tuple[str, Pick | None], ...]:
+def list_picks(
+    body: Body, operands: Sequence[ArgumentValue | None]
+) -> tuple[tuple[str, Pick | None], ...]:
     """The operands of a node by name, with how those were read that come from lists; empty where
     none does."""
     given = (g.value for g in operands if g is not None)
@@ -101,7 +109,7 @@ def _note(
     value: ListValue,
     parts: tuple[Listed | Listing, ...],
     span: Span,
-    want: Want,
+    want: ExpectedUse,
     known: int = 0,
 ) -> ListValue:
     """The list with its source. Items of one that grows are lost where nobody writes how they are
@@ -122,7 +130,7 @@ def _items_of(body: Body, items: Sequence[Val]) -> tuple[Listed, ...] | None:
 
 
 def _site(
-    body: Body, span: Span | None, want: Want, hints: tuple[tuple[str, Hint], ...] = ()
+    body: Body, span: Span | None, want: ExpectedUse, hints: tuple[tuple[str, Hint], ...] = ()
 ) -> Site:
     name = want.names[0] if len(want.names) == 1 else ""
     return Site(span, name, hints, body.guard, turns=body.turns)

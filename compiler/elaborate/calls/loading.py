@@ -10,7 +10,7 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import is_none
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     Layer,
     ListValue,
@@ -56,7 +56,7 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
     return LoadFunction(LoadWeights(file.value, only, excluded, rename, span), span)
 
 
-def _patterns(body: Body, name: str, item: Given | None) -> tuple[str, ...] | None:
+def _patterns(body: Body, name: str, item: ArgumentValue | None) -> tuple[str, ...] | None:
     if item is None or is_none(item.value):
         return ()
     items = item.value.items if isinstance(item.value, ListValue) else (item.value,)
@@ -67,7 +67,7 @@ def _patterns(body: Body, name: str, item: Given | None) -> tuple[str, ...] | No
     return tuple(words)
 
 
-def _renames(body: Body, item: Given | None) -> tuple[tuple[str, str], ...] | None:
+def _renames(body: Body, item: ArgumentValue | None) -> tuple[tuple[str, str], ...] | None:
     if item is None or is_none(item.value):
         return ()
     items = item.value.items if isinstance(item.value, ListValue) else (item.value,)
@@ -82,7 +82,7 @@ def _renames(body: Body, item: Given | None) -> tuple[tuple[str, str], ...] | No
     return tuple(pairs)
 
 
-def _refuse(body: Body, name: str, expected: str, item: Given) -> None:
+def _refuse(body: Body, name: str, expected: str, item: ArgumentValue) -> None:
     if not isinstance(item.value, Poison):
         body.report(wrong_argument(item.span, LOAD, name, expected, describe(item.value)))
 

@@ -17,8 +17,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import strip_hints
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     BlockLayer,
-    Given,
     Layer,
     Loaded,
     NetValue,
@@ -29,9 +29,9 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.ir.frame import Frame
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import unknown_attribute
 from compiler.report.messages.nets import label_names_nothing, layer_is_not_a_net, net_not_used
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute
 
 NET_CLAUSES = ClauseTable("a net", {})
@@ -51,7 +51,7 @@ def place_net(body: Body, net: NetValue) -> NetValue:
 
 
 def apply_net(
-    body: Body, net: NetValue, given: Mapping[str, Given], application: Application
+    body: Body, net: NetValue, given: Mapping[str, ArgumentValue], application: Application
 ) -> Val:
     """The result of a net whose layer takes arguments by name: an op, a block or a model."""
     _refuse_label(body, net, application)
@@ -76,7 +76,7 @@ def _note_made(body: Body, net: NetValue) -> None:
 
 
 def call_whole_net(
-    body: Body, net: NetValue, inputs: Mapping[str, Given], application: Application
+    body: Body, net: NetValue, inputs: Mapping[str, ArgumentValue], application: Application
 ) -> dict[str, Tensor | Poison] | None:
     """Every output of a model's net by name, on tensors by the names of its inputs; None where
     it is refused, which is reported."""
@@ -91,7 +91,7 @@ def call_whole_net(
 
 
 def apply_sequence(
-    body: Body, net: NetValue, inputs: Sequence[Given], application: Application
+    body: Body, net: NetValue, inputs: Sequence[ArgumentValue], application: Application
 ) -> Val:
     """The result of a net that is a sequence of layers: a frame of its own around them."""
     _refuse_label(body, net, application)

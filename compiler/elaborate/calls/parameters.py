@@ -14,7 +14,7 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_layer, is_none, plain_items, strip_hints
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     ListValue,
     OpLayer,
@@ -26,9 +26,9 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import HintName, hint_names
 from compiler.ops.registry import OPS
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.shapes import not_a_tensor
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Expr, Item, Name
 from compiler.types.tensor import DType, TensorType
 from compiler.types.units import NOT_PLAIN
@@ -39,7 +39,7 @@ def bind_parameters(
     body: Body,
     item: Item,
     signature: BlockSignature,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
 ) -> bool:
     """Gives every parameter of an item its value in `body`: tensors bind the sizes in their
     types first, then the others in order, with defaults that may use sizes and earlier
@@ -60,7 +60,7 @@ class _Binder:
         body: Body,
         item: Item,
         signature: BlockSignature,
-        given: Mapping[str, Given],
+        given: Mapping[str, ArgumentValue],
     ) -> None:
         self.caller = caller
         self.body = body
@@ -85,7 +85,7 @@ class _Binder:
                 bind_sizes(self.body, spec.kind, value, subject, reserved)
                 self.tensors.append((spec.kind, value, subject))
 
-    def convert_tensor(self, spec: ParameterSpec, item: Given) -> Val:
+    def convert_tensor(self, spec: ParameterSpec, item: ArgumentValue) -> Val:
         """An argument of a tensor parameter: a tensor, `none` where that is allowed, or a number
         for a single element."""
         value, kind = item.value, spec.kind
@@ -119,7 +119,7 @@ class _Binder:
                 if default is None:
                     self.body.names[0][spec.name] = POISON
                     continue
-                item = Given(self.body.evaluate(default), default.span)
+                item = ArgumentValue(self.body.evaluate(default), default.span)
                 hint = find_hint(item.value)
                 if hint is not None and any(True for _ in hint_names(hint)):
                     self.body.defaults[spec.name] = hint
@@ -141,7 +141,7 @@ class _Binder:
             if isinstance(dim, Name) and dim.text not in self.body.names[0]:
                 self.body.unbound.setdefault(dim.text, spec.syntax.name)
 
-    def convert_value(self, spec: ParameterSpec, item: Given) -> Val:
+    def convert_value(self, spec: ParameterSpec, item: ArgumentValue) -> Val:
         """An argument of a parameter that is known when compiling, under the parameter's name."""
         value = item.value
         if isinstance(value, Poison) or isinstance(spec.kind, Poison):
@@ -156,7 +156,7 @@ class _Binder:
             return POISON
         return rename_value(converted, spec.name)
 
-    def refuse(self, spec: ParameterSpec, item: Given) -> None:
+    def refuse(self, spec: ParameterSpec, item: ArgumentValue) -> None:
         """Reports an argument of the wrong kind."""
         assert isinstance(spec.kind, str)
         value, suggestion = item.value, None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Given, Tensor
+from compiler.elaborate.values.values import ArgumentValue, Tensor
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label
 from compiler.report.source import Span
@@ -18,8 +18,8 @@ class CallPlace:
     (None where an optional one is left out)."""
 
     call: Span
-    given: Mapping[str, Given] = field(default_factory=dict)
-    operands: Sequence[Given | None] = ()
+    given: Mapping[str, ArgumentValue] = field(default_factory=dict)
+    operands: Sequence[ArgumentValue | None] = ()
 
     def argument(self, name: str) -> Span:
         """The argument given for a parameter; the callee's name where the default stands."""

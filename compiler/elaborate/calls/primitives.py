@@ -21,8 +21,8 @@ from compiler.elaborate.values.options import Unfit, convert, field_hints
 from compiler.elaborate.values.parts import is_layer, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     BlockLayer,
-    Given,
     Known,
     ListValue,
     OpLayer,
@@ -44,12 +44,13 @@ from compiler.ops.fitted import Fitted
 from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault, Message, did_you_mean
+from compiler.report.diagnostics import Fault, Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import only_in_data
 from compiler.report.messages.functions import not_a_layer_here
 from compiler.report.messages.nets import foreign_tensor
 from compiler.report.messages.tensor_operands import number_not_held, number_outside, zero_divisor
+from compiler.report.suggestions import did_you_mean
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType, shorten_integer
 
@@ -65,7 +66,7 @@ class Refused(Exception):
 def apply_op(
     body: Body,
     layer: OpLayer,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     application: Application,
     slot: Slot | None = None,
 ) -> Val:
@@ -96,14 +97,16 @@ def apply_op(
         return POISON
 
 
-def _fill(body: Body, layer: OpLayer, given: Mapping[str, Given], application: Application) -> Val:
+def _fill(
+    body: Body, layer: OpLayer, given: Mapping[str, ArgumentValue], application: Application
+) -> Val:
     """`full(shape, x)` of a tensor: x repeated to that shape, in that dtype."""
     repeated = {"x": given["value"], **{n: g for n, g in given.items() if n == "shape"}}
     if "dtype" in given:
         cast = OpLayer(Cast, {}, layer.span, layer.frame)
         converted = {"x": given["value"], "dtype": given["dtype"]}
         value = apply_op(body, cast, converted, Application(application.span))
-        repeated["x"] = Given(value, given["value"].span)
+        repeated["x"] = ArgumentValue(value, given["value"].span)
     return apply_op(body, OpLayer(Expand, {}, layer.span, layer.frame), repeated, application)
 
 
@@ -119,11 +122,11 @@ class _Call:
     body: Body
     layer: OpLayer
     op: Op
-    given: Mapping[str, Given]
-    operands: Sequence[Given | None]
+    given: Mapping[str, ArgumentValue]
+    operands: Sequence[ArgumentValue | None]
     application: Application
 
-    def find_weight(self, name: str) -> Given | None:
+    def find_weight(self, name: str) -> ArgumentValue | None:
         """What was given for a weight. `bias=true` is the option that asks for one."""
         options = {option.name for option in type(self.op).options()}
         return None if name in options else self.given.get(name)
@@ -133,10 +136,10 @@ class _Call:
 
 
 def _collect_operands(
-    body: Body, op: type[Op], given: Mapping[str, Given], application: Application
-) -> list[Given | None]:
+    body: Body, op: type[Op], given: Mapping[str, ArgumentValue], application: Application
+) -> list[ArgumentValue | None]:
     """The operands in order; a variadic one is spread out, a left-out one is None."""
-    operands: list[Given | None] = []
+    operands: list[ArgumentValue | None] = []
     for operand in op.operands:
         item = given.get(operand.name)
         if item is None or is_none(item.value):
@@ -152,7 +155,7 @@ def _collect_operands(
     return operands
 
 
-def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
+def _spread(body: Body, op: type[Op], name: str, item: ArgumentValue) -> list[ArgumentValue]:
     items = (item.value,) if isinstance(item.value, Tensor) else plain_items(item.value)
     if not items:
         found = describe(item.value) if items is None else "an empty list"
@@ -164,16 +167,18 @@ def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
             body,
             op,
             name,
-            Given(v, given.span_of(i, item.span) if isinstance(given, ListValue) else item.span),
+            ArgumentValue(
+                v, given.span_of(i, item.span) if isinstance(given, ListValue) else item.span
+            ),
         )
         for i, v in enumerate(items)
     ]
 
 
-def _check_operand(body: Body, op: type[Op], name: str, item: Given) -> Given:
+def _check_operand(body: Body, op: type[Op], name: str, item: ArgumentValue) -> ArgumentValue:
     value = item.value
     if isinstance(value, Record) and len(value.items) == 1:
-        return Given(value.values[0], item.span)
+        return ArgumentValue(value.values[0], item.span)
     if isinstance(value, Tensor) or _is_scalar(value):
         return item
     if is_layer(value):
@@ -188,7 +193,7 @@ def _is_scalar(value: Val) -> bool:
     return isinstance(value, Known) and (value.is_number or isinstance(value.value, bool))
 
 
-def layer_for_tensor(item: Given) -> Message:
+def layer_for_tensor(item: ArgumentValue) -> Message:
     """The message for a layer where a tensor is needed."""
     value, waits = item.value, ""
     signature = sign(value) if isinstance(value, OpLayer | BlockLayer) else None
@@ -199,7 +204,7 @@ def layer_for_tensor(item: Given) -> Message:
     return not_a_layer_here(item.span, describe(value), waits, None)
 
 
-def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | None:
+def _compute_number(op: type[Op], operands: Sequence[ArgumentValue | None]) -> Known | None:
     """The result on compile-time numbers, for ops that act on them too."""
     numbers = [g.value.value for g in operands if g is not None and isinstance(g.value, Known)]
     if not op.scalar or len(numbers) != len(operands) or not numbers:
@@ -211,13 +216,13 @@ def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | N
 
 
 def _make_constants(
-    body: Body, op: type[Op], operands: Sequence[Given | None], application: Application
-) -> list[Given | None]:
+    body: Body, op: type[Op], operands: Sequence[ArgumentValue | None], application: Application
+) -> list[ArgumentValue | None]:
     """The operands with numbers turned into constants of the dtype that they meet; positions
     meet nothing."""
     met = [g.value.type for g in operands if g is not None and isinstance(g.value, Tensor)]
     positions = {place for place, operand in enumerate(op.operands) if operand.index}
-    made: list[Given | None] = []
+    made: list[ArgumentValue | None] = []
     for place, item in enumerate(operands):
         if item is None or isinstance(item.value, Tensor):
             made.append(item)
@@ -227,11 +232,11 @@ def _make_constants(
         constant = make_constant(body, item.value, beside, item)
         if isinstance(constant, Poison):
             raise Refused
-        made.append(Given(constant, item.span))
+        made.append(ArgumentValue(constant, item.span))
     return made
 
 
-def _check_constants(body: Body, op: Op, operands: Sequence[Given | None]) -> None:
+def _check_constants(body: Body, op: Op, operands: Sequence[ArgumentValue | None]) -> None:
     """Refuses known numbers that an operand may not hold (zeros that whole numbers are divided by,
     negative powers of them), once the types are known to fit. Places of tables may be counted from
     the end."""
@@ -261,7 +266,7 @@ def find_constant(tensor: Tensor) -> NDArray[Any] | None:
 
 
 def make_constant(
-    body: Body, number: Known, met: Sequence[TensorType], item: Given
+    body: Body, number: Known, met: Sequence[TensorType], item: ArgumentValue
 ) -> Tensor | Poison:
     """A scalar constant of the dtype that a number takes beside tensors. A number that the dtype
     cannot hold is reported."""
@@ -285,7 +290,9 @@ def make_constant(
 # --- options ----------------------------------------------------------------------------------
 
 
-def _make_op(body: Body, cls: type[Op], given: Mapping[str, Given], application: Application) -> Op:
+def _make_op(
+    body: Body, cls: type[Op], given: Mapping[str, ArgumentValue], application: Application
+) -> Op:
     """The op with its fields, or the diagnostics of every field that does not fit."""
     fields: dict[str, object] = {}
     refused = False
@@ -365,7 +372,7 @@ def _find_list(call: _Call) -> Listing | None:
 def apply_built(
     body: Body,
     op: Op,
-    operands: Sequence[Given],
+    operands: Sequence[ArgumentValue],
     application: Application,
     hints: tuple[tuple[str, Hint], ...] = (),
 ) -> Val:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from compiler.elaborate.calls.signatures import BlockSignature
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.ports import Ports
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     ListValue,
     Poison,
@@ -29,7 +29,7 @@ def take_return(body: Body, statement: Return) -> Val:
     """The value of a `return`: one value, or a record of several."""
     operands = statement.operands
     if len(operands) == 1:
-        return _take_one(body, operands[0], Want(body.wanted))
+        return _take_one(body, operands[0], ExpectedUse(body.wanted))
     items: dict[str, Val] = {}
     results: list[tuple[str, Val]] = []
     for index, operand in enumerate(operands):
@@ -37,7 +37,7 @@ def take_return(body: Body, statement: Return) -> Val:
         wish: tuple[str, ...] = (name,) if name else ()
         if len(body.wanted) == len(operands):
             wish = body.wanted[index : index + 1]
-        value = _take_one(body, operand, Want(wish))
+        value = _take_one(body, operand, ExpectedUse(wish))
         if name and name in items:
             first = next(o for o in operands if _result_name(o) == name)
             span = operand.name.span if operand.name is not None else operand.span
@@ -49,7 +49,7 @@ def take_return(body: Body, statement: Return) -> Val:
     return Record(tuple(results))
 
 
-def _take_one(body: Body, operand: Operand, want: Want) -> Val:
+def _take_one(body: Body, operand: Operand, want: ExpectedUse) -> Val:
     if isinstance(operand.value, Declare):
         expected = "a result has a name and a value"
         body.report(malformed_clause(operand.span, "return", expected, "return name=value"))
@@ -80,7 +80,12 @@ def take_outputs(ports: Ports) -> Val:
 
 
 def translate_result(
-    result: Val, body: Body, signature: BlockSignature, given: Mapping[str, Given], *, hinted: bool
+    result: Val,
+    body: Body,
+    signature: BlockSignature,
+    given: Mapping[str, ArgumentValue],
+    *,
+    hinted: bool,
 ) -> Val:
     """A result with what it looked like in the names of the caller: parameters are replaced by
     what was given for them. What cannot be said in the caller's names is forgotten."""
@@ -108,7 +113,7 @@ def _translate(hint: Hint | None, names: Mapping[str, Hint]) -> Hint | None:
 
 
 def _caller_hints(
-    body: Body, signature: BlockSignature, given: Mapping[str, Given]
+    body: Body, signature: BlockSignature, given: Mapping[str, ArgumentValue]
 ) -> dict[str, Hint]:
     hints: dict[str, Hint] = {}
     for spec in signature.parameters:

@@ -10,8 +10,8 @@ from compiler.elaborate.scopes.tracing import find_untraced
 from compiler.elaborate.shapes.types import TensorPattern, read_type
 from compiler.elaborate.values.parts import is_none
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
-    Given,
     Known,
     Layer,
     ListValue,
@@ -147,7 +147,7 @@ def sign(layer: Layer) -> Signature | None:
     return None
 
 
-def given_of(layer: Layer) -> Mapping[str, Given]:
+def given_of(layer: Layer) -> Mapping[str, ArgumentValue]:
     """The arguments that a layer has already."""
     match layer:
         case OpLayer(given=given) | BlockLayer(given=given):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.elaborate.calls.nets import read_net
 from compiler.elaborate.scopes.context import Body, scope_of
-from compiler.elaborate.scopes.facts import find_data, read_fact
+from compiler.elaborate.scopes.data_attributes import find_data, read_data_attribute
 from compiler.elaborate.scopes.lookup import refuse_item
 from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.arithmetic import simplify
@@ -24,8 +24,8 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.ir.hint import HintSize
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import unknown_attribute
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute
 
 
@@ -33,7 +33,7 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
     """The value of `base.name`."""
     data = find_data(body, expression.base)
     if data is not None:
-        return read_fact(body, *data, expression)
+        return read_data_attribute(body, *data, expression)
     base = body.evaluate(expression.base)
     name = expression.name.text
     match base:

@@ -16,7 +16,7 @@ from compiler.elaborate.evaluate.extremes import find_extreme, take_extreme
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.evaluate.literals import make_tensor, sum_tensors
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lookup import look_up
 from compiler.elaborate.scopes.resolve import find_entry
@@ -32,10 +32,10 @@ from compiler.elaborate.values.functions import FUNCTIONS, Refusal, refused_valu
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     BlockLayer,
     Function,
     FunctionLayer,
-    Given,
     Layer,
     ListValue,
     Loaded,
@@ -54,7 +54,7 @@ from compiler.text.tree.syntax import Call, Expr, Group, Name
 from compiler.vocabulary.net_functions import LOAD
 
 
-def evaluate_call(body: Body, expression: Call, want: Want) -> Val:
+def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
     """The value of `function(arguments)`."""
     function = expression.function
     while isinstance(function, Group):
@@ -65,7 +65,7 @@ def evaluate_call(body: Body, expression: Call, want: Want) -> Val:
         callee = (
             look_up(body, function, applied=True)
             if isinstance(function, Name)
-            else body.evaluate(function, Want(supplied=1))
+            else body.evaluate(function, ExpectedUse(supplied=1))
         )
     span = callee_span(function)
     if is_net_function(word):
@@ -104,12 +104,12 @@ def _built_in_word(body: Body, function: Expr) -> str:
 
 
 def _call_numbers(
-    body: Body, word: str, callee: Val, actuals: Sequence[Actual], span: Span, want: Want
+    body: Body, word: str, callee: Val, actuals: Sequence[Actual], span: Span, want: ExpectedUse
 ) -> Val | None:
     """A function on known values, where the arguments are such; None where an op of the same
     name is meant."""
     function = FUNCTIONS[word]
-    positional = [Given(a.value, a.span) for a in actuals]
+    positional = [ArgumentValue(a.value, a.span) for a in actuals]
     named = next((a.name for a in actuals if a.name is not None), None)
     shared = isinstance(callee, OpLayer)
     if named is not None:
@@ -141,7 +141,9 @@ def read_arguments(body: Body, expression: Call) -> list[Actual]:
     ]
 
 
-def call_function(body: Body, function: Function, arguments: Sequence[Given], span: Span) -> Val:
+def call_function(
+    body: Body, function: Function, arguments: Sequence[ArgumentValue], span: Span
+) -> Val:
     """The result of a function on known values."""
     if any(isinstance(a.value, Poison) for a in arguments):
         return POISON
@@ -165,7 +167,9 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
     return POISON
 
 
-def _note_hint(body: Body, function: Function, made: Val, arguments: Sequence[Given]) -> Val:
+def _note_hint(
+    body: Body, function: Function, made: Val, arguments: Sequence[ArgumentValue]
+) -> Val:
     """The result of a function with how it was written."""
     if function is FUNCTIONS["len"] and isinstance(arguments[0].value, ListValue):
         length = measure_list(body, arguments[0].value)
@@ -183,12 +187,15 @@ def _items_of(value: Val) -> int:
 
 
 def call_layer(
-    body: Body, layer: Layer, actuals: Sequence[Actual], application: Application, want: Want
+    body: Body, layer: Layer, actuals: Sequence[Actual], application: Application, want: ExpectedUse
 ) -> Val:
     """A layer with arguments: applied where it has all its tensors, waiting where it has not."""
     if isinstance(layer, FunctionLayer):
         return call_function(
-            body, layer.function, [Given(a.value, a.span) for a in actuals], application.span
+            body,
+            layer.function,
+            [ArgumentValue(a.value, a.span) for a in actuals],
+            application.span,
         )
     signature = sign(layer)
     if signature is None:
@@ -211,14 +218,14 @@ def call_layer(
     return apply_given(body, layer, given, application)
 
 
-def _waits(match: Match, want: Want) -> bool:
+def _waits(match: Match, want: ExpectedUse) -> bool:
     """Whether tensors are left for `->` to bring."""
     if any(f.required for f in match.left_out):
         return True
     return bool(match.left_out) and want.supplied > 0
 
 
-def _with_given(body: Body, layer: Layer, given: Mapping[str, Given], span: Span) -> Val:
+def _with_given(body: Body, layer: Layer, given: Mapping[str, ArgumentValue], span: Span) -> Val:
     """A layer with arguments that still waits for tensors."""
     match layer:
         case OpLayer(op):
@@ -250,11 +257,11 @@ def _call_sequence(
         return POISON
     if not actuals:
         return layer
-    return body.apply(layer, [Given(a.value, a.span) for a in actuals], application)
+    return body.apply(layer, [ArgumentValue(a.value, a.span) for a in actuals], application)
 
 
 def apply_given(
-    body: Body, layer: Layer, given: Mapping[str, Given], application: Application
+    body: Body, layer: Layer, given: Mapping[str, ArgumentValue], application: Application
 ) -> Val:
     """The result of a layer that has everything it needs."""
     match layer:

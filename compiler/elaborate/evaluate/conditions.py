@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
-from compiler.elaborate.values.values import Known, Poison, Range, Tensor, Undecided, Val
+from compiler.elaborate.values.values import Known, Poison, Range, SymbolicCondition, Tensor, Val
 from compiler.ir.hint import HintConst
 from compiler.report.messages.functions import unknown_when_compiling
 from compiler.report.messages.values import condition_not_bool, condition_undecided, not_a_list
@@ -22,7 +22,7 @@ def decide(body: Body, condition: Val, span: Span) -> bool | None:
             return None
         case Known(bool() as value):
             return value
-        case Undecided(_, text):
+        case SymbolicCondition(_, text):
             body.report(condition_undecided(span, text))
         case Tensor():
             hint = "a choice at run time is `where(condition, a, b)`"

@@ -13,7 +13,7 @@ from compiler.elaborate.evaluate.operators import evaluate_binary, evaluate_unar
 from compiler.elaborate.evaluate.pipes import evaluate_named, evaluate_pipe
 from compiler.elaborate.evaluate.subscripts import evaluate_subscript
 from compiler.elaborate.evaluate.unpacking import bind_items
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, find_guard
 from compiler.elaborate.scopes.lookup import look_up
 from compiler.elaborate.scopes.sizes import keep, size_of
@@ -60,7 +60,7 @@ MANY = 8
 """Items from which on it pays to make the element of a comprehension ready once."""
 
 
-def evaluate(body: Body, expression: Expr, want: Want) -> Val:
+def evaluate(body: Body, expression: Expr, want: ExpectedUse) -> Val:
     """The value of an expression; faults are reported and give poison."""
     body.session.spend(1, expression.span)
     try:
@@ -93,7 +93,7 @@ def evaluate(body: Body, expression: Expr, want: Want) -> Val:
         return POISON
 
 
-def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
+def _evaluate_literal(body: Body, expression: Expr, want: ExpectedUse) -> Val:
     match expression:
         case String():
             return _join_string(body, expression)
@@ -175,7 +175,7 @@ def spell(value: Known) -> str:
             return str(scalar)
 
 
-def _choose(body: Body, expression: Conditional, want: Want) -> Val:
+def _choose(body: Body, expression: Conditional, want: ExpectedUse) -> Val:
     """`if condition then a else b`: only the branch taken is evaluated."""
     condition = body.evaluate(expression.condition)
     decided = decide(body, condition, expression.condition.span)

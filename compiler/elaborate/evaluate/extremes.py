@@ -11,7 +11,7 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     ListValue,
     OpLayer,
@@ -35,7 +35,7 @@ def find_extreme(word: str) -> type[Extreme] | None:
 def take_extreme(
     body: Body,
     op: type[Extreme],
-    arguments: Sequence[Given],
+    arguments: Sequence[ArgumentValue],
     span: Span,
     names: tuple[str, ...],
 ) -> Val | None:
@@ -57,15 +57,15 @@ def take_extreme(
         layer = OpLayer(op, {}, span, body.frame)
         wish = names if index == len(terms) else ()
         made = apply_op(body, layer, {"a": total, "b": term}, Application(span, names=wish))
-        total = Given(made, span)
+        total = ArgumentValue(made, span)
     return total.value
 
 
-def _list_terms(arguments: Sequence[Given]) -> Sequence[Given]:
+def _list_terms(arguments: Sequence[ArgumentValue]) -> Sequence[ArgumentValue]:
     """The values that are compared: the arguments, or the items of the only one."""
     if len(arguments) == 1 and isinstance(arguments[0].value, ListValue):
         items = plain_items(arguments[0].value) or ()
-        return [Given(item, arguments[0].span) for item in items]
+        return [ArgumentValue(item, arguments[0].span) for item in items]
     return arguments
 
 

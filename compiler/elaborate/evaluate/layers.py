@@ -15,9 +15,9 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.paths import Path, join_hints
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     Compose,
     FunctionLayer,
-    Given,
     Labelled,
     Layer,
     Loaded,
@@ -35,7 +35,9 @@ from compiler.report.messages.nets import only_on_nets
 from compiler.report.source import Span
 
 
-def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
+def apply_layer(
+    body: Body, layer: Layer, inputs: Sequence[ArgumentValue], application: Application
+) -> Val:
     """The result of a layer on what `->` brings to it."""
     if any(isinstance(i.value, Poison) for i in inputs):
         return POISON
@@ -60,7 +62,11 @@ def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: 
 
 
 def _apply_labelled(
-    body: Body, layer: Layer, label: Label, inputs: Sequence[Given], application: Application
+    body: Body,
+    layer: Layer,
+    label: Label,
+    inputs: Sequence[ArgumentValue],
+    application: Application,
 ) -> Val:
     if application.label is None:
         return body.apply(layer, inputs, replace(application, label=label))
@@ -72,7 +78,7 @@ def _apply_labelled(
 
 
 def _apply_stages(
-    body: Body, stages: Sequence[Layer], inputs: Sequence[Given], application: Application
+    body: Body, stages: Sequence[Layer], inputs: Sequence[ArgumentValue], application: Application
 ) -> Val:
     """A sequence; a label makes it a scope."""
     if application.label is not None:
@@ -100,7 +106,7 @@ def _own_span(layer: Layer) -> Span:
 
 
 def _apply_copies(
-    body: Body, layer: Repeat, inputs: Sequence[Given], application: Application
+    body: Body, layer: Repeat, inputs: Sequence[ArgumentValue], application: Application
 ) -> Val:
     """`n * layer`: copies in sequence, `label.0`, `label.1` … where it has a label."""
     value: Val = POISON
@@ -132,14 +138,14 @@ def _number_label(label: Label, index: int) -> Label:
     return Label(f"{label.text}.{index}", label.span, hint)
 
 
-def _inputs(value: Val, span: Span) -> Sequence[Given]:
+def _inputs(value: Val, span: Span) -> Sequence[ArgumentValue]:
     if isinstance(value, Record):
-        return tuple(Given(item, span) for item in value.values)
-    return (Given(value, span),)
+        return tuple(ArgumentValue(item, span) for item in value.values)
+    return (ArgumentValue(value, span),)
 
 
 def _apply_signed(
-    body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+    body: Body, layer: Layer, inputs: Sequence[ArgumentValue], application: Application
 ) -> Val:
     """An op, block, model or net: the tensors go into its open parameters, in order."""
     signature = sign(layer)

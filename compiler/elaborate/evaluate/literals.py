@@ -13,8 +13,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     DTypeValue,
-    Given,
     Known,
     ListValue,
     OpLayer,
@@ -103,7 +103,7 @@ def _lay_out(value: Val) -> tuple[list[Number], tuple[int, ...]] | None:
     return None
 
 
-def sum_tensors(body: Body, item: Given, span: Span, names: tuple[str, ...]) -> Val | None:
+def sum_tensors(body: Body, item: ArgumentValue, span: Span, names: tuple[str, ...]) -> Val | None:
     """`sum([a, b, c])` of tensors; None where it is no list with a tensor in it."""
     items = plain_items(item.value) if isinstance(item.value, ListValue) else None
     if not items or not any(isinstance(i, Tensor) for i in items):
@@ -114,7 +114,7 @@ def sum_tensors(body: Body, item: Given, span: Span, names: tuple[str, ...]) -> 
     total = items[0]
     for index, term in enumerate(items[1:], start=2):
         wish = names if index == len(items) else ()
-        given = {"a": Given(total, item.span), "b": Given(term, item.span)}
+        given = {"a": ArgumentValue(total, item.span), "b": ArgumentValue(term, item.span)}
         total = apply_op(body, layer, given, Application(span, names=wish))
     source = item.value.source if isinstance(item.value, ListValue) else None
     if isinstance(total, Tensor) and source is not None:

@@ -9,7 +9,7 @@ from compiler.elaborate.calls.gathering import note_joined
 from compiler.elaborate.calls.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.evaluate.conditions import decide
 from compiler.elaborate.evaluate.lengths import measure_list
-from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.resolve import find_entry, resolve_name
 from compiler.elaborate.scopes.sizes import keep, size_of
@@ -28,16 +28,16 @@ from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.elaborate.values.parts import find_hint, is_layer, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     DTypeValue,
-    Given,
     Known,
     ListValue,
     OpLayer,
     Poison,
     Range,
     Repeat,
+    SymbolicCondition,
     Tensor,
-    Undecided,
     Val,
 )
 from compiler.ir.graph import Op
@@ -75,7 +75,7 @@ from compiler.text.tree.syntax import (
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 
 
-def evaluate_binary(body: Body, expression: Binary, want: Want) -> Val:
+def evaluate_binary(body: Body, expression: Binary, want: ExpectedUse) -> Val:
     """The value of `left operator right`."""
     symbol = expression.operator
     left = body.evaluate(expression.left)
@@ -108,7 +108,7 @@ def _short_circuit(body: Body, expression: Binary, left: Known) -> Val:
     if isinstance(right, Known) and isinstance(right.value, bool):
         hint = combine_hints(expression.operator, left.hint, right.hint)
         return Known(right.value, hint)
-    if isinstance(right, Undecided | Poison | Tensor):
+    if isinstance(right, SymbolicCondition | Poison | Tensor):
         return right
     decide(body, right, expression.right.span)
     return POISON
@@ -171,7 +171,9 @@ def _read_let(body: Body, name: Name) -> Hint | None:
 _READABLE = frozenset({*_COMPARISONS, "and", "or", "+", "-", "*", "/", "//", "%", "**"})
 
 
-def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want: Want) -> Val:
+def combine(
+    body: Body, symbol: str, left: Val, right: Val, place: _Place, want: ExpectedUse
+) -> Val:
     """`left symbol right` for values that are no poison."""
     if symbol in ("in", "not in"):
         return _contains(body, symbol, left, right, place)
@@ -187,7 +189,7 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         return _apply_known(body, symbol, left, right, place)
     for value, span in ((left, place.left), (right, place.right)):
         if is_layer(value):
-            body.report(layer_for_tensor(Given(value, span)))
+            body.report(layer_for_tensor(ArgumentValue(value, span)))
             return POISON
     body.session.spend(size_of(left) + size_of(right), place.operator)
     lists = _combine_lists(symbol, left, right)
@@ -195,9 +197,13 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         return note_joined(body, lists, left, right, place.whole, want)
     if lists is not None:
         return lists
-    if symbol == "and" and isinstance(left, Undecided | Known) and isinstance(right, Undecided):
+    if (
+        symbol == "and"
+        and isinstance(left, SymbolicCondition | Known)
+        and isinstance(right, SymbolicCondition)
+    ):
         return _join(left, right)
-    if symbol == "and" and isinstance(left, Undecided) and right == Known(True):
+    if symbol == "and" and isinstance(left, SymbolicCondition) and right == Known(True):
         return left
     _refuse(body, symbol, left, right, place)
     return POISON
@@ -211,10 +217,10 @@ def _name_hint(body: Body, value: Val) -> Hint | None:
     return HintName(name) if isinstance(value, Tensor) and name is not None else None
 
 
-def _join(left: Undecided | Known, right: Undecided) -> Val:
+def _join(left: SymbolicCondition | Known, right: SymbolicCondition) -> Val:
     if isinstance(left, Known):
         return right
-    return Undecided((*left.relations, *right.relations), f"{left.text} and {right.text}")
+    return SymbolicCondition((*left.relations, *right.relations), f"{left.text} and {right.text}")
 
 
 def _apply_known(body: Body, symbol: str, left: Known, right: Known, place: _Place) -> Val:
@@ -233,18 +239,18 @@ def _apply_known(body: Body, symbol: str, left: Known, right: Known, place: _Pla
 
 
 def _apply_tensors(
-    body: Body, symbol: str, left: Val, right: Val, place: _Place, want: Want
+    body: Body, symbol: str, left: Val, right: Val, place: _Place, want: ExpectedUse
 ) -> Val:
     for value, span in ((left, place.left), (right, place.right)):
         if is_layer(value):
-            body.report(layer_for_tensor(Given(value, span)))
+            body.report(layer_for_tensor(ArgumentValue(value, span)))
             return POISON
         if not isinstance(value, Tensor | Known) or _is_text(value):
             _refuse(body, symbol, left, right, place)
             return POISON
     cls = _operator_ops()[symbol]
     names = [operand.name for operand in cls.operands]
-    given = {names[0]: Given(left, place.left), names[1]: Given(right, place.right)}
+    given = {names[0]: ArgumentValue(left, place.left), names[1]: ArgumentValue(right, place.right)}
     layer = OpLayer(cls, {}, place.operator, body.frame)
     return apply_op(body, layer, given, Application(place.operator, names=want.names))
 
@@ -329,7 +335,7 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
     count = whole(left) if isinstance(left, Known) else None
     span = expression.left.span
     if isinstance(left, Tensor):
-        body.report(layer_for_tensor(Given(right, expression.right.span)))
+        body.report(layer_for_tensor(ArgumentValue(right, expression.right.span)))
         return POISON
     if not isinstance(count, int):
         what = "the number of copies"
@@ -346,7 +352,7 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
     return keep(body, copies, expression.span)
 
 
-def evaluate_unary(body: Body, expression: Unary, want: Want) -> Val:
+def evaluate_unary(body: Body, expression: Unary, want: ExpectedUse) -> Val:
     """The value of `-x`, `+x` or `not x`."""
     value = body.evaluate(expression.operand)
     symbol = expression.operator
@@ -359,22 +365,22 @@ def evaluate_unary(body: Body, expression: Unary, want: Want) -> Val:
     if isinstance(value, Known) and value.is_number:
         return value if symbol == "+" else negative(value)
     if is_layer(value):
-        body.report(layer_for_tensor(Given(value, expression.operand.span)))
+        body.report(layer_for_tensor(ArgumentValue(value, expression.operand.span)))
         return POISON
     label = Label(expression.operand.span, f"this is {describe(value)}")
     body.report(wrong_operand(expression.span, symbol, (label,)))
     return POISON
 
 
-def _negate(body: Body, expression: Unary, value: Val, want: Want) -> Val:
+def _negate(body: Body, expression: Unary, value: Val, want: ExpectedUse) -> Val:
     if isinstance(value, Tensor):
         return _apply_one(body, "logical_not", value, expression, want)
-    if isinstance(value, Undecided) and len(value.relations) == 1:
+    if isinstance(value, SymbolicCondition) and len(value.relations) == 1:
         left, relation, right = value.relations[0]
         if relation in ("==", "!="):
             opposite = "!=" if relation == "==" else "=="
-            return Undecided(((left, opposite, right),), f"not {value.text}")
-        return Undecided(((right + 1, "<=", left),), f"not {value.text}")
+            return SymbolicCondition(((left, opposite, right),), f"not {value.text}")
+        return SymbolicCondition(((right + 1, "<=", left),), f"not {value.text}")
     decided = decide(body, value, expression.operand.span)
     if decided is None:
         return POISON
@@ -382,11 +388,11 @@ def _negate(body: Body, expression: Unary, value: Val, want: Want) -> Val:
     return Known(not decided, None if hint is None else HintUnary("not", hint))
 
 
-def _apply_one(body: Body, name: str, value: Tensor, expression: Unary, want: Want) -> Val:
+def _apply_one(body: Body, name: str, value: Tensor, expression: Unary, want: ExpectedUse) -> Val:
     cls = OPS.get(name)
     assert cls is not None, f"no op {name}"
     span = Span(expression.span.source, expression.span.start, expression.operand.span.start)
-    given = {cls.operands[0].name: Given(value, expression.operand.span)}
+    given = {cls.operands[0].name: ArgumentValue(value, expression.operand.span)}
     layer = OpLayer(cls, {}, span, body.frame)
     return apply_op(body, layer, given, Application(span, names=want.names))
 

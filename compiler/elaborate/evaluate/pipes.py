@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.elaborate.calls.weights import claim_path
 from compiler.elaborate.evaluate.labels import read_label
-from compiler.elaborate.scopes.application import Application, Label, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse, Label
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lints import check_label
 from compiler.elaborate.scopes.sizes import keep
@@ -15,8 +15,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     Compose,
-    Given,
     Known,
     Labelled,
     Layer,
@@ -45,7 +45,7 @@ class Stage:
     hint: Hint | None
 
 
-def evaluate_pipe(body: Body, expression: Then, want: Want) -> Val:
+def evaluate_pipe(body: Body, expression: Then, want: ExpectedUse) -> Val:
     """The value of `a -> f -> g`: stages applied from left to right, or a sequence of layers."""
     stages: list[Expr] = []
     first: Expr = expression
@@ -84,10 +84,10 @@ def _step(body: Body, value: Val, span: Span, syntax: Expr, names: tuple[str, ..
     return body.apply(layer, inputs, application)
 
 
-def _inputs(value: Val, span: Span) -> Sequence[Given]:
+def _inputs(value: Val, span: Span) -> Sequence[ArgumentValue]:
     if isinstance(value, Record):
-        return tuple(Given(item, span) for item in value.values)
-    return (Given(value, span),)
+        return tuple(ArgumentValue(item, span) for item in value.values)
+    return (ArgumentValue(value, span),)
 
 
 def _pair_strings(value: Val, stage: Stage) -> Val | None:
@@ -126,7 +126,7 @@ def read_stage(body: Body, syntax: Expr, supplied: int) -> Stage:
         label = read_label(body, syntax.label)
         syntax = syntax.expression
     inner = _ungroup(syntax)
-    value = body.evaluate(syntax, Want(supplied=supplied))
+    value = body.evaluate(syntax, ExpectedUse(supplied=supplied))
     hint = None
     if isinstance(inner, Name) and inner.text in body.names[0]:
         hint = HintName(inner.text)
@@ -157,7 +157,7 @@ def callee_span(syntax: Expr) -> Span:
 # --- as ---------------------------------------------------------------------------------------
 
 
-def evaluate_named(body: Body, expression: Named, want: Want) -> Val:
+def evaluate_named(body: Body, expression: Named, want: ExpectedUse) -> Val:
     """The value of `expression as label` outside of a pipe: a labelled layer, or a call whose
     stage takes the label."""
     label = read_label(body, expression.label)
@@ -180,7 +180,9 @@ def evaluate_named(body: Body, expression: Named, want: Want) -> Val:
     return keep(body, labelled, label.span)
 
 
-def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want: Want) -> Val:
+def _label_group(
+    body: Body, expression: Named, inner: Expr, label: Label, want: ExpectedUse
+) -> Val:
     """`(x -> f -> g) as label`: what is applied inside lives under the label."""
     if body.home is None or body.frame is None:
         value = body.evaluate(inner, replace(want, label=None))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from compiler.elaborate.calls.gathering import lose, pick
 from compiler.elaborate.calls.primitives import apply_built
-from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import replace_hint, whole
 from compiler.elaborate.values.describing import describe
@@ -14,7 +14,7 @@ from compiler.elaborate.values.parts import find_hint, is_none, plain_items
 from compiler.elaborate.values.values import (
     NONE,
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     ListValue,
     Poison,
@@ -31,7 +31,7 @@ from compiler.text.tree.syntax import Rest as RestSyntax
 from compiler.types.dims import Dim
 
 
-def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
+def evaluate_subscript(body: Body, expression: Subscript, want: ExpectedUse) -> Val:
     """The value of `base[indices]`."""
     base = body.evaluate(expression.base)
     if isinstance(base, Poison):
@@ -57,7 +57,7 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
 
 
 def _index_list(
-    body: Body, expression: Subscript, items: Sequence[Val], base: Val, want: Want
+    body: Body, expression: Subscript, items: Sequence[Val], base: Val, want: ExpectedUse
 ) -> Val:
     """One item of a list or several."""
     hint = find_readable(find_hint(base))
@@ -140,10 +140,10 @@ def _whole_bound(body: Body, expression: Expr, value: Val) -> int | Poison:
 class _Items:
     """The items of a tensor's subscript, with the tensors among them and the hints."""
 
-    def __init__(self, body: Body, base: Given) -> None:
+    def __init__(self, body: Body, base: ArgumentValue) -> None:
         self.body = body
         self.items: list[IndexItem] = []
-        self.operands: list[Given] = [base]
+        self.operands: list[ArgumentValue] = [base]
         self.hints: list[tuple[str, Hint]] = []
         self.refused = False
 
@@ -163,7 +163,7 @@ class _Items:
             self.items.append(NewAxis())
         elif isinstance(value, Tensor):
             self.items.append(TensorIndex(len(self.operands)))
-            self.operands.append(Given(value, index.span))
+            self.operands.append(ArgumentValue(value, index.span))
         else:
             number = self.number(value, index, f"items.{position}")
             if number is not None:
@@ -208,8 +208,8 @@ class _Items:
         return number
 
 
-def _index_tensor(body: Body, expression: Subscript, base: Tensor, want: Want) -> Val:
-    items = _Items(body, Given(base, expression.base.span))
+def _index_tensor(body: Body, expression: Subscript, base: Tensor, want: ExpectedUse) -> Val:
+    items = _Items(body, ArgumentValue(base, expression.base.span))
     for index in expression.indices:
         items.add(index)
     if items.refused:

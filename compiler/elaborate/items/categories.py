@@ -10,10 +10,10 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.functions import Refusal
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     DTypeValue,
     Function,
     FunctionLayer,
-    Given,
     Known,
     OpLayer,
     Tensor,
@@ -36,27 +36,27 @@ def bind_one_hot(body: Body, schema: Sequence[Column]) -> None:
         x, *rest = arguments
         if not isinstance(x, Tensor):
             raise Refusal(0, "a categorical column or classes")
-        given: dict[str, Given] = {}
+        given: dict[str, ArgumentValue] = {}
         for index, value in enumerate(rest, 1):
             number = whole(value) if isinstance(value, Known) else None
             if isinstance(value, DTypeValue):
-                given["dtype"] = Given(value, x.made)
+                given["dtype"] = ArgumentValue(value, x.made)
             elif isinstance(number, int):
                 least = counts.get(x.value.name, 0)
                 if number < least:
                     raise Refusal(
                         index, f"at least {least}, the number of categories of the column"
                     )
-                given["classes"] = Given(value, x.made)
+                given["classes"] = ArgumentValue(value, x.made)
             else:
                 raise Refusal(index, "the number of classes")
         if "classes" not in given:
             count = counts.get(x.value.name)
             if count is None:
                 raise Refusal(0, "a raw column with categories, or `one_hot(x, classes)`")
-            given["classes"] = Given(Known(count), x.made)
+            given["classes"] = ArgumentValue(Known(count), x.made)
         layer = OpLayer(OneHot, given, x.made, body.frame)
-        return body.apply(layer, [Given(x, x.made)], Application(x.made))
+        return body.apply(layer, [ArgumentValue(x, x.made)], Application(x.made))
 
     summary = "Whole numbers as vectors with a single 1."
     function = Function(ONE_HOT, 1, 3, summary, call)

@@ -13,7 +13,7 @@ from compiler.data.splitting import Split
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.categories import bind_one_hot
-from compiler.elaborate.items.clauses import ItemRun
+from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import (
     ClausePlace,
     read_single,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from compiler.data.memory import Memory
 
 
-class DataRun(ItemRun):
+class DataElaborator(ItemElaborator):
     """The elaboration of one data item, with the arguments of a reference to it."""
 
     home = DATA
@@ -75,7 +75,7 @@ class DataRun(ItemRun):
             return None
         schema = self.open_source(context)
         if schema is None or self.source is None:
-            self.execute_strangers(context, self.item.body)
+            self.report_unknown_clauses(context, self.item.body)
             self.report_missing(context.body, self.item.name, "source")
             return None
         if not self.declare_columns(context, schema):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from compiler.compression.given import add_computed
-from compiler.elaborate.bodies.clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.items.class_words import find_class_words
-from compiler.elaborate.items.clauses import ItemRun
+from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_whole
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
@@ -24,7 +24,6 @@ from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
 from compiler.program.net import Net
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.deployments import (
     dim_both_ways,
     dimension_without_size,
@@ -39,13 +38,14 @@ from compiler.report.messages.deployments import (
 )
 from compiler.report.messages.items import setting_range
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Deploy as DeployItem
 from compiler.vocabulary.clauses import DEPLOY
 
 
-class DeployRun(ItemRun):
+class DeployElaborator(ItemElaborator):
     """The elaboration of one deploy item."""
 
     home = DEPLOY

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from compiler.elaborate.bodies.clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.items.operands import refuse_word
@@ -19,7 +19,7 @@ from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
-    Given,
+    ArgumentValue,
     Known,
     Poison,
     Record,
@@ -29,7 +29,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.diagnostics import Fault
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.metrics import (
     direction_contradicts,
@@ -38,6 +38,7 @@ from compiler.report.messages.metrics import (
 )
 from compiler.report.messages.training import reserved_figure
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand, String
 from compiler.training.base import METRICS, Direction, Metric
 from compiler.training.registry import load_training
@@ -202,7 +203,7 @@ def _find_unknown(body: Body, expression: Expr) -> Name | None:
     return None if known or find_purpose(word) is not None else name
 
 
-def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] | None:
+def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, ArgumentValue] | None:
     """The arguments by operand or option, all of them tensors where they should be."""
     needed = [o for o in cls.operands if not o.named]
     options = {o.name: o.required for o in cls.options()}
@@ -248,7 +249,9 @@ def _only(value: Val) -> Val:
     return value
 
 
-def _make(body: Body, cls: type[Metric], given: dict[str, Given], callee: Span) -> Metric | None:
+def _make(
+    body: Body, cls: type[Metric], given: dict[str, ArgumentValue], callee: Span
+) -> Metric | None:
     """The metric with its options."""
     fields: dict[str, object] = {}
     operands = {o.name for o in cls.operands}

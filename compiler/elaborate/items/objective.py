@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.operands import read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern, read_patterns
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.values.describing import describe
@@ -16,7 +16,6 @@ from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.program.train import ParameterGroup, TrainedNet
 from compiler.records import dataclass
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.training import (
     claimed_twice,
     group_is_empty,
@@ -27,6 +26,7 @@ from compiler.report.messages.training import (
     pattern_matches_nothing,
 )
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Expr, Tail
 from compiler.training.base import OPTIMIZERS, Optimizer
 from compiler.training.registry import load_training
@@ -86,7 +86,7 @@ def _read_loss(body: Body, clause: Clause) -> Tensor | None:
     if len(operands) > 1:
         malformed(body, clause, operands[1].span, "one objective; add several: `a + 0.5 * b`")
         return None
-    value = _only(body.evaluate(operands[0].value, Want(("loss",))))
+    value = _only(body.evaluate(operands[0].value, ExpectedUse(("loss",))))
     if isinstance(value, Poison):
         return None
     span = operands[0].span

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compiler.elaborate.bodies.clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import Known, Poison, Val
 from compiler.records import dataclass
-from compiler.report.diagnostics import Label, did_you_mean
+from compiler.report.diagnostics import Label
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.training import unknown_word
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
     Argument,
     Call,

@@ -8,10 +8,11 @@ from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
 from compiler.elaborate.calls.described import find_class
 from compiler.records import dataclass
-from compiler.report.diagnostics import Sink, did_you_mean
+from compiler.report.diagnostics import Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.messages.settings import ambiguous_setting, unknown_setting
 from compiler.report.source import Source, Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.parse import parse_expression
 from compiler.text.tree.syntax import Block, Clause, Data, Declare, Expr, File, Item, String
 
@@ -43,7 +44,7 @@ def read_overrides(
     return found
 
 
-def refuse_strays(file: File, arrays: Collection[str], sink: Sink) -> None:
+def report_unknown_data(file: File, arrays: Collection[str], sink: Sink) -> None:
     """Reports arrays for data items that the file does not have."""
     known = tuple(item.name.text for item in file.items if isinstance(item, Data))
     for name in arrays:

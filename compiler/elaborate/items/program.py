@@ -8,8 +8,8 @@ from functools import partial
 
 from compiler.data.base import DataSource
 from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
-from compiler.elaborate.items.data import DataRun
-from compiler.elaborate.items.deploy import DeployRun
+from compiler.elaborate.items.data import DataElaborator
+from compiler.elaborate.items.deploy import DeployElaborator
 from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.subjects import Deployable
@@ -49,14 +49,14 @@ class _Assembly:
 
     scope: FileScope
     data: dict[int, DataSet | None] = field(default_factory=dict)
-    facts: dict[int, Mapping[str, int] | None] = field(default_factory=dict)
+    attributes: dict[int, Mapping[str, int] | None] = field(default_factory=dict)
     reading: list[int] = field(default_factory=list)
     """Data items whose sources are being read, the outermost first."""
 
     def run(self) -> Program:
         """The program."""
         scope = self.scope
-        scope.session.facts = self.find_facts
+        scope.session.data_attributes = self.find_attributes
         self.refuse_later()
         check_item_names(scope)
         models = elaborate_models(scope)
@@ -117,7 +117,7 @@ class _Assembly:
     def open_plain(self, scope: FileScope, item: Data) -> DataSet | None:
         """A data item without arguments; elaborated once."""
         if id(item) not in self.data:
-            self.data[id(item)] = scope.session.attempt(lambda: DataRun(scope, item).run())
+            self.data[id(item)] = scope.session.attempt(lambda: DataElaborator(scope, item).run())
         return self.data[id(item)]
 
     def open_data(
@@ -131,23 +131,25 @@ class _Assembly:
         """A data item as a train refers to it."""
         if not arguments and not self.lacks_values(item):
             return self.open_plain(scope, item)
-        return DataRun(scope, item, arguments, caller, reference.span).run()
+        return DataElaborator(scope, item, arguments, caller, reference.span).run()
 
     def open_named(self, scope: FileScope, item: Data, reference: Reference) -> DataSet | None:
         """A data item as a deployment names it."""
         return self.open_plain(scope, item)
 
-    def find_facts(self, scope: FileScope, item: Data, span: Span) -> Mapping[str, int] | None:
+    def find_attributes(self, scope: FileScope, item: Data, span: Span) -> Mapping[str, int] | None:
         """What the source of a data item tells when compiling, as asked for at a span; None where
         it was refused."""
         if id(item) in self.reading:
             scope.session.report(circular_value(span, item.name.text))
             return None
-        if id(item) not in self.facts:
+        if id(item) not in self.attributes:
             self.reading.append(id(item))
-            self.facts[id(item)] = scope.session.attempt(lambda: _read_facts(DataRun(scope, item)))
+            self.attributes[id(item)] = scope.session.attempt(
+                lambda: _read_attributes(DataElaborator(scope, item))
+            )
             self.reading.pop()
-        return self.facts[id(item)]
+        return self.attributes[id(item)]
 
     # --- trains and deployments -------------------------------------------------------------
 
@@ -166,7 +168,9 @@ class _Assembly:
             if not isinstance(item, DeployItem):
                 continue
             base = ".".join(part.text for part in item.subject.path)
-            run = DeployRun(self.scope, item, trains, nets, self.open_named, open_variant, deployed)
+            run = DeployElaborator(
+                self.scope, item, trains, nets, self.open_named, open_variant, deployed
+            )
             made = self.scope.session.attempt(partial(run.run, base))
             if made is not None:
                 taken = [deploy.name for deploy in found]
@@ -184,7 +188,7 @@ def _choose_name(wish: str, taken: Collection[str]) -> str:
     return name
 
 
-def _read_facts(run: DataRun) -> Mapping[str, int] | None:
+def _read_attributes(run: DataElaborator) -> Mapping[str, int] | None:
     """The facts of a data item's source; its faults are reported."""
     context = run.context
     if context is None or run.open_source(context) is None:
@@ -192,7 +196,7 @@ def _read_facts(run: DataRun) -> Mapping[str, int] | None:
     source: DataSource | None = run.source
     assert source is not None
     try:
-        return source.facts(run.folder)
+        return source.attributes(run.folder)
     except Fault as fault:
         run.body.report(fault.make(run.place))
         return None

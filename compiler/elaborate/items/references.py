@@ -13,8 +13,8 @@ from compiler.elaborate.scopes.context import FileNet, FileScope, scope_of
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.scopes.resolve import find_entry, resolve_entry
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
-    Given,
     Layer,
     Namespace,
     NetValue,
@@ -23,10 +23,10 @@ from compiler.elaborate.values.values import (
     Tensor,
 )
 from compiler.program.data import DataSet
-from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.clauses import no_such_item
+from compiler.report.messages.item_clauses import no_such_item
 from compiler.report.messages.training import input_without_column, name_clash
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Item, Model, Reference, Train
 
 T = TypeVar("T", bound=Item)
@@ -127,7 +127,7 @@ def is_model(layer: Layer) -> bool:
 
 def _match(
     context: GraphContext, layer: BlockLayer, reference: Reference
-) -> dict[str, Given] | None:
+) -> dict[str, ArgumentValue] | None:
     """The arguments of the reference by parameter or input."""
     body = context.body
     signature = sign(layer)
@@ -158,22 +158,22 @@ def _match(
 def _choose_columns(
     context: GraphContext,
     layer: BlockLayer,
-    given: Mapping[str, Given],
+    given: Mapping[str, ArgumentValue],
     inputs: Mapping[str, Span],
     reference: Reference,
     data: DataSet,
-) -> dict[str, Given] | None:
+) -> dict[str, ArgumentValue] | None:
     """A tensor for every input: what the reference gives, else the column of the same name."""
     columns = {o.name for o in data.columns.outputs}
     known = columns | {c.name for c in data.schema if c.trouble is not None}
-    chosen: dict[str, Given] = {}
+    chosen: dict[str, ArgumentValue] = {}
     accepted = True
     for name, declared in inputs.items():
         column = context.find(name) if name in known else None
         if name in given:
             chosen[name] = given[name]
         elif isinstance(column, Tensor):
-            chosen[name] = Given(column, reference.span)
+            chosen[name] = ArgumentValue(column, reference.span)
         elif isinstance(column, Refused):
             accepted = False
             context.body.session.sink.report(replace(column.message, span=reference.span))

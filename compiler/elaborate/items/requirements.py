@@ -14,8 +14,8 @@ from compiler.elaborate.values.values import Known, Poison
 from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.report.diagnostics import Severity, did_you_mean
-from compiler.report.messages.clauses import no_such_item
+from compiler.report.diagnostics import Severity
+from compiler.report.messages.item_clauses import no_such_item
 from compiler.report.messages.training import unknown_figure
 from compiler.report.messages.variants import (
     bad_require,
@@ -25,6 +25,7 @@ from compiler.report.messages.variants import (
     no_such_figure,
 )
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute, Binary, Expr, Group, Name, Unary
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.text.tree.syntax import Variant as VariantItem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from compiler.elaborate.bodies.clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.calls.nets import place_net
 from compiler.elaborate.items.metrics import MetricEntry
 from compiler.elaborate.items.operands import describe_given, read_single, read_texts, read_whole
@@ -14,12 +14,12 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
 from compiler.program.train import Clip, EarlyStop
 from compiler.records import dataclass
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.metrics import direction_needed
 from compiler.report.messages.names import not_available
 from compiler.report.messages.training import bad_until, unknown_figure
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
 from compiler.vocabulary.clauses import Choice, DTypeChoice, Positive, Setting, Whole
 

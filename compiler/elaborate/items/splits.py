@@ -12,10 +12,11 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import bad_shares, cannot_stratify, split_does_not_fit
 from compiler.report.messages.wording import list_words
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Argument, Clause, Declare, Expr, Name, Operand
 
 METHODS = ("random", "in_order", "given")

@@ -18,11 +18,11 @@ from compiler.program.net import Net
 from compiler.program.train import Train, TrainedNet
 from compiler.program.variant import Variant as MadeVariant
 from compiler.records import dataclass
-from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.clauses import no_such_item
 from compiler.report.messages.deployments import several_nets
+from compiler.report.messages.item_clauses import no_such_item
 from compiler.report.messages.names import not_available
 from compiler.report.messages.training import unknown_word
+from compiler.report.suggestions import did_you_mean
 from compiler.rows.preprocess import prefix_parameters
 from compiler.text.tree.syntax import Attribute, Call, Expr, Model, Reference, Sweep
 from compiler.text.tree.syntax import Deploy as DeployItem

@@ -10,7 +10,7 @@ from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
-from compiler.elaborate.items.clauses import ItemRun
+from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.references import apply_model, find_item
@@ -46,7 +46,7 @@ from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.train import MetricUse, Train, TrainedNet
 from compiler.report.diagnostics import Message
-from compiler.report.messages.clauses import reference_missing
+from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label
 from compiler.report.messages.training import (
@@ -69,7 +69,7 @@ OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], 
 """Elaborates a data item with the arguments of a reference to it."""
 
 
-class TrainRun(ItemRun):
+class TrainElaborator(ItemElaborator):
     """The elaboration of one train item with its default parameters."""
 
     home = TRAIN

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 
 from compiler.elaborate.items.subjects import Deployable
-from compiler.elaborate.items.train import OpenData, TrainRun
+from compiler.elaborate.items.train import OpenData, TrainElaborator
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import POISON, ItemValue, NetValue, Record, Val
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.report.messages.clauses import parameter_without_default
+from compiler.report.messages.item_clauses import parameter_without_default
 from compiler.report.messages.names import circular_value
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Item
@@ -69,7 +69,7 @@ class TrainAssembly:
                 session.report(parameter_without_default(span, owner, parameter.name.text))
         if lacking:
             return None
-        run = TrainRun(self.scope, item, self.open_data)
+        run = TrainElaborator(self.scope, item, self.open_data)
         train = session.attempt(run.run)
         if train is None:
             return None

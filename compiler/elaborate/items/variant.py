@@ -13,10 +13,10 @@ from compiler.compression.requirements import isolate
 from compiler.compression.selecting import is_adapter, layer_path
 from compiler.compression.wording import describe_pass
 from compiler.elaborate.api import open_graph
-from compiler.elaborate.bodies.clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.described import build_described, find_class
-from compiler.elaborate.items.clauses import ItemRun
+from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_word, refuse_word
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
@@ -30,12 +30,12 @@ from compiler.ir.weights import path_matches
 from compiler.program.requirement import Requirement
 from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.deployments import unknown_dim
 from compiler.report.messages.nets import only_on_nets
 from compiler.report.messages.tuning import nothing_to_train_on
 from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
     Argument,
     Call,
@@ -54,7 +54,7 @@ PATTERNS = ("only", "except", "keep")
 """Options of passes that hold patterns of layer paths."""
 
 
-class VariantRun(ItemRun):
+class VariantElaborator(ItemElaborator):
     """The elaboration of one variant item."""
 
     home = VARIANT

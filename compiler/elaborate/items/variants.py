@@ -55,10 +55,10 @@ class VariantAssembly:
     def make(self, item: VariantItem, name: str, reference: Reference | None) -> Variant | None:
         """A variant under a name, with the arguments of a reference."""
         # Only a file with variants needs the passes, and what they need.
-        from compiler.elaborate.items.variant import VariantRun
+        from compiler.elaborate.items.variant import VariantElaborator
 
         base = self.bases.get(item.name.text)
-        run = VariantRun(self.scope, item, base, self.find_owners(item.name.text))
+        run = VariantElaborator(self.scope, item, base, self.find_owners(item.name.text))
         arguments = reference.arguments or () if reference is not None else ()
         return run.run(name, arguments, None, reference.span if reference is not None else None)
 

@@ -18,7 +18,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Want:
+class ExpectedUse:
     """What the place of an expression wishes of its value: names of the tensors it makes, a
     label for the layer that makes them, and how many tensors `->` brings to it."""
 
@@ -27,7 +27,7 @@ class Want:
     supplied: int = 0
 
 
-NOTHING = Want()
+NOTHING = ExpectedUse()
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from compiler.elaborate.scopes.application import NOTHING, Application, Want
+from compiler.elaborate.scopes.application import NOTHING, Application, ExpectedUse
 from compiler.elaborate.scopes.paths import Path, Paths
 from compiler.elaborate.scopes.ports import Loop, Ports
 from compiler.elaborate.scopes.sound import Hidden
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
-    Given,
     GraphState,
     ItemValue,
     Known,
@@ -99,14 +99,14 @@ class ClauseTable:
 class Engine(Protocol):
     """The parts of elaboration that need each other; `compiler.elaborate.engine` joins them."""
 
-    def evaluate(self, body: Body, expression: Expr, want: Want) -> Val:
+    def evaluate(self, body: Body, expression: Expr, want: ExpectedUse) -> Val:
         """The value of an expression."""
 
     def evaluate_entry(self, file: FileScope, entry: Let | FileNet, home: GraphState | None) -> Val:
         """The value of a `let` or a net at file level."""
 
     def apply(
-        self, body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+        self, body: Body, layer: Layer, inputs: Sequence[ArgumentValue], application: Application
     ) -> Val:
         """The result of a layer on tensors."""
 
@@ -155,7 +155,9 @@ class Session:
     opened: dict[str, OpenedSource] = field(default_factory=dict)
     read: Callable[[pathlib.Path], str] = read_source_text
     observe: Callable[[Expr, Val], None] | None = None
-    facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
+    data_attributes: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = (
+        lambda scope, item, at: {}
+    )
     trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
 
     def report(self, message: Message) -> None:
@@ -302,14 +304,14 @@ class Body:
     partial: bool = False
     """Whether names may be missing because what binds them was refused: nothing is said of them."""
 
-    def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
+    def evaluate(self, expression: Expr, want: ExpectedUse = NOTHING) -> Val:
         """The value of an expression."""
         value = self.session.engine.evaluate(self, expression, want)
         if self.session.observe is not None:
             self.session.observe(expression, value)
         return value
 
-    def apply(self, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
+    def apply(self, layer: Layer, inputs: Sequence[ArgumentValue], application: Application) -> Val:
         """The result of a layer on tensors."""
         return self.session.engine.apply(self, layer, inputs, application)
 

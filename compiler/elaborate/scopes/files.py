@@ -9,7 +9,7 @@ from typing import TypeVar
 from compiler.elaborate.scopes.context import Entry, FileNet, FileScope, Session
 from compiler.elaborate.scopes.library import list_library, open_library
 from compiler.elaborate.scopes.sound import keep_sound
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.messages.names import (
     defined_twice,
     malformed_clause,
@@ -18,6 +18,7 @@ from compiler.report.messages.names import (
 )
 from compiler.report.messages.uses import use_cycle, use_not_found
 from compiler.report.source import Source, Span
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import list_names
 from compiler.text.errors.recover import FILE_WORDS
 from compiler.text.parse import parse
@@ -79,7 +80,7 @@ class _Opening:
             report(not_available(word.span, word.text, later))
             return
         if word.text != "net":
-            report(name_stray(word.span, word.text))
+            report(describe_unknown_clause(word.span, word.text))
             self.hidden = self.hidden.add(operand.span for operand in clause.operands)
             return
         for operand in clause.operands:
@@ -140,7 +141,7 @@ class _Opening:
         return None
 
 
-def name_stray(span: Span, word: str) -> Message:
+def describe_unknown_clause(span: Span, word: str) -> Message:
     """The message about a word that begins no statement at file level."""
     homes = tuple(home.place for home in find_homes(word))
     near = did_you_mean(word, FILE_WORDS) if not homes else None

@@ -8,7 +8,7 @@ from functools import cache
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.tracing import walk
-from compiler.elaborate.values.values import Given, Tensor
+from compiler.elaborate.values.values import ArgumentValue, Tensor
 from compiler.ir.graph import Op
 from compiler.ops.convolution import Conv
 from compiler.report.diagnostics import Message
@@ -59,13 +59,15 @@ LONG = 8
 """Kernels shorter than this are usual, and widths of layers hardly ever are."""
 
 
-def check_call(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+def check_call(body: Body, op: Op, operands: Sequence[ArgumentValue | None], span: Span) -> None:
     """Warns where a call of an op is right and hardly meant."""
     _check_loss_input(body, op, operands, span)
     _check_channels(body, op, operands, span)
 
 
-def _check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+def _check_loss_input(
+    body: Body, op: Op, operands: Sequence[ArgumentValue | None], span: Span
+) -> None:
     """Warns where a loss gets the result of the function that it applies itself."""
     first = operands[0] if operands else None
     if not op.applies or first is None or not isinstance(first.value, Tensor):
@@ -75,7 +77,9 @@ def _check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span
         body.report(softmax_before_loss(span, op.name, maker, first.value.made))
 
 
-def _check_channels(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+def _check_channels(
+    body: Body, op: Op, operands: Sequence[ArgumentValue | None], span: Span
+) -> None:
     """Warns where a convolution seems to be given the channels of its input, as in PyTorch."""
     first = operands[0] if operands else None
     if not isinstance(op, Conv) or first is None or not isinstance(first.value, Tensor):

@@ -25,12 +25,13 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import HintConst
 from compiler.ops.registry import OPS
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.habits import advise
 from compiler.report.messages.metrics import metric_in_expression
 from compiler.report.messages.names import no_value, not_available, unbound_size, unknown_name
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Name
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from compiler.elaborate.values.values import Given, Tensor, Val
+from compiler.elaborate.values.values import ArgumentValue, Tensor, Val
 from compiler.records import dataclass
 from compiler.report.source import Span
 
@@ -25,7 +25,7 @@ class Ports:
     """What goes into a model and comes out. `given` are the tensors of a call; None where the
     model stands alone and declares the graph's own inputs."""
 
-    given: Mapping[str, Given] | None
+    given: Mapping[str, ArgumentValue] | None
     inputs: dict[str, Span] = field(default_factory=dict)
     outputs: list[OutputEntry] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)

@@ -6,7 +6,7 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Undecided, Val
+from compiler.elaborate.values.values import POISON, Known, Poison, SymbolicCondition, Tensor, Val
 from compiler.ir.hint import Hint, find_readable
 from compiler.report.messages.values import assertion_fails, condition_not_bool, condition_undecided
 from compiler.text.tree.syntax import Clause, Declare, Expr, Name
@@ -30,7 +30,7 @@ def run_assert(body: Body, clause: Clause) -> None:
             text = _text(body, expressions)
             body.report(assertion_fails(expressions[0].span, text, _show(body, expressions[0])))
             body.result = POISON  # what follows relies on it
-        case Undecided(relations, text):
+        case SymbolicCondition(relations, text):
             if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
                 body.report(condition_undecided(expressions[0].span, text))
                 return

@@ -11,7 +11,7 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Val
 from compiler.ir.hint import HintName
 from compiler.records import dataclass
-from compiler.report.diagnostics import Label, Message, did_you_mean
+from compiler.report.diagnostics import Label, Message
 from compiler.report.messages.names import type_has_no_dims, unknown_type
 from compiler.report.messages.shapes import (
     not_a_size,
@@ -24,6 +24,7 @@ from compiler.report.messages.shapes import (
 )
 from compiler.report.messages.values import size_too_large
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Expr, Name, Rest, TypeExpr
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import MAX_RANK, DType, TensorType

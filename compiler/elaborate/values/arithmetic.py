@@ -9,7 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.elaborate.values.parts import find_hint
-from compiler.elaborate.values.values import Given, Known, ListValue, Range, Undecided, Val
+from compiler.elaborate.values.values import (
+    ArgumentValue,
+    Known,
+    ListValue,
+    Range,
+    SymbolicCondition,
+    Val,
+)
 from compiler.ir.hint import (
     HINT_FUNCTIONS,
     Hint,
@@ -131,7 +138,7 @@ def _enclose(size: int | float | Dim) -> str:
     return f"({text})" if " " in text else text
 
 
-def compare(symbol: str, left: Known, right: Known) -> Known | Undecided:
+def compare(symbol: str, left: Known, right: Known) -> Known | SymbolicCondition:
     """`left symbol right` for == != < <= > >=.
 
     Raises:
@@ -159,7 +166,7 @@ def _differ(symbol: str) -> bool:
     return symbol == "!="
 
 
-def _compare_sizes(symbol: str, a: Any, b: Any, hint: Hint | None) -> Known | Undecided:
+def _compare_sizes(symbol: str, a: Any, b: Any, hint: Hint | None) -> Known | SymbolicCondition:
     if isinstance(a, float) or isinstance(b, float):
         size, number = (a, b) if isinstance(a, Dim) else (b, a)
         if not float(number).is_integer():
@@ -173,7 +180,7 @@ def _compare_sizes(symbol: str, a: Any, b: Any, hint: Hint | None) -> Known | Un
         if same is not None:
             return Known(same if symbol == "==" else not same, hint)
         relation = (Dim.of(a), symbol, Dim.of(b))
-        return Undecided((relation,), text)
+        return SymbolicCondition((relation,), text)
     if symbol in (">", ">="):
         a, b, symbol = b, a, "<" if symbol == ">" else "<="
     if symbol == "<":
@@ -181,7 +188,7 @@ def _compare_sizes(symbol: str, a: Any, b: Any, hint: Hint | None) -> Known | Un
     decided = at_most(a, b)
     if decided is not None:
         return Known(decided, hint)
-    return Undecided(((Dim.of(a), "<=", Dim.of(b)),), text)
+    return SymbolicCondition(((Dim.of(a), "<=", Dim.of(b)),), text)
 
 
 def negative(value: Known) -> Known:
@@ -230,7 +237,7 @@ def _mark_known(*hints: Hint | None) -> Hint | None:
     return marked if marked.arguments else None
 
 
-def note_call(name: str, value: Val, arguments: Sequence[Given]) -> Val:
+def note_call(name: str, value: Val, arguments: Sequence[ArgumentValue]) -> Val:
     """The result of a function with how it was written, where Python has the function too."""
     hints = [find_hint(argument.value) for argument in arguments]
     known = [hint for hint in hints if hint is not None]

@@ -22,8 +22,8 @@ from compiler.elaborate.values.values import (
     Refused,
     Repeat,
     Rest,
+    SymbolicCondition,
     Tensor,
-    Undecided,
     Val,
 )
 from compiler.types.units import NOT_PLAIN, spell_quantity
@@ -36,7 +36,7 @@ def describe(value: Val) -> str:
             return "something that was refused"
         case Known():
             return _describe_known(value)
-        case Undecided(_, text):
+        case SymbolicCondition(_, text):
             return f"a comparison of sizes, `{text}`"
         case ListValue():
             return "a list"

@@ -17,14 +17,14 @@ from compiler.elaborate.values.arithmetic import (
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     Function,
-    Given,
     Known,
     ListValue,
     Poison,
     Range,
     Record,
-    Undecided,
+    SymbolicCondition,
     Val,
 )
 from compiler.ir.hint import HintConst
@@ -58,7 +58,7 @@ def _function(
     return register
 
 
-def takes_known(arguments: Sequence[Given]) -> bool:
+def takes_known(arguments: Sequence[ArgumentValue]) -> bool:
     """Whether a name that is both an op and a function means the function here: every argument
     is a number or a list of numbers."""
     return bool(arguments) and all(_is_known(a.value) for a in arguments)
@@ -185,7 +185,7 @@ def _extreme(arguments: Sequence[Val], symbol: str) -> Known:
             best = item
             continue
         better = compare(symbol, item, best)
-        if isinstance(better, Undecided):
+        if isinstance(better, SymbolicCondition):
             raise ArithmeticFault(f"`{better.text}` is not known when compiling")
         best = item if better.value is True else best
     if best is None:
@@ -269,7 +269,7 @@ def _real(arguments: Sequence[Val], index: int) -> Any:
     raise Refusal(index, "a number that is known when compiling")
 
 
-def refused_value(arguments: Sequence[Given], refusal: Refusal) -> str:
+def refused_value(arguments: Sequence[ArgumentValue], refusal: Refusal) -> str:
     """What the refused argument is, in words."""
     return describe(arguments[refusal.index].value)
 

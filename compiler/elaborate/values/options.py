@@ -11,12 +11,12 @@ from compiler.elaborate.values import values
 from compiler.elaborate.values.arithmetic import simplify, whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
-from compiler.elaborate.values.values import Given, Known, Val
+from compiler.elaborate.values.values import ArgumentValue, Known, Val
 from compiler.ir.hint import Hint, HintBinary
 from compiler.ops import items
 from compiler.records import dataclass
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.training.duration import UNITS, Duration
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType
@@ -240,7 +240,7 @@ _PLURALS = {
 }
 
 
-def field_hints(name: str, given: Given) -> Iterator[tuple[str, Hint]]:
+def field_hints(name: str, given: ArgumentValue) -> Iterator[tuple[str, Hint]]:
     """How a field was written: one hint, or one for each item of a list."""
     match given.value:
         case Known(hint=hint) if hint is not None:

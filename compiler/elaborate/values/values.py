@@ -60,7 +60,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Undecided:
+class SymbolicCondition:
     """A comparison of sizes that only a run decides: all of these hold."""
 
     relations: tuple[tuple[Dim, str, Dim], ...]
@@ -174,7 +174,7 @@ class Record(Several):
 
 
 @dataclass(frozen=True)
-class Given:
+class ArgumentValue:
     """An argument: its value and where it stands."""
 
     value: Val
@@ -247,7 +247,7 @@ class OpLayer:
     their hints are named after."""
 
     op: type[Op]
-    given: Mapping[str, Given]
+    given: Mapping[str, ArgumentValue]
     span: Span
     frame: Frame | None = None
 
@@ -258,7 +258,7 @@ class BlockLayer:
 
     item: Item
     file: Scope
-    given: Mapping[str, Given]
+    given: Mapping[str, ArgumentValue]
     span: Span
     frame: Frame | None = None
 
@@ -428,7 +428,7 @@ class Refused:
 Val = (
     Poison
     | Known
-    | Undecided
+    | SymbolicCondition
     | ListValue
     | Rest
     | Range

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Text, did_you_mean, message
+from compiler.report.diagnostics import Text, message
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.types.units import UNITS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.diagnostics import Message
 from compiler.report.messages.names import unknown_clause
 from compiler.report.messages.syntax import (
     lone_word,
@@ -20,6 +20,7 @@ from compiler.report.messages.syntax import (
 from compiler.report.messages.syntax_symbols import lone_call
 from compiler.report.messages.syntax_text import half_number, spaced_unit
 from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
 from compiler.text.errors.mistakes import find_example, find_foreign_word
 from compiler.text.errors.recover import FILE_WORDS, ITEM_WORDS, NAMES, Edit, Trouble
 from compiler.text.tree.newlines import NEEDS_VALUE

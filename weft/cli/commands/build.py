@@ -9,17 +9,16 @@ import typer
 
 from compiler.report.diagnostics import CompileError
 from compiler.writing.python import show
-from weft.cli.reporting import (
+from weft.cli.checking import check_file
+from weft.cli.options import (
     Assignments,
     Device,
     DeviceOption,
     OutputFolder,
     SpecFile,
-    check_file,
     choose_folder,
-    print_messages,
-    say,
 )
+from weft.cli.printing import print_messages, say
 
 
 def add_to(app: typer.Typer) -> None:

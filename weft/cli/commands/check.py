@@ -10,21 +10,14 @@ import typer
 
 from compiler.data.base import OpenedSource
 from compiler.driver import STAGES, Print, check
-from compiler.report.diagnostics import CompileError, Fault, Sink, did_you_mean
+from compiler.report.diagnostics import CompileError, Fault, Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.render import render_json
+from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import SourcePlace
 from compiler.rows.validation import validate_data
-from weft.cli.reporting import (
-    Assignments,
-    Format,
-    OutputFormat,
-    print_messages,
-    print_page,
-    say,
-    say_lines,
-    split_assignments,
-)
+from weft.cli.options import Assignments, Format, OutputFormat, split_assignments
+from weft.cli.printing import print_messages, print_page, say, say_lines
 
 if TYPE_CHECKING:
     from compiler.data.summary import ColumnSummary

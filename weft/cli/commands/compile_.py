@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
 from compiler.report.messages.verification import not_verified
-from weft.cli.reporting import (
+from compiler.report.suggestions import did_you_mean
+from weft.cli.checking import check_file
+from weft.cli.options import (
     Assignments,
     BuildFolder,
     Device,
     DeviceOption,
     SpecFile,
-    check_file,
     default_folder,
-    print_messages,
-    say,
-    say_lines,
 )
+from weft.cli.printing import print_messages, say, say_lines
 
 if TYPE_CHECKING:
     from backends.onnx_runtime.session import Device as Place
@@ -93,7 +92,7 @@ def compile_command(
     words = partial(find_words_of, weights=weights) if weights is not None else None
     program = check_file(file, assignments, words=words)
     from backends.onnx_runtime.session import Device as Place
-    from weft.building.finished import find_trained, open_target
+    from weft.building.build_outputs import find_trained, open_target
     from weft.deployed import compiling
     from weft.results.generated import OWN, GeneratedFiles
     from weft.results.links import name_outputs, refuse_links

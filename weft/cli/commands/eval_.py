@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.cli.reporting import (
+from weft.cli.checking import check_file
+from weft.cli.options import (
     Assignments,
     Device,
     DeviceOption,
     OutputFormat,
     SpecFile,
-    check_file,
     default_folder,
-    say,
-    say_lines,
 )
+from weft.cli.printing import say, say_lines
 from weft.deployed.given import need_input
 
 if TYPE_CHECKING:

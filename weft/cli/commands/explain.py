@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from compiler.explain import explain
-from compiler.report.diagnostics import MESSAGES, CompileError, did_you_mean
+from compiler.report.diagnostics import MESSAGES, CompileError
 from compiler.report.messages import load_messages
 from compiler.report.messages.files import unknown_code
-from weft.cli.reporting import print_page, say, use_color
+from compiler.report.suggestions import did_you_mean
+from weft.cli.printing import print_page, say, use_color
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
 from compiler.system.files import write_text
 from compiler.text.format.format import format_source
-from weft.cli.reporting import print_messages, say
+from weft.cli.printing import print_messages, say
 
 
 def add_to(app: typer.Typer) -> None:

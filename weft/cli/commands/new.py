@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 import specs
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import bad_file, unknown_item
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import write_text
 from compiler.text.tree.strings import write_spec_string
-from weft.cli.reporting import say
+from weft.cli.printing import say
 
 
 def add_to(app: typer.Typer) -> None:

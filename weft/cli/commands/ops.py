@@ -13,10 +13,11 @@ from compiler.data.registry import load_sources
 from compiler.elaborate.scopes.library import find_blocks
 from compiler.manual import TITLES, find_clauses, write_entry, write_signature
 from compiler.ops.registry import OPS, load_ops
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
+from compiler.report.suggestions import did_you_mean
 from compiler.training.registry import load_training
-from weft.cli.reporting import say_lines
+from weft.cli.printing import say_lines
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import bad_input, not_an_array, unknown_item
-from weft.cli.reporting import Device, DeviceOption, OutputFormat, say, say_lines
+from compiler.report.suggestions import did_you_mean
+from weft.cli.options import Device, DeviceOption, OutputFormat
+from weft.cli.printing import say, say_lines
 from weft.deployed.given import need_input
 
 if TYPE_CHECKING:

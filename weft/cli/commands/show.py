@@ -17,22 +17,22 @@ from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
 from compiler.program.program import Program
 from compiler.program.train import Train
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import bad_assignment, unknown_item
+from compiler.report.suggestions import did_you_mean
 from compiler.system.files import write_text
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import show
-from weft.cli.reporting import (
+from weft.cli.checking import check_file
+from weft.cli.options import (
     Assignments,
     BuildFolder,
     Format,
     OutputFormat,
     SpecFile,
-    check_file,
     default_folder,
-    say,
-    say_lines,
 )
+from weft.cli.printing import say, say_lines
 
 LARGEST = 2**31 - 1
 """The largest size that figures are given for."""
@@ -114,7 +114,7 @@ def _print(
 
 def _recall(program: Program, variant: str, folder: Path) -> Mapping[str, Graph]:
     """The net of a variant: what passes left, only a build knows, and only this needs a backend."""
-    from weft.building.finished import recall_variant
+    from weft.building.build_outputs import recall_variant
 
     return {variant: recall_variant(program, program.variants[variant], folder)[0].graph}
 

@@ -9,18 +9,13 @@ import typer
 
 from compiler.program.program import Program
 from compiler.program.train import Train
-from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import nothing_to_do, unknown_item
+from compiler.report.suggestions import did_you_mean
 from weft.building.plan import order_trains
-from weft.cli.reporting import (
-    Assignments,
-    Device,
-    DeviceOption,
-    SpecFile,
-    check_file,
-    choose_folder,
-    say,
-)
+from weft.cli.checking import check_file
+from weft.cli.options import Assignments, Device, DeviceOption, SpecFile, choose_folder
+from weft.cli.printing import say
 
 TrainName = Annotated[
     str | None, typer.Argument(metavar="[TRAIN]", help="Which train; none: all of them.")
@@ -70,7 +65,7 @@ def train_command(
     """
     program = check_file(file, assignments)
     from backends.pytorch.run.running import refuse_loss
-    from backends.pytorch.train.write import write_training
+    from backends.pytorch.train.folder import write_training
     from compiler.ir.memory import need_weights
     from weft.deployed.compiling import check_data
     from weft.results.generated import GeneratedFiles
@@ -97,7 +92,7 @@ def _run(
 ) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.run.running import run_training
-    from backends.pytorch.train.facts import Facts
+    from backends.pytorch.train.script_spec import ScriptSpec
     from compiler.loading import read_trained
     from weft.building.report import format_metrics
     from weft.results.progress import follow_epochs
@@ -115,7 +110,7 @@ def _run(
     read_trained(train, results.weights, train.span)
     for split, figures in results.figures.items():
         say(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
-    best = f"best epoch {results.best_epoch} of {results.epochs} ({Facts(train).choice})"
+    best = f"best epoch {results.best_epoch} of {results.epochs} ({ScriptSpec(train).choice})"
     say(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 
 

@@ -10,18 +10,16 @@ from typing import Annotated
 
 import typer
 
-from weft.cli.reporting import (
+from weft.cli.checking import check_file
+from weft.cli.options import (
     Assignments,
     BuildFolder,
     Device,
     DeviceOption,
     SpecFile,
-    check_file,
     default_folder,
-    print_messages,
-    say,
-    say_lines,
 )
+from weft.cli.printing import print_messages, say, say_lines
 from weft.deployed.given import need_input
 
 
@@ -58,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
         """
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
-        from weft.building.finished import open_target
+        from weft.building.build_outputs import open_target
         from weft.deployed import compiling
         from weft.results.generated import GeneratedFiles
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends.onnx_runtime.session import Device
-from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.program import Program
@@ -73,7 +73,7 @@ def find_other_passes(variant: Variant, folder: Path) -> Iterator[str]:
         return
     for number, step in enumerate(variant.steps, 1):
         wanted = write_call(step.compression)
-        found = cache.get_facts(name_stage(variant, number)).get("pass")
+        found = cache.get_metadata(name_stage(variant, number)).get("pass")
         if found != wanted:
             was = f"was `{found}`" if found is not None else "was another one"
             yield f"pass {number} {was} there and is `{wanted}` here"
@@ -88,7 +88,7 @@ def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
     path = folder / train.name / BEST
     cache = Cache(folder, identify_weft())
     stage = f"train {train.name}"
-    key = cache.get_facts(stage).get("trained")
+    key = cache.get_metadata(stage).get("trained")
     fresh = key == fingerprint_trained(train, program) and not cache.find_changed(stage)
     return path if fresh else None
 
@@ -98,7 +98,7 @@ def fingerprint_trained(train: Train, program: Program) -> str:
     loads = (load for part in train.nets for load in part.net.loads)
     folder = program.source.folder
     files = [folder / load.file for load in loads]
-    return fingerprint(read_settings(Facts(train)), *files, *find_data(train, folder))
+    return fingerprint(read_settings(ScriptSpec(train)), *files, *find_data(train, folder))
 
 
 def _be_silent(text: str) -> None:

@@ -11,7 +11,7 @@ from compiler.elaborate.api import GraphContext
 from compiler.elaborate.items.settings import read_setting
 from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, FileScope
 from compiler.report.habits import translate
-from compiler.report.messages.clauses import clause_missing, clause_twice
+from compiler.report.messages.item_clauses import clause_missing, clause_twice
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Name, Statement
 from compiler.vocabulary.clauses import ClauseHome, ClauseWord, Setting
@@ -23,7 +23,7 @@ def load_clauses() -> None:
     import_module("compiler.elaborate.items.program")
 
 
-class ItemRun:
+class ItemElaborator:
     """The elaboration of one item. A clause that is a setting is read here, any other by the
     method `take_WORD`, or by what runs it in bodies of code."""
 
@@ -64,7 +64,9 @@ class ItemRun:
         needed = [w for w in self.home.clauses.values() if w.setting is not None and w.required]
         return any(w.field not in self.settings for w in needed)
 
-    def execute_strangers(self, context: GraphContext, statements: Sequence[Statement]) -> None:
+    def report_unknown_clauses(
+        self, context: GraphContext, statements: Sequence[Statement]
+    ) -> None:
         """Lets the clauses be refused whose words mean nothing in the item, or nothing yet: where
         the item itself cannot be elaborated, they are still worth a message."""
         clauses = [s for s in statements if isinstance(s, Clause)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.values import POISON, Known, Val
-from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.columns import unknown_attribute_of_data
+from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute, Data, Expr, Group, Name
 
 
@@ -22,15 +22,15 @@ def find_data(body: Body, expression: Expr) -> tuple[FileScope, Data] | None:
     return None
 
 
-def read_fact(body: Body, owner: FileScope, item: Data, attribute: Attribute) -> Val:
+def read_data_attribute(body: Body, owner: FileScope, item: Data, attribute: Attribute) -> Val:
     """The value of `data.name`; an unknown one is reported."""
-    facts = body.session.facts(owner, item, attribute.span)
-    if facts is None:
+    attributes = body.session.data_attributes(owner, item, attribute.span)
+    if attributes is None:
         return POISON
     name = attribute.name
-    if name.text in facts:
-        return Known(facts[name.text])
-    known = tuple(facts)
+    if name.text in attributes:
+        return Known(attributes[name.text])
+    known = tuple(attributes)
     near = did_you_mean(name.text, known)
     body.report(unknown_attribute_of_data(name.span, item.name.text, name.text, known, near))
     return POISON

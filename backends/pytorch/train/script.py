@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from backends.pytorch.train import template
-from backends.pytorch.train.facts import Facts
-from backends.pytorch.train.filling import Slots, fill
+from backends.pytorch.train import script_template
 from backends.pytorch.train.functions import emit_column_function, emit_objective
 from backends.pytorch.train.layout import break_lines
 from backends.pytorch.train.loading import (
@@ -45,7 +43,9 @@ from backends.pytorch.train.regularizing import (
     emit_shrinking,
     emit_strengths,
 )
+from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS, emit_settings
+from backends.pytorch.train.template_slots import Slots, fill
 from compiler.program.train import Clip
 from compiler.writing.imports import sort_names, write_imports
 from compiler.writing.python import (
@@ -73,72 +73,72 @@ LOADED_EARLY = "import torch.distributed.nn  # loaded later, it would keep the p
 exists then: threads of Gloo would outlive Python's end, which can abort the process."""
 
 
-def emit_script(facts: Facts) -> str:
+def emit_script(script: ScriptSpec) -> str:
     """The text of `train.py`: it stands alone beside `model.py`."""
-    train = facts.train
+    train = script.train
     blocks = [
-        fill(template.CONSTANTS, _constant_slots(facts), facts.switches),
-        fill(template.LOAD_COLUMNS, _data_slots(facts)),
-        emit_column_function(facts),
-        break_lines(emit_split(facts)),
-        emit_range_function(facts),
-        fill(template.LOAD_SPLITS, _data_slots(facts)),
-        emit_objective(facts),
-        *emit_definitions(facts),
-        *map(break_lines, emit_schedules(facts)),
-        break_lines(emit_split_parameters(facts)),
-        *map(break_lines, emit_shrinking(facts)),
-        fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
-        _emit_average(facts),
-        *(text.splitlines() for text in facts.functions.values()),
-        fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
-        fill(template.CHECKPOINTS, {}, facts.switches),
-        fill(template.TRAIN, _train_slots(facts), facts.switches),
-        fill(template.MAIN, _main_slots(facts), _main_switches(facts)),
+        fill(script_template.CONSTANTS, _constant_slots(script), script.switches),
+        fill(script_template.LOAD_COLUMNS, _data_slots(script)),
+        emit_column_function(script),
+        break_lines(emit_split(script)),
+        emit_range_function(script),
+        fill(script_template.LOAD_SPLITS, _data_slots(script)),
+        emit_objective(script),
+        *emit_definitions(script),
+        *map(break_lines, emit_schedules(script)),
+        break_lines(emit_split_parameters(script)),
+        *map(break_lines, emit_shrinking(script)),
+        fill(script_template.TRAIN_EPOCH, _epoch_slots(script), script.switches),
+        _emit_average(script),
+        *(text.splitlines() for text in script.functions.values()),
+        fill(script_template.EVALUATE, _evaluation_slots(script), script.switches),
+        fill(script_template.CHECKPOINTS, {}, script.switches),
+        fill(script_template.TRAIN, _train_slots(script), script.switches),
+        fill(script_template.MAIN, _main_slots(script), _main_switches(script)),
     ]
     body = "\n\n\n".join("\n".join(block) for block in blocks if block)
-    models = ", ".join(sort_names(set(find_classes(facts))))
+    models = ", ".join(sort_names(set(find_classes(script))))
     imports = write_imports(body, [LOADED_EARLY, *train.data.source.imports()])
     imports.remove("import sys")
-    head = [*_docstring(facts), "", *FIRST, "", *imports, "", f"from model import {models}", ""]
+    head = [*_docstring(script), "", *FIRST, "", *imports, "", f"from model import {models}", ""]
     return "\n".join(head) + "\n" + body + "\n"
 
 
-def _docstring(facts: Facts) -> Lines:
-    train = facts.train
-    about = train.doc if train.doc.split() else _describe(facts)
+def _docstring(script: ScriptSpec) -> Lines:
+    train = script.train
+    about = train.doc if train.doc.split() else _describe(script)
     usage = [
         ("python train.py", "a line per epoch, results in ./run"),
         ("python train.py --resume", "goes on after the last finished epoch"),
         ("torchrun --nproc-per-node 2 train.py", "shares every batch among processes"),
     ]
-    if reads_folder(facts):
+    if reads_folder(script):
         usage.insert(1, ("python train.py --data DIR", "where paths of data start from"))
     return write_long_docstring(about, [f"{command:39}{what}" for command, what in usage])
 
 
-def _names(facts: Facts) -> str:
-    return " and ".join(dict.fromkeys(net.net.model for net in facts.train.nets))
+def _names(script: ScriptSpec) -> str:
+    return " and ".join(dict.fromkeys(net.net.model for net in script.train.nets))
 
 
-def _describe(facts: Facts) -> str:
-    return f"Trains {_names(facts)} on the data {facts.train.data.name}."
+def _describe(script: ScriptSpec) -> str:
+    return f"Trains {_names(script)} on the data {script.train.data.name}."
 
 
-def _model_type(facts: Facts) -> str:
-    return "nn.Module" if facts.single else "nn.ModuleDict"
+def _model_type(script: ScriptSpec) -> str:
+    return "nn.Module" if script.single else "nn.ModuleDict"
 
 
-def _constant_slots(facts: Facts) -> Slots:
-    train, monitor = facts.train, facts.monitor
+def _constant_slots(script: ScriptSpec) -> Slots:
+    train, monitor = script.train, script.monitor
     return {
-        **{word: write_literal(value) for word, value in facts.settings.items()},
+        **{word: write_literal(value) for word, value in script.settings.items()},
         "clip": _bound(train.clip),
-        "rate_constants": [*emit_rates(facts), *break_lines(emit_strengths(facts))],
+        "rate_constants": [*emit_rates(script), *break_lines(emit_strengths(script))],
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": show(monitor.name),
-        "model_type": _model_type(facts),
-        "settings_lines": emit_settings(facts),
+        "model_type": _model_type(script),
+        "settings_lines": emit_settings(script),
         "results": write_literal(RESULTS),
     }
 
@@ -151,30 +151,30 @@ def _bound(clip: Clip | None) -> str:
     return f"{write_literal(clip.limit)}  # {bounded[clip.by]}"
 
 
-def _data_slots(facts: Facts) -> Slots:
-    folder = reads_folder(facts)
-    columns = [f"`{quote_docstring(name)}`" for name in facts.columns]
+def _data_slots(script: ScriptSpec) -> Slots:
+    folder = reads_folder(script)
+    columns = [f"`{quote_docstring(name)}`" for name in script.columns]
     return {
         "folder_parameter": "folder: Path" if folder else "",
-        "load_lines": emit_loading(facts),
-        "load_parameters": ", ".join(load_arguments(facts).values()),
+        "load_lines": emit_loading(script),
+        "load_parameters": ", ".join(load_arguments(script).values()),
         "column_names": " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]])),
-        "columns_lines": emit_columns(facts),
+        "columns_lines": emit_columns(script),
     }
 
 
-def _epoch_slots(facts: Facts) -> Slots:
-    train = facts.train
+def _epoch_slots(script: ScriptSpec) -> Slots:
+    train = script.train
     drawn = (
-        "The order and random draws follow" if "random" in facts.switches else "The order follows"
+        "The order and random draws follow" if "random" in script.switches else "The order follows"
     )
     frozen = [
         f"model[{write_string(net.name)}].eval()"
         for net in train.nets
-        if net.prefix and facts.is_frozen(net)
+        if net.prefix and script.is_frozen(net)
     ]
-    extra = len(facts.step.outputs) - 1
-    replica = f", replica: {_model_type(facts)}" if facts.replicated else ""
+    extra = len(script.step.outputs) - 1
+    replica = f", replica: {_model_type(script)}" if script.replicated else ""
     return {
         "epoch_parameters": f"training: Training{replica}",
         "drawn_lines": [
@@ -182,46 +182,46 @@ def _epoch_slots(facts: Facts) -> Slots:
             "training repeats them. Rows that fill no batch wait for another epoch.",
         ],
         "frozen_lines": frozen,
-        "autocast": _autocast(facts),
+        "autocast": _autocast(script),
         "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
-        "net": "replica" if facts.replicated else model_argument(facts),
-        "step_lines": [*emit_step(facts), *emit_shrink_calls(facts)],
+        "net": "replica" if script.replicated else model_argument(script),
+        "step_lines": [*emit_step(script), *emit_shrink_calls(script)],
     }
 
 
-def _emit_average(facts: Facts) -> Lines:
+def _emit_average(script: ScriptSpec) -> Lines:
     """The function that shares gradients among processes where no replica does."""
-    if facts.replicated:
+    if script.replicated:
         return []
-    return fill(template.AVERAGE_GRADIENTS, {"model_type": _model_type(facts)})
+    return fill(script_template.AVERAGE_GRADIENTS, {"model_type": _model_type(script)})
 
 
-def _autocast(facts: Facts) -> str:
-    return {"bf16": "torch.bfloat16", "f16": "torch.float16"}.get(facts.train.precision, "")
+def _autocast(script: ScriptSpec) -> str:
+    return {"bf16": "torch.bfloat16", "f16": "torch.float16"}.get(script.train.precision, "")
 
 
-def _evaluation_slots(facts: Facts) -> Slots:
-    measured = measure(facts)
+def _evaluation_slots(script: ScriptSpec) -> Slots:
+    measured = measure(script)
     return {
-        "model_type": _model_type(facts),
-        "evaluated": "Loss and metrics" if facts.train.metrics else "The loss",
-        "size_lines": emit_sizes(facts),
+        "model_type": _model_type(script),
+        "evaluated": "Loss and metrics" if script.train.metrics else "The loss",
+        "size_lines": emit_sizes(script),
         "sum_lines": list(start_sums(measured)),
-        "autocast": _autocast(facts),
-        "outputs": emit_outputs(facts),
-        "model": model_argument(facts),
-        "addition_lines": emit_additions(facts),
-        "figure_lines": emit_figures(facts),
+        "autocast": _autocast(script),
+        "outputs": emit_outputs(script),
+        "model": model_argument(script),
+        "addition_lines": emit_additions(script),
+        "figure_lines": emit_figures(script),
     }
 
 
-def _train_slots(facts: Facts) -> Slots:
+def _train_slots(script: ScriptSpec) -> Slots:
     unfinished = "training.epoch < EPOCHS"
-    if facts.train.until is not None:
+    if script.train.until is not None:
         unfinished += " and training.epoch - training.best_epoch < PATIENCE"
     evaluation = [
         line
-        for split in facts.evaluated
+        for split in script.evaluated
         for line in (
             f"for name, value in evaluate(model, splits[{write_string(split)}]).items():",
             f'    record[f"{write_formatted(split)}.{{name}}"] = value',
@@ -232,24 +232,24 @@ def _train_slots(facts: Facts) -> Slots:
         "    if buffer.is_floating_point():",
         "        all_sum(buffer).div_(WORLD)",
     ]
-    many = "groups" in facts.switches
-    names = (*facts.splits, *(metric.name for metric in facts.train.metrics))
+    many = "groups" in script.switches
+    names = (*script.splits, *(metric.name for metric in script.train.metrics))
     plain = all(name.isprintable() for name in names)
     return {
         "shown_name": "name" if plain else "name!r",  # a terminal would obey what they hold
-        "replica_lines": emit_replica(facts),
+        "replica_lines": emit_replica(script),
         "unfinished": unfinished,
-        "buffer_lines": averaged if facts.has_buffers else [],
+        "buffer_lines": averaged if script.has_buffers else [],
         "evaluation_lines": evaluation,
         "first_optimizer": "training.optimizers[0]" if many else "training.optimizer",
-        "score": _score(facts),
+        "score": _score(script),
     }
 
 
-def _score(facts: Facts) -> str:
+def _score(script: ScriptSpec) -> str:
     """A tuple that is greater for better weights: of equal metrics the lower loss wins."""
-    monitor = facts.monitor
-    if facts.keeps_last:
+    monitor = script.monitor
+    if script.keeps_last:
         return "(training.epoch,)"
     loss = f"-record[{write_string(f'{monitor.split}.loss')}]"
     if monitor.metric == "loss":
@@ -258,24 +258,24 @@ def _score(facts: Facts) -> str:
     return f"({sign}record[{write_string(monitor.name)}], {loss})"
 
 
-def _main_switches(facts: Facts) -> frozenset[str]:
-    asked = {"folder": reads_folder(facts), "places": computes_places(facts)}
-    return facts.switches | {name for name, on in asked.items() if on}
+def _main_switches(script: ScriptSpec) -> frozenset[str]:
+    asked = {"folder": reads_folder(script), "places": computes_places(script)}
+    return script.switches | {name for name, on in asked.items() if on}
 
 
-def _main_slots(facts: Facts) -> Slots:
-    optimizer = "optimizers" if "groups" in facts.switches else "optimizer"
-    scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in facts.switches else ""
-    measured = tuple(name for name in facts.splits if name != "train") or ("train",)
+def _main_slots(script: ScriptSpec) -> Slots:
+    optimizer = "optimizers" if "groups" in script.switches else "optimizer"
+    scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in script.switches else ""
+    measured = tuple(name for name in script.splits if name != "train") or ("train",)
     return {
         "description": write_string(
-            show(_describe(facts)).replace("%", "%%")
+            show(_describe(script)).replace("%", "%%")
         ),  # argparse fills it in
-        "load_arguments": ", ".join(load_arguments(facts)),
-        "model_lines": emit_model(facts),
-        "optimizer_lines": emit_optimizers(facts),
+        "load_arguments": ", ".join(load_arguments(script)),
+        "model_lines": emit_model(script),
+        "optimizer_lines": emit_optimizers(script),
         "training_lines": [f"training = Training(model, {optimizer}{scaler}, settings)"],
-        "unreadable": ", ".join(facts.train.data.source.unreadable),
-        "unmeasured": write_string(f"{show(facts.monitor.name)} was not a number in any epoch"),
+        "unreadable": ", ".join(script.train.data.source.unreadable),
+        "unmeasured": write_string(f"{show(script.monitor.name)} was not a number in any epoch"),
         "final_splits": write_literal(measured),
     }

@@ -1,4 +1,4 @@
-"""What a build shows to compression passes: rows that are disjoint, a judge, a clock, a scale."""
+"""What a build shows to compression passes: rows that are disjoint, an evaluator, meters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import weft
 from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
-from compiler.compression.base import World
+from compiler.compression.base import CompressionContext
 from compiler.compression.contracts import Spread
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -29,6 +29,16 @@ from tests.checking import check_text
 from tests.quantizing import check_net, make_net
 from tests.variant_folder import SHARES, TRAINED
 from weft.building import timing
+from weft.building.compression_context import (
+    DataSamples,
+    OnnxLatencyMeter,
+    OnnxSizeMeter,
+    RowPlan,
+    SplitEvaluator,
+    SyntheticSamples,
+    TrialFile,
+    open_net,
+)
 from weft.building.describing import describe_change
 from weft.building.figures import (
     OutputError,
@@ -40,18 +50,8 @@ from weft.building.figures import (
 from weft.building.front import draw_front
 from weft.building.layers import count_parameters
 from weft.building.timing import settle_sizes
-from weft.building.world import (
-    DataSamples,
-    OnnxClock,
-    OnnxScale,
-    RowPlan,
-    SplitJudge,
-    SyntheticSamples,
-    TrialMemory,
-    open_net,
-)
 from weft.deployed.exporting import ExportSpec
-from weft.deployed.measuring import NetOfTrain, Score
+from weft.deployed.measuring import BoundNet, Score
 from weft.results.nets import list_net, read_net, write_net
 
 SPEC = TRAINED + "variant tiny of fit { require REQUIRE }\n"
@@ -63,7 +63,7 @@ def program_of(shares: str = SHARES, require: str = "size <= 1MiB") -> Program:
 
 def plan_of(shares: str = SHARES) -> RowPlan:
     train = program_of(shares).trains["fit"]
-    return RowPlan(NetOfTrain(train, "fit", Path()), 0)
+    return RowPlan(BoundNet(train, "fit", Path()), 0)
 
 
 def net_of(width: int = 32) -> WeightedNet:
@@ -122,7 +122,7 @@ def test_large_nets_get_fewer_synthetic_rows() -> None:
 
 def test_the_judge_scores_the_validation_rows() -> None:
     plan, net = plan_of(), net_of()
-    scores = SplitJudge(plan).score(net)
+    scores = SplitEvaluator(plan).score(net)
     columns = plan.place.data.split("val")
     stem = np.maximum(columns["image"] @ net.weights["stem.weight"].T + net.weights["stem.bias"], 0)
     logits = stem @ net.weights["head.weight"].T + net.weights["head.bias"]
@@ -139,7 +139,7 @@ def test_the_judge_scores_the_validation_rows() -> None:
 def test_the_clock_tells_a_large_net_from_a_small_one() -> None:
     small, large = net_of(8), net_of(4096)
     target = Target("cpu", 1, (("batch", 16),))
-    fast, slow = OnnxClock(small.graph, target, ExportSpec()).compare([small, large])
+    fast, slow = OnnxLatencyMeter(small.graph, target, ExportSpec()).compare([small, large])
     assert 0 < fast < slow
 
 
@@ -147,28 +147,30 @@ def test_the_scale_weighs_the_file(tmp_path: Path) -> None:
     net = net_of()
     report = ExportSpec().write(net, tmp_path / "net.onnx")
     assert (
-        OnnxScale(ExportSpec()).weigh(net) == report.bytes == (tmp_path / "net.onnx").stat().st_size
+        OnnxSizeMeter(ExportSpec()).weigh(net)
+        == report.bytes
+        == (tmp_path / "net.onnx").stat().st_size
     )
 
 
 def test_trials_outlive_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    memory = TrialMemory.open(path)
+    memory = TrialFile.open(path)
     memory.remember("a", {"loss": 0.5})
     memory.remember("b", {"loss": 0.25})
     path.write_text(path.read_text()[:-9])  # killed while it wrote
-    again = TrialMemory.open(path)
+    again = TrialFile.open(path)
     assert again.recall("a") == {"loss": 0.5}
     assert again.recall("b") is None
     again.remember("b", {"loss": 0.75})
-    assert TrialMemory.open(path).recall("b") == {"loss": 0.75}
+    assert TrialFile.open(path).recall("b") == {"loss": 0.75}
 
 
 def test_trials_on_other_data_are_not_recalled(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    TrialMemory.open(path, "these rows").remember("a", {"loss": 0.5})
-    assert TrialMemory.open(path, "other rows").recall("a") is None
-    assert TrialMemory.open(path, "these rows").recall("a") == {"loss": 0.5}
+    TrialFile.open(path, "these rows").remember("a", {"loss": 0.5})
+    assert TrialFile.open(path, "other rows").recall("a") is None
+    assert TrialFile.open(path, "these rows").recall("a") == {"loss": 0.5}
 
 
 # --- figures ------------------------------------------------------------------------------------
@@ -186,10 +188,10 @@ def test_memory_is_that_of_weights_as_they_are_held() -> None:
     net = net_of()
     sizes = {"batch": 8}
     whole = count_memory(net.graph, sizes)
-    world = World(samples=SyntheticSamples(net.graph, Target()))
-    stored = Quantize(Stored8()).run(net, world)
+    context = CompressionContext(samples=SyntheticSamples(net.graph, Target()))
+    stored = Quantize(Stored8()).run(net, context)
     assert count_memory(stored.graph, sizes) == whole, "unpacked when the file is loaded"
-    rounded = Quantize(Int8(placement="all")).run(net, world)
+    rounded = Quantize(Int8(placement="all")).run(net, context)
     fewer = 3 * (64 * 32 + 320)  # bytes for floats
     assert whole - fewer - 8 * 64 * 3 < count_memory(rounded.graph, sizes) < whole - fewer
 
@@ -201,7 +203,9 @@ def test_a_weight_that_two_calls_unpack_is_held_once() -> None:
         net shared = dense(32)
         output y: f32[batch, 32] = shared(a) + shared(b)
     }""")
-    stored = Quantize(Stored8()).run(net, World(samples=SyntheticSamples(net.graph, Target())))
+    stored = Quantize(Stored8()).run(
+        net, CompressionContext(samples=SyntheticSamples(net.graph, Target()))
+    )
     sizes = {"batch": 1}
     assert count_memory(stored.graph, sizes) == count_memory(net.graph, sizes)
 
@@ -213,8 +217,8 @@ def test_a_pruned_group_norm_is_measured_where_both_nets_run(tmp_path: Path) -> 
         output y: f32[batch, 4, h, w] = x -> conv(8, kernel=1) as a -> group_norm(2) as norm
             -> conv(4, kernel=1) as b
     }""")
-    world = World(samples=SyntheticSamples(net.graph, Target()))
-    small = Prune(channels=0.75).run(net, world)
+    context = CompressionContext(samples=SyntheticSamples(net.graph, Target()))
+    small = Prune(channels=0.75).run(net, context)
     assert small.weights["norm.weight"].shape == (2,)
     assert [str(c.right) for c in small.graph.conditions] == ["h * w"]
     report, messages = check_net(small, tmp_path, net.graph)

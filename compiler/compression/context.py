@@ -1,4 +1,4 @@
-"""What compression passes need from the world: data, a judge, a clock, a trainer, a journal."""
+"""What compression passes need from the context: data, an evaluator, meters, a trainer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 class Samples(Protocol):
     """Rows that a pass may look at. Calibration rows come from the training split and are
-    disjoint from what `Judge` reads; test rows are never seen by a pass."""
+    disjoint from what `Evaluator` reads; test rows are never seen by a pass."""
 
     @property
     def synthetic(self) -> bool:
@@ -27,7 +27,7 @@ class Samples(Protocol):
         """Inputs of the net by name, `rows` in all (fewer where there are fewer), in batches."""
 
 
-class Judge(Protocol):
+class Evaluator(Protocol):
     """Figures of a net on the rows held out for decisions (the validation split, or a part of
     the training split that calibration does not use)."""
 
@@ -35,7 +35,7 @@ class Judge(Protocol):
         """Metrics of the train by name, and `loss`."""
 
 
-class Clock(Protocol):
+class LatencyMeter(Protocol):
     """Latency on the target."""
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
@@ -43,14 +43,14 @@ class Clock(Protocol):
         Runtime on the target."""
 
 
-class Scale(Protocol):
+class SizeMeter(Protocol):
     """Size on disk."""
 
     def weigh(self, net: WeightedNet) -> int:
         """Bytes of the net compiled to an ONNX file, as the variant is deployed."""
 
 
-class Memory(Protocol):
+class TrialStore(Protocol):
     """Figures of trials that outlive an interrupted search, by key."""
 
     def recall(self, key: str) -> Mapping[str, float] | None:
@@ -64,7 +64,7 @@ class Memory(Protocol):
 class Goal:
     """A bound that the finished net must keep, for passes that choose their settings: a `require`
     with its figures put in. `figure` is "latency" (seconds), "size" (bytes), "params", "flops",
-    "error", or a metric, whose bound has been carried over to the judge's rows."""
+    "error", or a metric, whose bound has been carried over to the evaluator's rows."""
 
     figure: str
     relation: str  # "<=" or ">="

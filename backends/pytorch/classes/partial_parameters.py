@@ -15,8 +15,8 @@ from backends.pytorch.classes.explained import ExplainedClass, Limits, Promise, 
 from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.merged import Merged, MergedClass
 from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
-from backends.pytorch.classes.passing import find_stages
 from backends.pytorch.classes.promises import find_promised
+from backends.pytorch.classes.propagation import find_stages
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.widths import Widths, is_left_open
 from backends.pytorch.terms.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
@@ -37,7 +37,7 @@ RATES = ("float", "float | None", "str", "str | None")
 """Arguments that mostly make no sizes, though the layers that take them may stand before one."""
 
 
-def find_lying(
+def find_partial_parameters(
     widths: Widths, hinted: HintedSizes, said: frozenset[Span], known: Limits
 ) -> tuple[set[str], Limits]:
     """Arguments that are the same in all instances and reach only some of the widths that
@@ -57,10 +57,12 @@ def find_lying(
         | {name for item in target.items for name in _find_dropped(widths, hinted, item)}
     )
     sized = widths.pinned | {name for item in target.items for name in _find_fixed(widths, item)}
-    lying, fixed = _find_unfollowing(widths, written, sized, sizing)
-    if not lying:  # with fewer arguments a literal behind a variable may be written in terms of it
+    partial_ones, fixed = _find_unfollowing(widths, written, sized, sizing)
+    if (
+        not partial_ones
+    ):  # with fewer arguments a literal behind a variable may be written in terms of it
         written, sized = (_open_locals(widths, names) for names in (written, sized))
-        lying, more = _find_unfollowing(widths, written, sized, sizing)
+        partial_ones, more = _find_unfollowing(widths, written, sized, sizing)
         fixed |= more
     limits = Limits(
         known.fixed | fixed,
@@ -69,7 +71,7 @@ def find_lying(
         frozenset(size for size in outside if not hinted.knows(size)),
         promised,
     )
-    return lying, limits
+    return partial_ones, limits
 
 
 def _list_names(promised: Mapping[Promise, set[str | tuple[int, int]]]) -> set[str]:

@@ -1,4 +1,4 @@
-"""A small net to prune, and a world of rows, a judge and a trainer that are easy to reckon with."""
+"""A small net to prune, and rows, an evaluator and a trainer that are easy to reckon with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.world import Tuning
+from compiler.compression.context import Tuning
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weighted_net import WeightedNet
 from tests.elaborating import build
@@ -57,7 +57,7 @@ class Rows:
 
 
 @dataclass
-class Judge:
+class Evaluator:
     """Loses where layer `c` is narrow, and nowhere else."""
 
     def score(self, net: WeightedNet) -> Mapping[str, float]:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
-from backends.pytorch.train.emit import emit_script
-from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.loading import reads_folder
 from backends.pytorch.train.models import MASKS, START
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.base import HELD
 from compiler.data.codes import WORDS, find_long_lists
 from compiler.ir.weights import write_weights
@@ -84,13 +84,13 @@ def write_training(
         for path, array in find_loaded(net.net, root, folder.parent).items()
     }
     weights |= start or {}
-    facts = Facts(train, starts=hash_arrays(weights), masks=hash_arrays(masks or {}))
+    script = ScriptSpec(train, starts=hash_arrays(weights), masks=hash_arrays(masks or {}))
     texts = {
         "model.py": emit_module([net.net.graph for net in train.nets], title=train.name),
-        "train.py": emit_script(facts),
+        "train.py": emit_script(script),
         "README.md": describe(train),
     }
-    read = {item.name for item in facts.column_graph.inputs}
+    read = {item.name for item in script.column_graph.inputs}
     many = find_long_lists(column for column in train.data.schema if column.name in read)
     if many:
         texts[WORDS] = json.dumps(many, ensure_ascii=False, indent=0) + "\n"
@@ -118,7 +118,7 @@ def hash_arrays(arrays: Mapping[str, Array]) -> str:
 
 def describe(train: Train) -> str:
     """README.md: one paragraph about the files and how to use them."""
-    data = " --data FOLDER" if reads_folder(Facts(train)) else ""
+    data = " --data FOLDER" if reads_folder(ScriptSpec(train)) else ""
     where = ", where FOLDER is what the paths of the data start from" if data else ""
     return (
         f"# {escape_markdown(train.name)}\n\n"

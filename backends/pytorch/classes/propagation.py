@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from backends.pytorch.classes.explained import Class, Width
-from backends.pytorch.classes.merged import Choice, Formal, Made, Merged, MergedClass, MergedRef
+from backends.pytorch.classes.merged import (
+    Choice,
+    Formal,
+    Merged,
+    MergedClass,
+    MergedRef,
+    OutputRef,
+)
 from backends.pytorch.classes.options import decides_size, find_options, keeps_size
 from backends.pytorch.classes.sizes import may_follow_all
 from backends.pytorch.terms.terms import Form, Part, Tree
@@ -18,16 +25,16 @@ LEAST_TELLING = 8
 """Smaller sizes are equal by chance."""
 
 
-def pass_on(target: MergedClass, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
+def propagate_dim(target: MergedClass, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
     """Tensors and axes whose size this one may have from them: they agree in every instance."""
     match ref:
         case Choice(base, _, _):
             sizes = {i: target.axis(ref, axis, i) for i in sorted(target.everyone)}
             same = all(target.axis(base, axis, i) == sizes[i] for i in sizes)
             return [(base, axis)] if same else []
-        case Made(item, output) if item.sample.scan is not None:
+        case OutputRef(item, output) if item.sample.scan is not None:
             return _pass_loop(target, item, item.sample.scan, output, axis)
-        case Made(item, output):
+        case OutputRef(item, output):
             inner = _find_class(item)
             if inner is not None:
                 return _pass_through(inner, item, output, axis)
@@ -83,7 +90,7 @@ def _pass_through(
     return [(item.refs[dim[0]], dim[1])]
 
 
-def _is_reshaped(target: MergedClass, item: Merged, made: Made, axis: int) -> bool:
+def _is_reshaped(target: MergedClass, item: Merged, made: OutputRef, axis: int) -> bool:
     """Whether a number is a product of sizes, or what is left of one: that it equals one of them
     where the others are 1 is chance."""
     if not item.sample.traits.reshapes or len(item.refs) != 1:
@@ -97,7 +104,7 @@ def _is_reshaped(target: MergedClass, item: Merged, made: Made, axis: int) -> bo
     return any(axis in find_split_axes(target, source, made, old) for old in range(rank))
 
 
-def find_merged_axes(target: MergedClass, source: MergedRef, made: Made, axis: int) -> range:
+def find_merged_axes(target: MergedClass, source: MergedRef, made: OutputRef, axis: int) -> range:
     """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
     instance = min(made.item.instances)
     old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
@@ -110,7 +117,7 @@ def find_merged_axes(target: MergedClass, source: MergedRef, made: Made, axis: i
     return range(axis, axis + count)
 
 
-def find_split_axes(target: MergedClass, source: MergedRef, made: Made, axis: int) -> range:
+def find_split_axes(target: MergedClass, source: MergedRef, made: OutputRef, axis: int) -> range:
     """The axes that one axis of a tensor is reshaped into, where all others stay."""
     instance = min(made.item.instances)
     old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
@@ -121,7 +128,7 @@ def find_split_axes(target: MergedClass, source: MergedRef, made: Made, axis: in
 
 
 def _alike(
-    target: MergedClass, source: MergedRef, made: Made, axis: int, sizes: dict[int, object]
+    target: MergedClass, source: MergedRef, made: OutputRef, axis: int, sizes: dict[int, object]
 ) -> list[tuple[MergedRef, int]]:
     """The same axis of a source, counted from the front or from the end: where all axes before
     or behind it are the same, if there is such an axis."""
@@ -152,7 +159,7 @@ def keeps_axes(node: Node) -> bool:
     return same and not (node.op.moves or node.op.chooses_channels)
 
 
-def _is_sure(target: MergedClass, made: Made, axis: int, source: MergedRef, k: int) -> bool:
+def _is_sure(target: MergedClass, made: OutputRef, axis: int, source: MergedRef, k: int) -> bool:
     """Whether operations make an axis from that one: it is not as long by chance."""
     item = made.item
     if not item.sample.nodes or not _is_number(target.axis(made, axis, min(item.instances))):
@@ -164,7 +171,7 @@ def _is_sure(target: MergedClass, made: Made, axis: int, source: MergedRef, k: i
     return keeps_size(item.sample.nodes, (names[source], k), wished, ())
 
 
-def _may_be(made: Made, axis: int, places: list[tuple[MergedRef, int]]) -> bool:
+def _may_be(made: OutputRef, axis: int, places: list[tuple[MergedRef, int]]) -> bool:
     """Whether operations make an axis from these together, as far as they tell."""
     item = made.item
     names = dict(zip(item.refs, item.sample.reads, strict=True))
@@ -175,7 +182,7 @@ def _may_be(made: Made, axis: int, places: list[tuple[MergedRef, int]]) -> bool:
 
 def _follow(
     target: MergedClass,
-    made: Made,
+    made: OutputRef,
     axis: int,
     sizes: dict[int, object],
     options: Collection[str] = (),
@@ -195,7 +202,7 @@ def _pass_loop(
 ) -> list[tuple[MergedRef, int]]:
     """Slices have the sizes of their sequence, states those of the first, stacks those of what
     is emitted."""
-    rank = target.type_of(Made(item, output), min(item.instances)).rank
+    rank = target.type_of(OutputRef(item, output), min(item.instances)).rank
     if isinstance(item.expression, Tree) and item.expression.form is Form.SCAN_END:
         if output < scan.states:
             return [(item.refs[1 + output], axis)]

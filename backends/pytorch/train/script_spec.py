@@ -35,7 +35,7 @@ class Monitor:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ScriptSpec:
     """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
     of what says which of their zeros stay; empty where there are none."""
 

@@ -1,4 +1,4 @@
-"""The world of compression passes in a build: rows, a judge, a clock, a scale, a memory."""
+"""The context of compression passes in a build: rows, an evaluator, meters, trials."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from compiler.program.variant import Target
 from compiler.system.files import parse_json, write_text
 from weft.building.timing import draw_inputs, open_on_target, time_sessions
 from weft.deployed.exporting import ExportSpec
-from weft.deployed.measuring import NetOfTrain, choose_inputs, score_rows
+from weft.deployed.measuring import BoundNet, choose_inputs, score_rows
 from weft.results.cache import hash_text
 
 Array = NDArray[Any]
 
 HELD_OUT = 0.2
-"""The part of the training rows that the judge reads where there is no validation split."""
+"""The part of the training rows that the evaluator reads where there is no validation split."""
 MOST_ROWS = 4096
-"""The judge reads no more rows than this: it is asked for every candidate of a choice."""
+"""The evaluator reads no more rows than this: it is asked for every candidate of a choice."""
 OPENINGS, SLOW_OPENING = 3, 1.0
 """How often sessions are opened for a comparison, unless opening all takes so many seconds."""
 ROUNDS = 60
@@ -44,12 +44,12 @@ class RowPlan:
     """Which rows of a train's data passes may see. Calibration and judgement share none, and
     both leave out every split but the training and the validation one."""
 
-    place: NetOfTrain
+    place: BoundNet
     seed: int
 
     @cached_property
-    def judge_split(self) -> str:
-        """The split that the judge reads."""
+    def evaluation_split(self) -> str:
+        """The split that the evaluator reads."""
         names = self.place.train.data.split.names
         return "val" if "val" in names else "train"
 
@@ -60,21 +60,21 @@ class RowPlan:
 
     @property
     def _held_out(self) -> int:
-        """How many training rows are the judge's: one at least, where calibration keeps one."""
+        """How many training rows are the evaluator's: one at least, where calibration keeps one."""
         count = len(self._shuffled)
         return min(max(1, round(HELD_OUT * count)), count - 1)
 
     @cached_property
     def calibration(self) -> Array:
         """Row numbers for calibration, in random order."""
-        if self.judge_split == "val":
+        if self.evaluation_split == "val":
             return self._shuffled
         return self._shuffled[self._held_out :]
 
     @cached_property
     def judgement(self) -> Array:
-        """Row numbers for the judge."""
-        if self.judge_split == "val":
+        """Row numbers for the evaluator."""
+        if self.evaluation_split == "val":
             rows = self.place.data.rows["val"]
             return rows[:MOST_ROWS]
         return self._shuffled[: self._held_out][:MOST_ROWS]
@@ -128,7 +128,7 @@ class SyntheticSamples:
 
 
 @dataclass(frozen=True)
-class SplitJudge:
+class SplitEvaluator:
     """Metrics and loss of a net on the rows held out for decisions, run by ONNX Runtime."""
 
     plan: RowPlan
@@ -139,7 +139,7 @@ class SplitJudge:
         session = open_net(net, self.opset)
         scores = score_rows(
             self.plan.place,
-            self.plan.judge_split,
+            self.plan.evaluation_split,
             session.run_rows,
             self.plan.judgement,
         )
@@ -147,7 +147,7 @@ class SplitJudge:
 
 
 @dataclass(frozen=True)
-class OnnxClock:
+class OnnxLatencyMeter:
     """Latency of nets as ONNX files on the target."""
 
     graph: Graph
@@ -175,7 +175,7 @@ class OnnxClock:
 
 
 @dataclass(frozen=True)
-class OnnxScale:
+class OnnxSizeMeter:
     """Bytes of nets as they are deployed."""
 
     spec: ExportSpec
@@ -187,7 +187,7 @@ class OnnxScale:
 
 
 @dataclass(frozen=True)
-class TrialMemory:
+class TrialFile:
     """Figures of trials in a file, which holds one line of JSON per trial. `context` is what they
     all follow from besides what their keys say; those of another context are kept, not recalled."""
 
@@ -196,8 +196,8 @@ class TrialMemory:
     context: str = ""
 
     @staticmethod
-    def open(path: Path, context: str = "") -> TrialMemory:
-        """The memory of a file; a line that was cut short or is no trial is left out."""
+    def open(path: Path, context: str = "") -> TrialFile:
+        """The trials of a file; a line that was cut short or is no trial is left out."""
         known = {}
         if path.is_file():
             for line in path.read_bytes().splitlines():
@@ -206,7 +206,7 @@ class TrialMemory:
                 if _is_trial(entry):
                     known[entry["key"]] = entry["figures"]
             write_text(path, "".join(map(_encode, known.items())))
-        return TrialMemory(path, known, context)
+        return TrialFile(path, known, context)
 
     def recall(self, key: str) -> Mapping[str, float] | None:
         """What was remembered; None where nothing was."""

@@ -10,7 +10,7 @@ from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, malformed
 from compiler.elaborate.scopes.paths import is_path, join
 from compiler.elaborate.scopes.ports import OutputEntry
@@ -28,8 +28,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
+    ArgumentValue,
     BlockLayer,
-    Given,
     Known,
     ListValue,
     NetValue,
@@ -117,7 +117,7 @@ def run_output(body: Body, clause: Clause) -> None:
         if name is None or expression is None:
             malformed(body, clause, operand.span, "an output has a name and a value")
             continue
-        value = body.evaluate(expression, Want((name.text,)))
+        value = body.evaluate(expression, ExpectedUse((name.text,)))
         value = check_declared(body, operand.value, value, f"output `{name.text}`")
         tensor = _need_tensor(body, value, expression, f"output `{name.text}`")
         body.bind(name.text, value if tensor is None else tensor)
@@ -144,7 +144,7 @@ def _need_tensor(body: Body, value: Val, expression: Expr, subject: str) -> Tens
         case Poison():
             return None
         case _ if is_layer(value):
-            body.report(layer_for_tensor(Given(value, expression.span)))
+            body.report(layer_for_tensor(ArgumentValue(value, expression.span)))
         case _:
             hint = None
             if isinstance(value, Record):

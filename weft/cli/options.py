@@ -1,22 +1,16 @@
-"""What every command shares: options, printing of diagnostics, checking a file."""
+"""Options that several commands have, and what they stand for."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from compiler.driver import FindWords, check
-from compiler.program.program import Program
-from compiler.report.diagnostics import CompileError, Message, Severity, Sink
+from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import bad_assignment
-from compiler.report.render import render, render_json
-from compiler.writing.python import show
 
 
 class OutputFormat(StrEnum):
@@ -58,37 +52,6 @@ BuildFolder = Annotated[
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to run.")]
 
 
-def use_color(stream_is_terminal: bool | None = None) -> bool:
-    """Whether diagnostics are coloured: on a terminal, unless NO_COLOR is set
-    (https://no-color.org)."""
-    terminal = sys.stderr.isatty() if stream_is_terminal is None else stream_is_terminal
-    return terminal and not os.environ.get("NO_COLOR")
-
-
-def print_messages(messages: Sequence[Message], form: OutputFormat = OutputFormat.TEXT) -> None:
-    """Prints diagnostics: text to standard error, JSON to standard output."""
-    if form is OutputFormat.JSON:
-        print_page(render_json(messages))
-    elif messages:
-        print_page(render(messages, color=use_color()), sys.stderr)
-
-
-def say(text: str) -> None:
-    """Prints a line that holds names of the user's: what a terminal would obey is escaped."""
-    print(show(text))
-
-
-def say_lines(text: str) -> None:
-    """Prints several lines as `say` does each."""
-    for line in text.split("\n"):
-        say(line)
-
-
-def print_page(text: str, stream: TextIO | None = None) -> None:
-    """Prints what is escaped, and maybe coloured, already: diagnostics and pages of Weft's own."""
-    print(text, file=stream)
-
-
 def default_folder(file: Path) -> Path:
     """Where a spec is built when no folder is given: output/SPEC. Where SPEC would be no name, as
     the `..` of `...weft`, it is the whole name of the file."""
@@ -125,27 +88,3 @@ def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:
     if faults:
         raise CompileError(faults)
     return pairs
-
-
-def check_file(
-    path: Path,
-    assignments: Iterable[str] | None,
-    form: OutputFormat = OutputFormat.TEXT,
-    words: FindWords | None = None,
-) -> Program:
-    """The checked program of a file, where it is given with the words of trainings; prints its
-    warnings.
-
-    Raises:
-        typer.Exit: there were errors (status 1), which are printed.
-    """
-    sink = Sink()
-    overrides = split_assignments(assignments)
-    program = check(path, overrides=overrides, sink=sink, words=words)
-    if program is None or sink.has_errors or form is OutputFormat.JSON:
-        print_messages(sink.messages, form)
-    else:
-        print_messages([m for m in sink.messages if m.severity is Severity.WARNING])
-    if program is None or sink.has_errors:
-        raise typer.Exit(1)
-    return program
