@@ -138,5 +138,5 @@ DOUBLE: Mapping[str, Override] = {
 NO_DOUBLE = frozenset({"AveragePool", "Conv", "ConvTranspose", "Erf", "QuantizeLinear", "Resize"})
 """Operators that cannot be written for f64 with others."""
 
-ONLY_SINGLE = frozenset({"DynamicQuantizeLinear", "MatMulNBits"})
-"""Operators of rounded layers, which compute in f32 alone."""
+ONLY_SINGLE = frozenset({"DynamicQuantizeLinear", "GRU", "LSTM", "MatMulNBits", "RNN"})
+"""Operators of rounded and of recurrent layers, which compute in f32 alone."""

@@ -16,13 +16,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Domain:
-    """What entries of an operand may be: places from 0 to below `count`, or `besides`; numbers
-    from 0 to `most`; `finite` ones; with none of these, anything but 0."""
+    """What entries of an operand may be: places from `least` to below `count`, or `besides`;
+    numbers from 0 to `most`; `finite` ones; with none of these, anything but 0."""
 
     count: Dim | None = None
     besides: int | None = None
     most: float | None = None
     finite: bool = False
+    least: int = 0
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Domain:
         """The same with symbols replaced."""
@@ -34,7 +35,7 @@ class Domain:
             return "finite"
         if self.most is not None:
             return f"from 0 to {self.most:g}"
-        return "not 0" if self.count is None else f"from 0 to below {self.count}"
+        return "not 0" if self.count is None else f"from {self.least} to below {self.count}"
 
     def holds(self, array: Array) -> bool:
         """Whether all entries are inside."""
@@ -44,5 +45,5 @@ class Domain:
             return bool(np.all((array >= 0) & (array <= self.most)))
         if self.count is None:
             return bool(np.all(array != 0))
-        inside = (array >= 0) & (array < self.count.evaluate({}))
+        inside = (array >= self.least) & (array < self.count.evaluate({}))
         return bool(np.all(inside if self.besides is None else inside | (array == self.besides)))

@@ -67,6 +67,9 @@ class Traits(Described):
     """Whether its result follows from sizes, whatever the entries of its operands are."""
     multiple: ClassVar[bool] = False
     """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+    paired_results: ClassVar[int | None] = None
+    """The result from which on PyTorch gives all of them as one tuple, behind those before; None
+    where they come one by one."""
     foldable: ClassVar[bool] = True
     """Whether its result may stand for it where its inputs are known; not where it says how a
     weight is stored."""

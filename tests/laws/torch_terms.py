@@ -184,4 +184,4 @@ def list_arrays(results: Any) -> list[Array]:
     """The results as arrays; an expression returns one tensor or several."""
     if isinstance(results, Tensor):
         return [results.numpy()]
-    return [r.numpy() for r in results]
+    return [array for result in results for array in list_arrays(result)]

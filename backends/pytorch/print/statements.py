@@ -132,6 +132,10 @@ class Statements:
             else:
                 names.append("_")
         targets = ", ".join(names)
+        behind = item.sample.nodes[-1].op.paired_results if item.sample.nodes else None
+        if behind is not None and len(names) > behind:
+            pair = ", ".join(names[behind:]) if set(names[behind:]) != {"_"} else ""
+            targets = ", ".join([*names[:behind], f"({pair})" if pair else "_"])
         doc = self.fit(tree, len(targets) + 3)
         self.lines += lay_out(f"{targets} = ", doc, self.indent)
         self.last_shape = None

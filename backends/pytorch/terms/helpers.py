@@ -175,6 +175,52 @@ class PackedLinear(nn.Module):
         """One number for each entry of a row instead of one for each block."""
         return blocks.repeat_interleave(self.block, dim=1)[:, : self.codes.shape[1]]
 ''',
+    "run_packed": '''\
+def run_packed(
+    layer: nn.RNNBase, x: Tensor, lengths: Tensor, state: Any = None
+) -> tuple[Tensor, Any]:
+    """A recurrent layer over sequences of unequal length: zeros behind their ends."""
+    packed = nn.utils.rnn.pack_padded_sequence(
+        x, lengths.cpu(), batch_first=True, enforce_sorted=False
+    )
+    packed, state = layer(packed, state)
+    y, _ = nn.utils.rnn.pad_packed_sequence(
+        packed, batch_first=True, total_length=x.shape[1]
+    )
+    return y, state
+''',
+    "run_recurrent": '''\
+def run_recurrent(
+    function: Callable[..., tuple[Tensor, ...]],
+    x: Tensor,
+    state: Any,
+    weights: list[Tensor],
+    bias: bool,
+    layers: int,
+    bidirectional: bool,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Any]:
+    """A recurrent layer with weights that are given: `torch.lstm` and its kin."""
+    options = (bias, layers, 0.0, False, bidirectional)
+    if lengths is None:
+        y, *final = function(x, state, weights, *options, True)
+        return y, final[0] if len(final) == 1 else tuple(final)
+    packed = nn.utils.rnn.pack_padded_sequence(
+        x, lengths.cpu(), batch_first=True, enforce_sorted=False
+    )
+    order, back = packed.sorted_indices, packed.unsorted_indices
+    if isinstance(state, Tensor):
+        state = state[:, order]
+    else:
+        state = [part[:, order] for part in state]
+    y, *final = function(packed.data, packed.batch_sizes, state, weights, *options)
+    packed = nn.utils.rnn.PackedSequence(y, packed.batch_sizes, order, back)
+    y, _ = nn.utils.rnn.pad_packed_sequence(
+        packed, batch_first=True, total_length=x.shape[1]
+    )
+    final = [part[:, back] for part in final]
+    return y, final[0] if len(final) == 1 else tuple(final)
+''',
     "round_to_bytes": '''\
 def round_to_bytes(x: Tensor) -> Tensor:
     """What x is worth in 256 levels between its least and its greatest number and 0."""

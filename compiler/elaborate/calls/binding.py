@@ -30,13 +30,14 @@ class Formal:
     """A parameter of something callable. `tensor` ones may be left out at the front of a call,
     which then waits for them; `fits` says whether a value can stand there, for that decision,
     `admits` whether it could if nothing else makes sense of the call (a number beside tensors, a
-    tensor of another type)."""
+    tensor of another type). One that is `by_name` has no place."""
 
     name: str
     tensor: bool
     required: bool
     fits: Callable[[Val], bool]
     admits: Callable[[Val], bool] | None = None
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
     reading that leaves room for them comes first. Where none holds, the most likely one.
     """
     named = {a.name.text for a in actuals if a.name is not None}
-    tensors = [f for f in signature.formals if f.tensor and f.name not in named]
+    places = [f for f in signature.formals if not f.by_name]
+    tensors = [f for f in places if f.tensor and f.name not in named]
     counts = list(range(len(tensors) + 1))
     if 0 < supplied <= len(tensors):
         counts.insert(0, supplied)
@@ -134,7 +136,7 @@ def _match(
 ) -> Match:
     match = Match(left_out)
     skipped = {f.name for f in left_out}
-    places = iter([f for f in signature.formals if f.name not in skipped])
+    places = iter([f for f in signature.formals if not (f.by_name or f.name in skipped)])
     by_name = {f.name: f for f in signature.formals}
     named = False
     for actual in actuals:

@@ -182,7 +182,8 @@ def _op_formal(operand: Operand) -> Formal:
     def admits(value: Val) -> bool:
         return isinstance(value, Known) and value.is_number
 
-    return Formal(operand.name, True, not operand.optional, fits, admits)
+    required = not operand.optional
+    return Formal(operand.name, True, required, fits, admits, by_name=operand.named)
 
 
 def _holds_poison(value: Val) -> bool:
