@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 TORCH   = torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check accept laws bench docs clean
+.PHONY: help demo test check accept coverage laws bench docs clean
 
 help: ## print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ check: $(BIN)/.installed-dev ## what CI runs: format, lint, types, tests
 
 accept: $(BIN)/.installed-dev ## accept changed goldens (read the diff before you commit it)
 	$(BIN)/python -m pytest -n auto --accept
+
+coverage: $(BIN)/.installed-dev ## run the tests under branch coverage; the floor is in pyproject.toml
+	$(BIN)/python -m pytest -n auto -m "not timed" --cov --cov-report=term
 
 laws: $(BIN)/.installed-dev ## draw new cases for MINUTES=10, and print those that fail
 	$(BIN)/python -m tests.new_cases --minutes $(MINUTES)

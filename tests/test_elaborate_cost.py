@@ -36,6 +36,7 @@ def seconds(layers: int) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.timed
 def test_cost_grows_with_depth() -> None:
     seconds(20)
     short, long = min(seconds(50) for _ in range(3)), seconds(500)
@@ -129,6 +130,7 @@ def test_a_size_of_thousands_of_terms_is_refused() -> None:
     assert "W1320" in [m.code for m in elaborate(text)[1]]
 
 
+@pytest.mark.timed
 def test_calls_cost_more_than_what_stands_in_them() -> None:
     text = (
         "block ackermann(m: int, n: int) {\n    if m == 0 { return n + 1 }\n"
@@ -208,6 +210,7 @@ def test_faults_are_found_where_they_are() -> None:
     assert message.text.label == "10 // 0 divides by zero"
 
 
+@pytest.mark.timed
 def test_thousands_of_numbers_take_no_time() -> None:
     text = f"let w = 7\nlet all = [{POSITIONS} for k in 0..20_000]\n"
     start = time.process_time()

@@ -332,6 +332,7 @@ def test_deep_nesting_is_refused(text: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.timed
 def test_many_mistakes_end_soon() -> None:
     began = time.process_time()
     _, codes = parse_text("block f(x) {\n" + "    y = )\n" * 5000 + "}\n")

@@ -317,6 +317,7 @@ def make_deep(depth: int) -> Graph:
     return sketch.graph()
 
 
+@pytest.mark.timed
 def test_deep_networks_cost_as_much_per_layer_as_shallow_ones() -> None:
     def measure(depth: int) -> float:
         graph = make_deep(depth)

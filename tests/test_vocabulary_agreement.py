@@ -10,8 +10,10 @@ from compiler.data.registry import load_sources
 from compiler.driver import check_source
 from compiler.elaborate.items.item_elaborator import load_clauses
 from compiler.elaborate.scopes.library import find_blocks
+from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.manual import TITLES, find_clauses, op_reference
 from compiler.ops.registry import OPS, load_ops
+from compiler.report import habits
 from compiler.report.diagnostics import Message, Sink
 from compiler.report.source import Source
 from compiler.text.errors.recover import ITEM_WORDS
@@ -128,3 +130,14 @@ def test_the_manual_has_these_words_only() -> None:
 def test_items_of_the_grammar_are_those_with_clauses() -> None:
     items = {word.lower() for word in ITEM_WORDS} - {"use", "let"}
     assert items == ClauseHome.every.keys() - {"scan"}, "a scan stands in a block"
+
+
+def test_words_of_other_tools_lead_to_words_that_there_are() -> None:
+    words = {name for _, name in WORDS} | {block.name for block in find_blocks()}
+    tables = (habits._LAYERS, habits._LOSSES_AND_METRICS, habits._SCHEDULES)
+    for table in tables:
+        assert {name for names in table.values() for name in names} <= words | FUNCTIONS.keys()
+    classes = [cls for registry in Registry.every for cls in registry.classes()]
+    options = {option.name for cls in classes for option in cls.options()}
+    options |= {operand.name for cls in classes for operand in cls.operands}
+    assert {name for names in habits._ARGUMENTS.values() for name in names} <= options

@@ -174,6 +174,7 @@ def test_metadata_of_others_is_theirs(tmp_path: Path) -> None:
         assert read_weights(write_file(tmp_path / "w.safetensors", header))["a"].shape == (4,)
 
 
+@pytest.mark.timed
 def test_a_name_that_stands_there_twice_is_found_in_time(tmp_path: Path) -> None:
     names = ", ".join(f'"{number}": 0' for number in range(200_000))
     start = time.process_time()
