@@ -73,6 +73,7 @@ def _drop_choice(hint: HintChoose) -> Hint:
 
 
 def _drop_neutral(hint: HintBinary) -> Hint:
+    """An expression without a side that does not change it, or the side that alone decides it."""
     match hint:
         case HintBinary("*" | "//" | "**", left, HintConst(1)):
             return left
@@ -80,6 +81,10 @@ def _drop_neutral(hint: HintBinary) -> Hint:
             return left
         case HintBinary("*", HintConst(1), right) | HintBinary("+", HintConst(0), right):
             return right
+        case HintBinary("and" | "or" as word, HintConst(known), other):
+            return other if bool(known) == (word == "and") else HintConst(bool(known))
+        case HintBinary("and" | "or" as word, other, HintConst(known)):
+            return other if bool(known) == (word == "and") else HintConst(bool(known))
     return hint
 
 
@@ -118,6 +123,10 @@ def agree_outside(test: Hint, inside: Hint, outside: Hint) -> bool:
     """Whether a size inside a branch is that outside of it wherever the branch is not taken:
     `expand * c` is `c` where `expand != 1` is false."""
     match test:
+        case HintBinary("or", left, right):
+            return any(agree_outside(part, inside, outside) for part in (left, right))
+        case HintBinary("!=", left, right) if {left, right} == {inside, outside}:
+            return True
         case HintBinary("!=", HintName(label), HintConst() as value):
             known = {label: value}
             one, other = (to_dim(rename_hint(hint, known)) for hint in (inside, outside))

@@ -7,6 +7,7 @@ from functools import partial, reduce
 from itertools import chain
 from typing import NamedTuple
 
+from backends.pytorch.classes.algebra import simplify
 from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.settings import FUNCTION, MODULE
@@ -18,6 +19,7 @@ from compiler.ir.hint import (
     HintBinary,
     HintConst,
     HintError,
+    HintUnary,
     evaluate_hint,
     find_readable,
     hint_names,
@@ -35,85 +37,124 @@ class Lack(NamedTuple):
     test: Hint
     loops: tuple[tuple[tuple[str, ...], Hint], ...] = ()
 
+    @property
+    def names(self) -> set[str]:
+        """The arguments that it reads."""
+        names = {name for _, over in self.loops for name in hint_names(over)}
+        bound = {name for names, _ in self.loops for name in names}
+        return (names | set(hint_names(self.test))) - bound
+
 
 def find_asserts(target: ExplainedClass) -> Iterator[tuple[Hint, str]]:
     """The condition of each assertion in names of the class, and what its author says of it. An
     argument that the class does not offer has one value in it, which stands for it."""
-    fixed = _find_fixed(target, _find_offered(target))
+    offered = _find_offered(target)
+    fixed = _find_fixed(target, offered)
     first = {a.place: a for a in reversed(list(_list_assertions(target)))}
     for assertion in reversed(first.values()):
-        test = _keep(target, rename_hint(assertion.hint, fixed))
+        test = _keep(target, rename_hint(assertion.hint, fixed), offered)
         if test is not None:
             yield test, assertion.text
 
 
-def find_lacks(target: ExplainedClass) -> Iterator[Lack]:
+def find_lacks(target: ExplainedClass) -> list[Lack]:
     """The conditions whose branch no call takes: of `if norm == "layer"` the class has nothing
     where all calls have other norms, and must not be given that one."""
-    fixed = _find_fixed(target, _find_offered(target))
-    rows: dict[Span, list[Decision]] = {}
-    for decision in find_decisions(target):
-        if decision.place not in target.said and find_readable(decision.hint) is not None:
-            rows.setdefault(decision.place, []).append(decision)
-    found: dict[Lack, None] = {}
-    for _, decisions in sorted(rows.items(), key=lambda row: row[0].start):
-        one = decisions[0]
-        if any(d.outcome is not one.outcome or d.hint != one.hint for d in decisions):
-            continue
-        bound = {name for loop in one.loops for name in loop.names}
-        known = {name: value for name, value in fixed.items() if name not in bound}
-        guards = {d.guard for d in decisions}
-        around = _split(guards.pop()) if len(guards) == 1 else []
-        lack = _find_lack(target, one, [rename_hint(part, known) for part in around], known)
-        if lack is not None:
-            found[lack] = None
-    yield from found
+    return list(dict.fromkeys(_Lacks(target, _find_offered(target)).find().values()))
 
 
-def _find_lack(
-    target: ExplainedClass, decision: Decision, around: list[Hint], known: Mapping[str, Hint]
-) -> Lack | None:
-    """What no call has, of a condition that came out alike wherever it was asked."""
-    assert decision.hint is not None
-    hint = rename_hint(decision.hint, known)
-    missing = opposite(hint) if decision.outcome else hint
-    whole = _join(target, around, missing)
-    bound = {name for loop in decision.loops for name in loop.names}
-    if bound.isdisjoint(hint_names(whole)):
-        for test in (whole, missing):
-            kept = _keep(target, opposite(test))
-            if kept is not None:
-                return Lack(opposite(kept))
-    return _find_in_turns(target, decision.loops, whole, known)
+def find_needed(target: ExplainedClass) -> set[str]:
+    """Arguments that a class needs only to say for which values of others it has nothing: calls
+    differ in them."""
+    offered = _find_offered(target)
+    others = {
+        setting.name
+        for setting in target.names.found.values()
+        if setting.dim is None and not (setting.runtime or setting.hidden or setting.local)
+        if not setting.constant and setting.annotation not in (FUNCTION, MODULE)
+    }
+    said = _Lacks(target, offered).find() if others - offered else {}
+    more = _Lacks(target, offered | others).find() if others - offered else {}
+    found = (lack.names for place, lack in more.items() if place not in said)
+    needed = {name for names in found if names & offered for name in names - offered}
+    return {name for name in needed if _list_places(target, name) <= target.said | more.keys()}
 
 
-def _find_in_turns(
-    target: ExplainedClass, loops: tuple[ForLoop, ...], test: Hint, known: Mapping[str, Hint]
-) -> Lack | None:
-    """A condition that holds in no turn of the loops around it, if these say what they go
-    through in arguments that the class offers."""
-    read: list[tuple[tuple[str, ...], Hint]] = []
-    needed = set(hint_names(test))
-    plain = needed.isdisjoint(chain.from_iterable(loop.names for loop in loops))
-    for loop in reversed(loops):
-        if not plain and needed.isdisjoint(loop.names):
-            continue  # its turns are alike
-        if loop.over is None or find_readable(loop.over) is None:
+def _list_places(target: ExplainedClass, name: str) -> set[Span]:
+    """Where the block reads an argument and no number says so: loops and conditions."""
+    arguments = (a for body in target.bodies for a in body.frame.arguments if a.name == name)
+    return {place for argument in arguments for place in argument.untraced}
+
+
+class _Lacks:
+    """Finds what no call has, in terms of some arguments."""
+
+    def __init__(self, target: ExplainedClass, offered: set[str]) -> None:
+        self.target = target
+        self.offered = offered
+        self.fixed = _find_fixed(target, offered)
+
+    def find(self) -> dict[Span, Lack]:
+        """What no call has of each condition that came out alike wherever it was asked."""
+        rows: dict[Span, list[Decision]] = {}
+        for decision in find_decisions(self.target):
+            readable = find_readable(decision.hint) is not None
+            if readable and decision.place not in self.target.said:
+                rows.setdefault(decision.place, []).append(decision)
+        found: dict[Span, Lack] = {}
+        for place, decisions in sorted(rows.items(), key=lambda row: row[0].start):
+            one = decisions[0]
+            if any(d.outcome is not one.outcome or d.hint != one.hint for d in decisions):
+                continue
+            guards = {d.guard for d in decisions}
+            lack = self._find_one(one, _split(guards.pop()) if len(guards) == 1 else [])
+            if lack is not None:
+                found[place] = lack
+        return found
+
+    def _find_one(self, decision: Decision, around: list[Hint]) -> Lack | None:
+        assert decision.hint is not None
+        bound = {name for loop in decision.loops for name in loop.names}
+        known = {name: value for name, value in self.fixed.items() if name not in bound}
+        hint = rename_hint(decision.hint, known)
+        missing = simplify(_negate(hint) if decision.outcome else hint, whole=False)
+        whole = _join(self.target, [rename_hint(part, known) for part in around], missing)
+        if isinstance(whole, HintConst):
+            return None  # arguments that the class does not offer decide it
+        if bound.isdisjoint(hint_names(whole)):
+            for test in (whole, missing):
+                kept = _keep(self.target, opposite(test), self.offered)
+                if kept is not None:
+                    return Lack(opposite(kept))
+        return self._find_in_turns(decision.loops, whole, known)
+
+    def _find_in_turns(
+        self, loops: tuple[ForLoop, ...], test: Hint, known: Mapping[str, Hint]
+    ) -> Lack | None:
+        """A condition that holds in no turn of the loops around it, if these say what they go
+        through in arguments that the class offers."""
+        read: list[tuple[tuple[str, ...], Hint]] = []
+        needed = set(hint_names(test))
+        plain = needed.isdisjoint(chain.from_iterable(loop.names for loop in loops))
+        for loop in reversed(loops):
+            if not plain and needed.isdisjoint(loop.names):
+                continue  # its turns are alike
+            if loop.over is None or find_readable(loop.over) is None:
+                return None
+            over = rename_hint(loop.over, known)
+            read.insert(0, (loop.names, over))
+            needed |= set(hint_names(over))
+        needed -= {name for names, _ in read for name in names}
+        parts = [test, *(over for _, over in read)]
+        hard = find_readable(test) is None or any(True for part in parts for _ in hint_sizes(part))
+        if not read or hard or not needed or not needed <= self.offered:
             return None
-        over = rename_hint(loop.over, known)
-        read.insert(0, (loop.names, over))
-        needed |= set(hint_names(over))
-    needed -= {name for names, _ in read for name in names}
-    parts = [test, *(over for _, over in read)]
-    hard = find_readable(test) is None or any(True for part in parts for _ in hint_sizes(part))
-    if not read or hard or not needed or not needed <= _find_offered(target):
-        return None
-    envs = target.names.envs
-    try:
-        taken = any(_is_taken(test, read, envs[i]) for i in sorted(target.everyone))
-    except HintError:
-        return None
-    return None if taken else Lack(test, tuple(read))
+        envs = self.target.names.envs
+        try:
+            taken = any(_is_taken(test, read, envs[i]) for i in sorted(self.target.everyone))
+        except HintError:
+            return None
+        return None if taken else Lack(test, tuple(read))
 
 
 def _is_taken(
@@ -139,6 +180,14 @@ def _is_taken(
     return False
 
 
+def _negate(condition: Hint) -> Hint:
+    """The opposite of a condition, without a `not` around several."""
+    match condition:
+        case HintBinary("and" | "or" as word, left, right):
+            return HintBinary("or" if word == "and" else "and", _negate(left), _negate(right))
+    return opposite(condition)
+
+
 def _split(guard: Hint | None) -> list[Hint]:
     """The conditions of the branches that something stands in, outermost first."""
     match guard:
@@ -146,6 +195,8 @@ def _split(guard: Hint | None) -> list[Hint]:
             return []
         case HintBinary("and", left, right):
             return [*_split(left), *_split(right)]
+        case HintUnary("not", HintBinary("or") as inner):
+            return _split(_negate(inner))
     return [guard]
 
 
@@ -158,7 +209,7 @@ def _join(target: ExplainedClass, around: list[Hint], missing: Hint) -> Hint:
         if target.names.decides(guard, always) is None
         if not _follows(guard, missing)
     ]
-    return reduce(partial(HintBinary, "and"), [*kept, missing])
+    return simplify(reduce(partial(HintBinary, "and"), [*kept, missing]), whole=False)
 
 
 def _follows(guard: Hint, condition: Hint) -> bool:
@@ -175,13 +226,13 @@ def _find_offered(target: ExplainedClass) -> set[str]:
     return {s.name for s in target.settings if not (s.runtime or s.annotation in functions)}
 
 
-def _keep(target: ExplainedClass, hint: Hint) -> Hint | None:
+def _keep(target: ExplainedClass, hint: Hint, offered: set[str]) -> Hint | None:
     """A condition that holds in all calls, if it is one on arguments that the class offers."""
     if any(True for _ in hint_sizes(hint)):
         return None
     test = target.names.decides(hint, dict.fromkeys(sorted(target.everyone), True))
     names = set() if test is None else set(hint_names(test))
-    return test if names and names <= _find_offered(target) else None
+    return test if names and names <= offered else None
 
 
 def _list_assertions(target: ExplainedClass) -> Iterator[Assertion]:
@@ -200,6 +251,6 @@ def _find_fixed(target: ExplainedClass, offered: Collection[str]) -> dict[str, H
     return {
         name: HintConst(row[0].value)
         for name, row in rows.items()
-        if name not in offered and isinstance(row[0].value, int | float | str)
+        if name not in offered and isinstance(row[0].value, int | float | str | tuple)
         if all(one.value == row[0].value for one in row)
     }

@@ -17,7 +17,7 @@ from backends.pytorch.classes.merged import (
 )
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.terms.setting import Instances, Setting
-from backends.pytorch.terms.terms import IDENTITY, variables
+from backends.pytorch.terms.terms import IDENTITY, Form, Many, Tree, variables
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -73,6 +73,7 @@ class ConditionFinder:
         if listed and variants and not target.is_turn and (len(variants) > 1 or partial):
             raise Diverge("a member of a list that differs in form")
         if len(variants) == 2:
+            self._check_loop(item)
             first, second = variants
             larger = len(first.instances) > len(second.instances)
             if second.constructor is not IDENTITY and larger:
@@ -86,6 +87,24 @@ class ConditionFinder:
             known = self._find_known(item, first)
             self.found[first] = known or self._add_flag(first.instances, item.slot)
             item.variants = [first, second]
+
+    def _check_loop(self, item: Merged) -> None:
+        """Holds a loop that some calls do not have to what it goes through: nothing, there; it
+        does not stand in a branch."""
+        for variant in item.variants:
+            match variant.constructor:
+                case Tree(Form.FOR, parts=(Many(solution=over), *_)):
+                    absent = dict.fromkeys(self.target.everyone - variant.instances, ())
+                    if over is None or isinstance(over, Tree):
+                        raise Diverge("a loop that some calls do not have")
+                    if self.settings.holds(over, absent) is None or not self._is_free(item):
+                        raise Diverge("a loop that stands in a branch")
+
+    def _is_free(self, item: Merged) -> bool:
+        """Whether the branches that an item stands in are taken by all calls."""
+        always = dict.fromkeys(sorted(self.target.everyone), True)
+        guards = _guards(item, item.instances)
+        return all(self.settings.decides(guard, always) is not None for guard in guards)
 
     def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
         guards = _guards(item, variant.instances)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from backends.pytorch.classes.asserting import find_needed
 from backends.pytorch.classes.conditions import ConditionFinder
 from backends.pytorch.classes.explained import ExplainedClass, Limits, Local, find_loop
 from backends.pytorch.classes.hinted_sizes import HintedSizes
@@ -73,6 +74,9 @@ def explain_class(merged: MergedClass) -> ExplainedClass:
             for item in target.items:
                 write_moving_defaults(item)
             explained = explainer.finish(arguments, limits)
+            needed = set() if target.is_turn else find_needed(explained)
+            if needed:
+                explained = explainer.finish(explainer.choose_arguments(needed), limits)
             check_order(explained)
             return explained
         hidden |= partial_ones
@@ -115,8 +119,11 @@ class _Explainer:
         conditions = ConditionFinder(target, self.settings).find()
         self.widths.dependence.start_anew(conditions)
 
-    def choose_arguments(self) -> _Arguments:
-        """What the class is given, and how the sizes of its outputs follow from that."""
+    def choose_arguments(self, needed: Iterable[str] = ()) -> _Arguments:
+        """What the class is given, `needed` too, and how the sizes of its outputs follow from
+        that."""
+        for label in needed:
+            self.settings.use(HintName(label))
         settings, growth = self.settings, {}
         widths: dict[tuple[int, int], Hint] = {}
         if self.target.is_turn:

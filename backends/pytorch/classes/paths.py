@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ast import literal_eval
+from collections.abc import Iterator
 from enum import Enum
 
 from backends.pytorch.classes.explained import Class, ExplainedClass, TurnClass, find_loop
-from backends.pytorch.classes.merged import CHAIN
-from backends.pytorch.classes.repeats import loop_slots
+from backends.pytorch.classes.merged import CHAIN, Merged
+from backends.pytorch.classes.repeats import LOOP, loop_slots
 from backends.pytorch.terms.terms import Form, Hole, Many, Part, Tree
 from compiler.writing.names import is_attribute, is_key, is_plain
 from compiler.writing.python import write_string
@@ -158,7 +159,7 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
         case Tree(Form.BUILD, target=Class() as inner):
             return Paths(inner).find_kind(path)
         case Tree(Form.FOR, target=TurnClass() as turns):
-            (member,) = (m for m in turns.items if m.variants)
+            member = next(_list_made(turns))
             label, _, rest = path.partition(".")
             last = member.slot.rpartition(".")[2]
             if label:
@@ -172,6 +173,16 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
             stage = named.get(label) if named is not None else _numbered_stage(parts, int(label))
             return Kind.ATTRIBUTE if stage is None else _kind_of_tree(stage, rest)
     return Kind.ATTRIBUTE
+
+
+def _list_made(turns: TurnClass) -> Iterator[Merged]:
+    """The modules that the turns of a loop make, containers of inner loops as one."""
+    for item in turns.items:
+        inner = find_loop(item)
+        if inner is not None and item.slot.startswith(LOOP):
+            yield from _list_made(inner)
+        elif item.variants:
+            yield item
 
 
 def _named_stages(parts: list[Part]) -> dict[str, Part] | None:

@@ -86,6 +86,11 @@ def find_loop_slots(item: Item) -> Iterator[str]:
             yield from loop_slots(target)
 
 
+def list_asked(inside: Iterable[Merged]) -> list[str]:
+    """The attributes of the modules of a branch, which say whether it is there."""
+    return [m.slot for m in inside if m.slot and m.variants and not m.slot.startswith(LOOP)]
+
+
 def loop_slots(target: TurnClass, *, joined: bool = False) -> Iterator[str]:
     """Paths of the modules that the turns of a loop make, those of inner loops too; `joined`:
     and of the containers that inner loops fill."""

@@ -38,7 +38,7 @@ from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.setting import Setting
-from backends.pytorch.terms.terms import Form, Many, Part, Tree, variables
+from backends.pytorch.terms.terms import IDENTITY, Form, Many, Part, Tree, variables
 from compiler.ir.hint import (
     Hint,
     HintChoose,
@@ -122,7 +122,9 @@ class Widths:
             case FromOwn(path):
                 return self._of_parameter(path, axis)
             case OutputRef(item, output):
-                return self._made(item, output, axis) or self._computed(item, ref, axis, depth)
+                return self._made(item, output, axis, depth) or self._computed(
+                    item, ref, axis, depth
+                )
             case Choice() if self.loops:
                 return self._of_choice(ref, axis, depth)
             case Choice():
@@ -256,7 +258,7 @@ class Widths:
 
     # --- what makes a tensor --------------------------------------------------------------------
 
-    def _made(self, item: Merged, output: int, axis: int) -> Width | None:
+    def _made(self, item: Merged, output: int, axis: int, depth: int) -> Width | None:
         wanted = self.sizes(OutputRef(item, output), axis)
         trees: list[Part | None] = [v.constructor for v in item.variants]
         match trees:
@@ -264,7 +266,28 @@ class Widths:
                 return self._after_loop(item, tree, repeat, (output, axis), wanted)
         refs = item.refs
         found = (self._of_tree(t, output, axis, wanted, refs) for t in trees or [item.expression])
-        return next((width for width in found if width is not None), None)
+        width = next((width for width in found if width is not None), None)
+        if width is None or IDENTITY not in trees or depth > DEEPEST:
+            return width
+        return self._of_optional(item, width, axis, depth, wanted)
+
+    def _of_optional(
+        self, item: Merged, width: Width, axis: int, depth: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        """A size behind a module that some instances do not have: there it is what it was, which
+        may be the same by chance only."""
+        before = self.of(item.refs[0], axis, depth + 1)
+        there = next(v.instances for v in item.variants if v.constructor is not IDENTITY)
+        guards = (member.guard for number, member in item.members.items() if number in there)
+        asked = {i: i in there for i in wanted}
+        tests = (self.settings.decides(g, asked) for g in guards if g is not None)
+        test = next((t for t in tests if t is not None), None)
+        after = width.hint if width.hint is not None else HintConst(wanted[min(there)])  # type: ignore[arg-type]
+        if before is None or before.hint is None or test is None:
+            return width
+        if after == before.hint or agree_outside(test, after, before.hint):
+            return width
+        return self.accept(HintChoose(test, after, before.hint), wanted)
 
     def _of_tree(
         self,

@@ -15,7 +15,7 @@ from backends.pytorch.classes.paths import (
     is_buffer,
     read_member,
 )
-from backends.pytorch.classes.repeats import LOOP, loop_slots
+from backends.pytorch.classes.repeats import LOOP, list_asked, loop_slots
 from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.making import LoopMaker
 from backends.pytorch.print.polish import polish
@@ -125,8 +125,7 @@ class Constructor:
             if item.slot in self.written:
                 continue
             if find_loop(item) is not None:
-                lines = self._loop(item)
-                blocks += [_Block(lines)] if lines else []
+                blocks += self._make_loop(item)
             elif "." not in item.slot:
                 blocks.append(self._assign_variants(item))
             else:
@@ -142,12 +141,23 @@ class Constructor:
             tree = polish(self._container_tree(path))
         return self.maker.place(path, self.expressions.write(tree), INDENT)
 
-    def _loop(self, item: Merged) -> list[str]:
-        """The modules of a loop of the spec."""
+    def _make_loop(self, item: Merged) -> Iterator[_Block]:
+        """The modules of a loop of the spec, which may stand in a branch."""
+        condition = self.target.conditions.get(item.variants[0])
+        inside = condition is not None and item.instances != self.target.everyone
+        lines = self._loop(item, INDENT + STEP if inside else INDENT)
+        if condition is None or not inside:
+            yield from [_Block(lines)] if lines else []
+            return
+        absent = [f"{' ' * INDENT}self.{item.slot} = None"] if item.slot in self.absent else []
+        if lines:
+            yield _Block(absent, self._test(condition), lines)
+
+    def _loop(self, item: Merged, indent: int) -> list[str]:
         tree = self.maker.as_tree(item, self.maker.read)
         if tree is None:
-            return self.maker.write(item, self.maker.read, INDENT)
-        return self.maker.place(item.slot, self.expressions.write(tree), INDENT)
+            return self.maker.write(item, self.maker.read, indent)
+        return self.maker.place(item.slot, self.expressions.write(tree), indent)
 
     def _assign_variants(self, item: Merged) -> _Block:
         first, *others = item.variants
@@ -298,7 +308,7 @@ def _find_absent(target: ExplainedClass) -> Iterator[str]:
     for choice in target.choices:
         inside = target.find_branch(choice, taken)
         taken.update(inside)
-        yield from [item.slot for item in inside if item.slot and item.variants][:1]
+        yield from list_asked(inside)[:1]
 
 
 def _find_late(target: ExplainedClass) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backends.pytorch.classes.explained import Condition, ExplainedClass
 from backends.pytorch.classes.merged import Choice, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.paths import Paths
+from backends.pytorch.classes.repeats import list_asked
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.loops import ScanWriter, arrange_loops, write_append, write_repeat
@@ -267,7 +268,7 @@ class Forward:
 
     def _test(self, condition: Condition, inside: list[Merged]) -> list[str]:
         """The line of an `if`: whether an optional module is there, or the test itself."""
-        slots = [m.slot for m in inside if m.slot and m.variants]
+        slots = list_asked(inside)
         if slots and not self.target.is_turn:
             text = f"{self.out.text(Tree(Form.OWN, slots[0]))} is not None"
         else:

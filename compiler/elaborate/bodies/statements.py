@@ -19,7 +19,15 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint
 from compiler.elaborate.values.values import POISON, Known, ListValue, Poison, Tensor, Val
 from compiler.ir.frame import Turn, TurnName
-from compiler.ir.hint import HintName, find_readable, outer_names
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintCall,
+    HintConst,
+    HintName,
+    find_readable,
+    outer_names,
+)
 from compiler.ops.registry import OPS
 from compiler.report.messages.names import clause_word_bound, not_available, unknown_clause
 from compiler.report.messages.scans import inside_scan
@@ -208,6 +216,8 @@ def _run_for(body: Body, statement: For) -> None:
     over = find_readable(hint)
     if hint is not None and (over is None or outer_names(over)):
         body.note_decision(statement.span, hint, outcome=True)
+    if not items and over is not None:
+        body.note_decision(statement.span, _ask_for_turns(over), outcome=False)
     for number, item in enumerate(items):
         bind_items(body, statement.names, item, statement.iterable.span)
         bound = tuple(_rename_bound(body, name.text) for name in statement.names)
@@ -216,6 +226,18 @@ def _run_for(body: Body, statement: For) -> None:
             body.execute(statement.body)
         if body.result is not None:
             return
+
+
+def _ask_for_turns(over: Hint) -> Hint:
+    """Whether a loop has any turns."""
+    match over:
+        case HintCall("range", (stop,)):
+            return HintBinary(">", stop, HintConst(0))
+        case HintCall("range", (start, stop)):
+            return HintBinary(">", stop, start)
+        case HintCall("enumerate" | "reversed", (items,)):
+            return _ask_for_turns(items)
+    return HintBinary(">", HintCall("len", (over,)), HintConst(0))
 
 
 def _rename_bound(body: Body, name: str) -> TurnName | None:
