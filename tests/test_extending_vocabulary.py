@@ -66,11 +66,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner
 
 from compiler.driver import check
 from compiler.manual import op_reference
 from compiler.report.diagnostics import Sink
+from compiler.vocabulary.initializers import INITIALIZERS
 from weft.cli.main import app
 
 
@@ -86,9 +88,11 @@ def check_text(text):
     return [[m.text.title, m.text.label, m.text.help] for m in sink.messages]
 
 
+drawn = INITIALIZERS.get("orthogonal")().draw((4, 8), np.random.default_rng(0))
 spec = Path("spec.weft").read_text()
 json.dump({
     "sound": check_text(spec),
+    "products": (drawn @ drawn.T).tolist(),
     "build": weft("build", "spec.weft", "-o", "out", "--explain"),
     "eval": weft("eval", "spec.weft", "--onnx", "out/fit.onnx"),
     "reference": op_reference(),
@@ -146,6 +150,7 @@ def check_what_is_built(out: Path, said: dict[str, Any]) -> None:
     assert "log1p()" in script
     model = (out / "fit" / "model.py").read_text()
     assert "nn.init.orthogonal_(self.mix)" in model
+    assert np.allclose(said["products"], np.eye(4), atol=1e-6)
     assert "class GatedMlp(nn.Module):" in model
     trained = json.loads((out / "fit" / "results.json").read_text())
     ratio = f"ratio {trained['test']['ratio']:.4f}"
