@@ -164,3 +164,50 @@ def test_sizes_with_and_without_a_layer_that_are_equal_by_chance_are_told_apart(
     made: Any = run_source(emit(CHANCE), "M").Unit
     without = made(5, 7, False) if "out" in made.__init__.__annotations__ else made(5, False)
     assert without.last.in_features == 10
+
+
+EMPTY = """
+block unit(x: f32[n, d], depth: int, flag: bool) {
+    x = x -> dense(d + depth) as up -> dense(d) as down
+    if flag {
+        for i in 0..depth {
+            x = x -> dense(d) as left[i] -> relu
+            x = x -> dense(d) as right[i] -> relu
+        }
+    }
+    return x -> dense(6) as last
+}
+model M() {
+    input x: f32[batch, 6]
+    output y = x -> unit(1, true) as a -> unit(0, false) as b
+}
+"""
+
+
+def test_a_loop_in_a_branch_is_not_one_without_turns() -> None:
+    """The call that does not take the branch would not enter the loop either, by chance."""
+    text = emit(EMPTY)
+    assert "class Unit2" in text or "if flag:" in text
+
+
+APART = """
+block unit(x: f32[n, d], depth: int, p: float, kind: str) {
+    if p > 0.25 { x = x -> dense(d) as first }
+    if kind == "b" { x = x -> layer_norm as norm }
+    for i in 0..depth { x = (p * x) -> dense(d) as layers[i] -> relu }
+    return x
+}
+model M() {
+    input x: f32[batch, 6]
+    output y = x -> unit(2, 0.1, "a") as a -> unit(3, 0.5, "b") as b
+}
+"""
+
+
+def test_a_loop_says_nothing_of_conditions_outside_of_it() -> None:
+    """Its turns are those of both classes, which differ in the conditions before it: neither
+    follows what these ask for."""
+    made: Any = run_source(emit(APART), "M")
+    for one, values in ((made.Unit, {"p": 0.5}), (made.Unit2, {"p": 0.1})):
+        with pytest.raises((TypeError, ValueError), match=r"argument 'p'|has p"):
+            one(6, depth=2, **values)

@@ -107,7 +107,7 @@ class _Lacks:
             if any(d.outcome is not one.outcome or d.hint != one.hint for d in decisions):
                 continue
             guards = {d.guard for d in decisions}
-            lack = self._find_one(one, _split(guards.pop()) if len(guards) == 1 else [])
+            lack = self._find_one(one, split_guard(guards.pop()) if len(guards) == 1 else [])
             if lack is not None:
                 found[place] = lack
         return found
@@ -188,15 +188,15 @@ def _negate(condition: Hint) -> Hint:
     return opposite(condition)
 
 
-def _split(guard: Hint | None) -> list[Hint]:
+def split_guard(guard: Hint | None) -> list[Hint]:
     """The conditions of the branches that something stands in, outermost first."""
     match guard:
         case None:
             return []
         case HintBinary("and", left, right):
-            return [*_split(left), *_split(right)]
+            return [*split_guard(left), *split_guard(right)]
         case HintUnary("not", HintBinary("or") as inner):
-            return _split(_negate(inner))
+            return split_guard(_negate(inner))
     return [guard]
 
 

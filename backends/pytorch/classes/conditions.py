@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from backends.pytorch.classes.explained import Condition
+from backends.pytorch.classes.asserting import split_guard
+from backends.pytorch.classes.explained import Condition, find_loop
 from backends.pytorch.classes.merged import (
     CHAIN,
     Choice,
@@ -103,7 +104,7 @@ class ConditionFinder:
     def _is_free(self, item: Merged) -> bool:
         """Whether the branches that an item stands in are taken by all calls."""
         always = dict.fromkeys(sorted(self.target.everyone), True)
-        guards = _guards(item, item.instances)
+        guards = _find_common(item)
         return all(self.settings.decides(guard, always) is not None for guard in guards)
 
     def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
@@ -246,6 +247,14 @@ def _parts(guard: Hint) -> set[Hint]:
         case HintBinary("and", left, right):
             return {guard} | _parts(left) | _parts(right)
     return {guard}
+
+
+def _find_common(item: Merged) -> set[Hint]:
+    """The author's conditions that all of an item stands under; of a loop, all in its turns."""
+    inner = find_loop(item)
+    if inner is not None:
+        return set.intersection(*map(_find_common, inner.items))
+    return set.intersection(*(set(split_guard(m.guard)) for m in item.members.values()))
 
 
 def _guards(item: Merged, instances: Instances) -> list[Hint]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backends.pytorch.classes.explained import ExplainedClass, find_loop
 from backends.pytorch.classes.merged import MergedClass
-from backends.pytorch.fold.turns import find_owner
+from backends.pytorch.fold.turns import TurnFrame, find_owner
 from backends.pytorch.terms.terms import Tree, subtrees, variables
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Decision
@@ -25,7 +25,11 @@ def find_said(target: MergedClass) -> set[Span]:
             for tree in subtrees(variant.constructor):
                 found |= tree.target.said if isinstance(tree.target, ExplainedClass) else set()
     outcomes: dict[Span, dict[Frame, set[bool]]] = {}
+    frame = target.bodies[0].frame
+    loop = frame.turn.loop if isinstance(frame, TurnFrame) else None
     for decision in find_decisions(target):
+        if loop is not None and not loop.start <= decision.place.start < loop.end:
+            continue  # the turns of a loop say what is in it
         rows = outcomes.setdefault(decision.place, {})
         rows.setdefault(decision.frame, set()).add(decision.outcome)
     return found | {p for p, rows in outcomes.items() if _is_branch(target, list(rows.values()))}
