@@ -13,8 +13,10 @@ from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from compiler.ir.graph import Graph
+from compiler.ir.weights import draw_weights
 from compiler.loading import rename_path
 from tests.elaborating import elaborate_file
+from tests.pytorch_compare import draw_inputs
 from tests.torchvision_models import make_model
 
 MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"
@@ -27,9 +29,42 @@ PARAMETERS = {
     "resnet50": 25_557_032,
     "vit_b_16": 86_567_656,
     "mobilenet_v2": 3_504_872,
+    "resnet34": 21_797_672,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "vgg11": 132_863_336,
+    "vgg16_bn": 138_365_992,
+    "densenet121": 7_978_856,
+    "swin_t": 28_288_354,
+    "efficientnet_b0": 5_288_548,
+    "convnext_tiny": 28_589_128,
+    "unet": 31_030_658,
+    "mixer_b16": 59_880_472,
+    "bert_base": 109_482_240,
+    "gpt2": 124_439_808,
+    "llama3_8b": 8_030_261_248,
+    "llama3_405b": 405_853_388_800,
+    "transformer": 63_082_496,
+    "char_rnn": 4_333_696,
+    "bilstm_tagger": 3_307_517,
 }
-NO_ORACLE = ("lenet5", "resnet20")
+WITH_STATISTICS = {
+    "tiny_resnet8": 78_666,
+    "tiny_ds_cnn": 24_908,
+    "tiny_mobilenet": 221_794,
+    "tiny_autoencoder": 269_992,
+}
+"""Networks whose published counts hold the statistics of norms."""
+SMALL = (*WITH_STATISTICS, "bilstm_tagger", "char_rnn")
+NO_ORACLE = (
+    *("lenet5", "resnet20", "unet", "mixer_b16"),
+    *("bert_base", "gpt2", "llama3_8b", "llama3_405b"),
+    *("transformer", "char_rnn", "bilstm_tagger"),
+)
 """Networks that torchvision does not have."""
+LIKE_OTHERS = ("resnet101", "resnet152", "vgg11", "vgg16_bn")
+"""Networks that are others with other numbers: their outputs are not looked at, for the time it
+takes."""
 RENAME = {
     "vit_b_16": (
         ("*.encoder_layer_*", "*.*"),
@@ -56,16 +91,42 @@ def test_parameter_counts_are_the_published_ones(name: str, count: int) -> None:
 
 
 def test_every_model_has_a_published_count() -> None:
-    assert {path.stem for path in MODELS.glob("*.weft")} == set(PARAMETERS)
+    known = {*PARAMETERS, *WITH_STATISTICS}
+    assert {path.stem for path in MODELS.glob("*.weft")} == known
 
 
-@pytest.mark.parametrize("name", [name for name in PARAMETERS if name not in NO_ORACLE])
+@pytest.mark.parametrize(("name", "count"), WITH_STATISTICS.items())
+def test_counts_with_statistics_are_the_published_ones(name: str, count: int) -> None:
+    assert sum(p.value.type.size.known or 0 for p in find_graph(name).parameters) == count
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_models_agree_in_pytorch_and_onnx(name: str, tmp_path: Path) -> None:
+    graph = find_graph(name)
+    weights = draw_weights(graph, 0)
+    module = load_module(emit_module([graph], title=name), graph).eval()
+    assign_weights(module, weights)
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    session = open_session(tmp_path / "net.onnx", device=Device.CPU)
+    inputs = draw_inputs(graph, {"batch": 2, "t": 5})
+    if "lengths" in inputs:
+        inputs["lengths"] = np.array([5, 2])
+    with torch.no_grad():
+        made = module(*map(torch.tensor, inputs.values()))
+    expected = made if isinstance(made, tuple) else (made,)
+    for mine, wanted in zip(session.run(inputs).values(), expected, strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PARAMETERS if name not in (*NO_ORACLE, *LIKE_OTHERS)]
+)
 def test_outputs_agree_with_torchvision(name: str, tmp_path: Path) -> None:
     oracle = make_model(name)
     weights = {
         rename_path(path, RENAME.get(name, ())): tensor.numpy()
         for path, tensor in oracle.state_dict().items()
-        if not path.endswith("num_batches_tracked")
+        if not path.endswith(("num_batches_tracked", "relative_position_index"))
     }
     graph = find_graph(name)
     assert {p.path for p in graph.parameters} == weights.keys()
@@ -81,5 +142,6 @@ def test_outputs_agree_with_torchvision(name: str, tmp_path: Path) -> None:
             from_torch = module(images).numpy()
         (from_onnx,) = session.run({"image": images.numpy()}).values()
         assert np.abs(expected).max() > 1e-3, "the oracle must say something"
-        np.testing.assert_allclose(from_torch, expected, atol=1e-4)
-        np.testing.assert_allclose(from_onnx, expected, atol=1e-4)
+        most = 1e-4 * max(1.0, float(expected.std()))  # random weights can make large logits
+        np.testing.assert_allclose(from_torch, expected, atol=most)
+        np.testing.assert_allclose(from_onnx, expected, atol=most)
