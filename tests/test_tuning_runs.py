@@ -242,9 +242,9 @@ def test_a_net_behind_the_student_is_applied_to_both(tmp_path: Path) -> None:
     wanted = evaluate(tuned.train.step, dict(tuned.weights), taken)["loss"]
     script = ScriptSpec(tuned.train)
     body = "\n".join(emit_objective(script))
-    script = run_source("\n".join([*write_imports(body), "", body]), "objective")
+    made = run_source("\n".join([*write_imports(body), "", body]), "objective")
     given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in script.columns]
-    loss, *_ = script.compute_loss(*_load_nets(tuned), *given)
+    loss, *_ = made.compute_loss(*_load_nets(tuned), *given)
     assert float(loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
 
 
