@@ -63,9 +63,9 @@ def build(extended: Extended, name: str, **parts: str) -> tuple[str, str]:
 def test_an_op_takes_one_file(tmp_path: Path) -> None:
     extended = extend("A primitive op", tmp_path)
     assert extended.touched == {"compiler/ops/activation.py"}
-    model, _ = build(extended, "threshold", ACTIVATION="threshold(0.1, -1)")
-    assert "F.threshold(self.hidden(x), 0.1, -1.0)" in model
-    laws = extended.hold_laws("threshold")
+    model, _ = build(extended, "logit", ACTIVATION="logit(0.1)")
+    assert "torch.logit(self.hidden(x), 0.1)" in model
+    laws = extended.hold_laws("logit")
     assert laws.returncode == 0, laws.stdout
 
 

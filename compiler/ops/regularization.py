@@ -1,28 +1,60 @@
-"""Dropout: noise that acts in training only."""
+"""Dropout and its kin: noise that acts in training only."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import final
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_float
-from compiler.ops.layers import need_rate
+from compiler.ops.axes import need_float, need_rank
+from compiler.ops.layers import input_type, need_rate
 from compiler.ops.registry import OPS
+from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Name, Spelling
+from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Method, Name, Spelling, Term
+
+_TRAINING = ("training", Name("self.training"))
+
+
+class Noise(Op):
+    """Base of ops that draw random numbers in training, and are the identity in evaluation."""
+
+    keeps_channels = True
+    onnx_bfloat = True
+    noisy = True
+    operands = (Operand("x"),)
+    p: float
+
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
+        need_float(self.name, x)
+        need_rate(self.name, "p", self.p)
+        return (x,)
+
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (x,)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(outputs[0].rank))
+
+    @abstractmethod
+    def torch(self, node: Node) -> Spelling: ...
+
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        return [inputs[0]]
 
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Dropout(Op):
+class Dropout(Noise):
     """Dropout: in training, each entry becomes 0 with probability p and the rest is divided by
     1 - p; in evaluation nothing happens.
 
@@ -36,31 +68,115 @@ class Dropout(Op):
     """
 
     name = "dropout"
-    keeps_channels = True
     scales_with_operand = True
-    onnx_bfloat = True
-    noisy = True
-    operands = (Operand("x"),)
     p: float = 0.5
-
-    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
-        need_float(self.name, x)
-        need_rate(self.name, "p", self.p)
-        return (x,)
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return self
 
-    def evaluate(self, x: Array) -> tuple[Array, ...]:
-        return (x,)
+    def torch(self, node: Node) -> Spelling:
+        p = self.leaf("p", "drop")
+        called = Call("F.dropout", (In(0),), (("p", p), _TRAINING))
+        return Spelling(called, module=Call("nn.Dropout", (p,)))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(outputs[0].rank))
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ChannelDropout(Noise):
+    """Dropout of whole channels: in training, each channel of each sample becomes 0 with
+    probability p and the rest is divided by 1 - p; in evaluation nothing happens. Neighbours in an
+    image say nearly the same, so that dropping single entries takes little away.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> the same.
+
+    - `p`: the probability, from 0 to 1.
+
+    Example: `y = x -> conv(64, kernel=3) -> relu -> channel_dropout(20%)`
+    Errors: W0350 for another number of axes, W0353 where `p` is no probability.
+    Source: Tompson et al. 2015, https://arxiv.org/abs/1411.4280; `torch.nn.Dropout2d`
+    """
+
+    name = "channel_dropout"
+    scales_with_operand = True
+    p: float = 0.5
+
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
+        need_layout(self.name, x)
+        return super().infer(assume, x)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = input_type(node).rank - 2
+        p = self.leaf("p", "drop")
+        called = Call(f"F.dropout{axes}d", (In(0),), (("p", p), _TRAINING))
+        return Spelling(called, module=Call(f"nn.Dropout{axes}d", (p,)))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AlphaDropout(Noise):
+    """Dropout for nets of `selu`: in training, each entry takes selu's lower bound, -1.7581, with
+    probability p, and a shift and a scale then keep mean 0 and variance 1; in evaluation nothing
+    happens.
+
+        y = a * (x where kept, else α) + b
+        α = -1.7581,  a = 1 / √((1 - p) * (1 + p * α²)),  b = -a * α * p
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `p`: the probability, from 0 to 1.
+
+    Example: `y = x -> dense(256) -> selu -> alpha_dropout(10%)`
+    Errors: W0353 where `p` is no probability.
+    Source: Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
+    """
+
+    name = "alpha_dropout"
+    keeps_channels = False  # in training, what is dropped is not 0
+    p: float = 0.5
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        return self
 
     def torch(self, node: Node) -> Spelling:
         p = self.leaf("p", "drop")
-        called = Call("F.dropout", (In(0),), (("p", p), ("training", Name("self.training"))))
-        return Spelling(called, module=Call("nn.Dropout", (p,)))
+        called = Call("F.alpha_dropout", (In(0),), (("p", p), _TRAINING))
+        return Spelling(called, module=Call("nn.AlphaDropout", (p,)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [inputs[0]]
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class DropPath(Noise):
+    """Stochastic depth: in training, each sample becomes 0 with probability p and the rest is
+    divided by 1 - p; in evaluation nothing happens. At the end of a residual branch it leaves the
+    branch out for that sample.
+
+    Shapes: x `f32[n, ...]` -> the same.
+
+    - `p`: the probability, from 0 to 1. Nets often let it grow with depth: `20% * i / count`.
+
+    Example: `y = x + (x -> layer_norm -> mlp(4 * d) -> drop_path(10%))`
+    Errors: W0353 where `p` is no probability.
+    Source: Huang et al. 2016, https://arxiv.org/abs/1603.09382;
+    `torchvision.ops.stochastic_depth` in mode "row"
+    """
+
+    name = "drop_path"
+    scales_with_operand = True
+    p: float = 0.1
+
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
+        need_rank(self.name, x, 1)
+        return super().infer(assume, x)
+
+    def torch(self, node: Node) -> Spelling:
+        rows: Term = Leaf(input_type(node).shape[0], "rows", dim=("in", 0, 0))
+        ones: tuple[Term, ...] = (rows, *[Leaf(1)] * (input_type(node).rank - 1))
+        kept = Call(
+            "F.dropout",
+            (Method(In(0), "new_ones", ones),),
+            (("p", replace(self.leaf("p", "drop"), default=0.5)), _TRAINING),  # F.dropout's
+        )
+        return Spelling(Infix("*", In(0), kept))

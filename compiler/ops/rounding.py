@@ -1,4 +1,4 @@
-"""Rounding and magnitudes, element by element: floor, ceil, round, abs, sign, square, isnan."""
+"""Rounding and magnitudes, element by element: floor, ceil, round, abs, square, isnan."""
 
 from __future__ import annotations
 
@@ -68,26 +68,6 @@ class Abs(Function):
 
     def calculate(self, x: Array) -> Array:
         return np.abs(x)
-
-
-@OPS.register
-@final
-@dataclass(frozen=True)
-class Sign(Function):
-    """The sign of each element: -1, 0 or 1.
-
-    The shape and dtype stay; booleans have none.
-
-    Shapes: x `f32[...]` -> the same.
-    Example: `direction = sign(x)`
-    Errors: W0382 where x is bool.
-    """
-
-    name = "sign"
-    onnx_type = "Sign"
-
-    def calculate(self, x: Array) -> Array:
-        return np.sign(x)
 
 
 @OPS.register

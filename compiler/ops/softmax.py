@@ -86,6 +86,35 @@ class Softmax(AxisShares):
 @OPS.register
 @final
 @dataclass(frozen=True)
+class Softmin(AxisShares):
+    """Shares that are large where numbers are small: `y = softmax(-x) = exp(-x) / Σ exp(-x)` along
+    an axis.
+
+    Shapes: x `f32[...]` -> the same; along the axis the results add up to 1.
+
+    - `axis`: the axis, -1 for the last.
+
+    Example: `nearness = softmin(distances, axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Softmin.html
+    """
+
+    name = "softmin"
+    limits = (0.0, 1.0)
+    torch_function = "F.softmin"
+    torch_module = "nn.Softmin"
+    axis: int
+
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (softmax(-widen(x), self.axis).astype(x.dtype, copy=False),)
+
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        return [build.op("Softmax", [build.op("Neg", [inputs[0]])], {"axis": self.axis})]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
 class LogSoftmax(AxisShares):
     """The logarithm of `softmax`: `y = x - log(Σ exp(x))` along an axis, exact where the softmax
     is nearly 0.

@@ -6,10 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.ops import activation, smooth_activation
-from compiler.ops.regularization import Dropout
-from compiler.ops.softmax import LogSoftmax, Softmax
+from compiler.ops import activation, shrinking, smooth_activation
+from compiler.ops.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
+from compiler.ops.softmax import LogSoftmax, Softmax, Softmin
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
+from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_linear import draw_names
 
 PLAIN = {
@@ -26,6 +27,8 @@ PLAIN = {
         smooth_activation.Softsign,
         smooth_activation.Mish,
         smooth_activation.LogSigmoid,
+        shrinking.TanhShrink,
+        shrinking.Identity,
     )
 }
 
@@ -40,6 +43,29 @@ def draw_plain(draw: Any, name: str) -> Case:
     # The evaluator of onnx 1.23 returns no array for the Softsign of a tensor without axes.
     shape = draw_shape(draw, 1 if name == "softsign" else 0, 4)
     return make_case(PLAIN[name](), draw_values(draw, shape), symbols=draw_names(draw, len(shape)))
+
+
+@cases("hard_shrink", "soft_shrink", "threshold")
+def draw_shrink(draw: Any, name: str) -> Case:
+    number = draw(st.sampled_from((0.0, 0.5, 1.5)))
+    op = {
+        "hard_shrink": shrinking.HardShrink(number),
+        "soft_shrink": shrinking.SoftShrink(number),
+        "threshold": shrinking.Threshold(number - 0.5, draw(st.sampled_from((0.0, -1.5)))),
+    }[name]
+    shape = draw_shape(draw, 0, 4)
+    return make_case(op, draw_values(draw, shape), symbols=draw_names(draw, len(shape)))
+
+
+@cases("unit_step", "sign")
+def draw_step(draw: Any, name: str) -> Case:
+    straight = draw(st.booleans())
+    op = shrinking.UnitStep(straight) if name == "unit_step" else shrinking.Sign(straight)
+    shape = draw_shape(draw, 0, 4)
+    kinds = NUMBERS if name == "sign" and not straight else ("float32",)
+    dtype = draw(st.sampled_from(kinds))
+    values = draw_numbers(draw, shape, dtype, 0 if dtype == "uint8" else -3, 4).round()
+    return make_case(op, values, symbols=draw_names(draw, len(shape)))
 
 
 @cases("leaky_relu", "elu", "celu", "gelu", "softplus", "hard_tanh")
@@ -77,16 +103,26 @@ def draw_glu(draw: Any) -> Case:
     return make_case(smooth_activation.Glu(axis), draw_values(draw, tuple(shape)), symbols=names)
 
 
-@cases("softmax", "log_softmax")
+@cases("softmax", "log_softmax", "softmin")
 def draw_softmax(draw: Any, name: str) -> Case:
     shape = draw_shape(draw, 1, 4)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
-    op = Softmax(axis) if name == "softmax" else LogSoftmax(axis)
+    op = {"softmax": Softmax, "log_softmax": LogSoftmax, "softmin": Softmin}[name](axis)
     return make_case(op, draw_values(draw, shape), symbols=draw_names(draw, len(shape)))
 
 
-@cases("dropout")
-def draw_dropout(draw: Any) -> Case:
-    shape = draw_shape(draw, 0, 4)
-    op = Dropout(draw(st.sampled_from((0.0, 0.25, 0.5, 1.0))))
+@cases("dropout", "alpha_dropout", "drop_path", "channel_dropout")
+def draw_dropout(draw: Any, name: str) -> Case:
+    kinds = {
+        cls.name: (cls, least, most)
+        for cls, least, most in (
+            (Dropout, 0, 4),
+            (AlphaDropout, 0, 4),
+            (DropPath, 1, 4),
+            (ChannelDropout, 3, 4),
+        )
+    }
+    cls, least, most = kinds[name]
+    shape = draw_shape(draw, least, most, 4)
+    op = cls(draw(st.sampled_from((0.0, 0.25, 0.5, 1.0))))
     return make_case(op, draw_values(draw, shape), symbols=draw_names(draw, len(shape)))

@@ -23,7 +23,7 @@ def _draw(draw: Any, name: str, dtypes: tuple[str, ...], low: float, high: float
     return make_case(OPS.get(name)(), x, symbols=symbols, skip=skip)  # type: ignore[misc]
 
 
-@cases("exp", "expm1", "sin", "cos", "erf", "square", "abs", "sign", "floor", "ceil", "round")
+@cases("exp", "expm1", "sin", "cos", "erf", "square", "abs", "floor", "ceil", "round")
 def draw_plain(draw: Any, name: str) -> Case:
     return _draw(draw, name, NUMBERS, -4, 5)
 
