@@ -12,7 +12,8 @@ from torch.nn import functional
 from backends.onnx_graph.single import lower_op
 from compiler.ops.pooling import MaxPool
 from compiler.report.diagnostics import Fault
-from compiler.types.tensor import TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 from tests.laws.harness import run_onnx_runtime
 
 
@@ -38,3 +39,21 @@ def test_dilation_with_padding_and_ceil_mode(
         np.testing.assert_array_equal(found, wanted.numpy(), err_msg=str(op))
         count += 1
     assert count > 12
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_ceil_mode_has_one_formula_for_all_sizes(kernel: int, dilation: int) -> None:
+    """The size of the result, for a size that is not known, is PyTorch's at every size."""
+    span = dilation * (kernel - 1) + 1
+    for stride in range(1, 6):
+        for padding in range(kernel // 2 + 1):
+            op = MaxPool(kernel, stride, padding, dilation, ceil_mode=True)
+            kind = TensorType(DType.F32, (Dim.of(1), Dim.of(1), Dim.of("s")))
+            (made,) = op.infer(lambda *_: None, kind)
+            for size in range(max(span - 2 * padding, 1), span + 12):
+                x = torch.zeros(1, 1, size)
+                expected = torch.nn.functional.max_pool1d(
+                    x, kernel, stride, padding, dilation, ceil_mode=True
+                )
+                assert made.shape[2].evaluate({"s": size}) == expected.shape[2], (op, size)

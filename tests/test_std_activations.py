@@ -136,7 +136,8 @@ model M {
     input image: f32[batch, 3, 8, 8]
     x = image -> conv(WIDTH, kernel=1) as stem -> relu
     y = x -> conv(WIDTH, kernel=1, groups=GROUPS) as inner -> relu -> channel_shuffle(GROUPS)
-        -> conv(WIDTH, kernel=3, padding=1, groups=WIDTH) as deep -> conv(WIDTH, kernel=1, groups=GROUPS) as outer
+        -> conv(WIDTH, kernel=3, padding=1, groups=WIDTH) as deep
+        -> conv(WIDTH, kernel=1, groups=GROUPS) as outer
     output y = (x + y) -> global_avg_pool -> dense(2) as head
 }
 """

@@ -33,8 +33,6 @@ from compiler.ops.windows import (
     write_windows,
 )
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault
-from compiler.report.messages.windows import padding_undecided
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
@@ -68,10 +66,7 @@ class WindowPool(Op):
         made = make_windows(kernel, stride, self.dilations(axes), self.padding, sizes)
         if not self.ceil_mode:
             return made
-        return tuple(
-            _round_up(window, size, axis)
-            for axis, (window, size) in enumerate(zip(made, sizes, strict=True), start=2)
-        )
+        return tuple(map(_round_up, made, sizes))
 
     def check(self, x: TensorType) -> None:
         """Raises `Fault` for a tensor or options that a pooling cannot have."""
@@ -149,32 +144,15 @@ def reduce_windows(function: np.ufunc, x: Array, windows: Sequence[Window]) -> A
     return result
 
 
-def _round_up(window: Window, size: Dim, axis: int) -> Window:
+def _round_up(window: Window, size: Dim) -> Window:
     """The window with enough padding after the axis that the entries left over get a window too.
-    As in PyTorch, a window that would begin behind the axis and its first padding is dropped.
-
-    Raises:
-        Fault: whether it is dropped cannot be decided for a symbolic size.
-    """
-    whole = (size + window.low + window.high - window.span + window.stride - 1) // window.stride
-    # The last window begins at whole * stride, which exceeds size + low only where the window
-    # can stride over what it spans.
-    if window.stride + (window.low.known or 0) > window.span:
-        begins = whole * window.stride
-        inside = at_most(begins + 1, size + window.low)
-        if inside is None:
-            raise Fault(
-                lambda where: padding_undecided(
-                    where.argument("ceil_mode"),
-                    "ceil_mode=true",
-                    "a stride that with the padding exceeds the kernel",
-                    axis,
-                    str(size),
-                    where.operand(0),
-                )
-            )
-        whole = whole if inside else whole - 1
-    high = whole * window.stride + window.span - size - window.low
+    As in PyTorch, a window that would begin behind the axis and its first padding is dropped."""
+    low, stride, span = window.low.known or 0, window.stride, window.span
+    if stride + low > span:  # a window can stride over what it spans: all begin before this
+        last = (size + low + stride - 1) // stride - 1
+    else:
+        last = (size + low + window.high - span + stride - 1) // stride
+    high = last * stride + span - size - low
     # Where the last window was dropped, entries at the end are in none.
     return replace(window, high=high if high.known is None else Dim.of(max(high.known, 0)))
 

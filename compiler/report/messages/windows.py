@@ -146,25 +146,3 @@ def nothing_left(span: Span | None, option: str, axis: int, size: str, made: Lab
         label=f"with this `{option}`, axis {axis} would have size {size}",
         labels=(Label(made.span, f"the input is {made.text}"),),
     )
-
-
-@message(
-    "W0366",
-    bad=(
-        "model M() {\n    input image: f32[batch, 8, h, w]\n"
-        "    output y = image -> adaptive_avg_pool(2)\n}\n"
-    ),
-    good=(
-        "model M() {\n    input image: f32[batch, 8, h, w]\n"
-        "    output y = image -> adaptive_avg_pool(1)\n}\n"
-    ),
-)
-def pool_size_unknown(span: Span | None, op: str, axis: int, size: str, made: Label) -> Text:
-    """`adaptive_avg_pool` cuts an axis into parts, and the size of the axis is known only when
-    the network runs. One part needs no known size."""
-    return Text(
-        f"`{op}` needs a known size",
-        label=f"cuts axis {axis} into parts",
-        labels=(Label(made.span, f"which is {size} here: {made.text}"),),
-        help="`global_avg_pool` and `avg_pool` work for any size",
-    )

@@ -1,0 +1,210 @@
+"""Pooling to a fixed size: over as many parts of each axis as are asked for."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.ir.coupling import Coupling, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ops.axes import axes_constant, need_float, operand_type
+from compiler.ops.layers import input_type, known, need_least, widen
+from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
+from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
+from compiler.records import dataclass
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Spelling
+
+
+class AdaptivePool(Op):
+    """Base of poolings over parts of axes. Part i of an axis of size s, cut into k parts, goes
+    from floor(i * s / k) to ceil((i + 1) * s / k); neighbours overlap where k does not divide s."""
+
+    keeps_channels = True
+    operands = (Operand("x"),)
+    torch_name: ClassVar[str]  # "adaptive_avg_pool"
+    module_name: ClassVar[str]  # "AdaptiveAvgPool"
+    onnx_whole: ClassVar[str]
+    """ONNX's pooling over all of space."""
+    onnx_window: ClassVar[str]
+    reduction: ClassVar[str]
+    size: Sizes
+
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
+        need_float(self.name, x)
+        parts = spread("size", self.size, need_layout(self.name, x))
+        need_least(self.name, "size", parts, 1)
+        return (TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, parts))),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(2))
+
+    def torch(self, node: Node) -> Spelling:
+        axes = input_type(node).rank - 2
+        size = spell_sizes(self.leaf("size"))
+        called = Call(f"F.{self.torch_name}{axes}d", (In(0), size))
+        return Spelling(called, module=Call(f"nn.{self.module_name}{axes}d", (size,)))
+
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        x = operand_type(types, 0)
+        parts = spread("size", self.size, x.rank - 2)
+        if x.dtype is DType.F64:  # of which ONNX Runtime has no kernels of pools
+            return [self.write_overlapping(build, inputs[0], x, parts)]
+        if all(part == 1 for part in parts):
+            return [build.op(self.onnx_whole, [inputs[0]])]
+        sizes = [s.known for s in x.shape[2:]]
+        if all(s is not None and s % part == 0 for s, part in zip(sizes, parts, strict=True)):
+            window = [known(s) // part for s, part in zip(x.shape[2:], parts, strict=True)]
+            if math.prod(window) == 1:
+                return [build.op("Identity", [inputs[0]])]
+            attributes = {"kernel_shape": window, "strides": window}
+            return [build.op(self.onnx_window, [inputs[0]], attributes)]
+        return [self.write_overlapping(build, inputs[0], x, parts)]
+
+    @abstractmethod
+    def write_overlapping(
+        self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
+    ) -> Any:
+        """The nodes for parts that may overlap."""
+
+    def write_slices(
+        self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
+    ) -> Any:
+        """Axis by axis, each part cut out and reduced; where the parts begin and end is computed
+        from sizes that are known when the graph runs."""
+        for axis, (size, count) in enumerate(zip(x.shape[2:], parts, strict=True), start=2):
+            along = axes_constant(build, [axis])
+            pieces = [value]
+            if count > 1:
+                bounds = [bound_part(size, part, count) for part in range(count)]
+                pieces = [
+                    build.op("Slice", [value, build.shape([start]), build.shape([stop]), along])
+                    for start, stop in bounds
+                ]
+            made = [build.op(self.reduction, [piece, along]) for piece in pieces]
+            value = made[0] if count == 1 else build.op("Concat", made, {"axis": axis})
+        return value
+
+
+def bound_part(size: Dim, part: int, parts: int) -> tuple[Dim, Dim]:
+    """Where a part of an axis begins and ends."""
+    return size * part // parts, (size * (part + 1) + parts - 1) // parts
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AdaptiveMaxPool(AdaptivePool):
+    """The maximum over as many parts of each axis as are asked for.
+
+    Part i of an axis of size s, cut into k parts, goes from floor(i * s / k) to
+    ceil((i + 1) * s / k); neighbours overlap where k does not divide s.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, k…]`.
+
+    - `size`: the parts: one number, or a list with one for each axis of space.
+
+    Example: `y = x -> adaptive_max_pool(4) -> flatten`
+    Errors: W0350 for another number of axes.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
+    """
+
+    name = "adaptive_max_pool"
+    torch_name = "adaptive_max_pool"
+    module_name = "AdaptiveMaxPool"
+    onnx_whole = "GlobalMaxPool"
+    onnx_window = "MaxPool"
+    reduction = "ReduceMax"
+    size: Sizes
+
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
+            bounds = [bound_part(Dim.of(x.shape[axis]), part, parts) for part in range(parts)]
+            places = [np.arange(known(start), known(stop)) for start, stop in bounds]
+            x = np.stack([x.take(place, axis).max(axis) for place in places], axis)
+        return (x,)
+
+    def write_overlapping(
+        self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
+    ) -> Any:
+        return self.write_slices(build, value, x, parts)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AdaptiveAvgPool(AdaptivePool):
+    """The mean over as many parts of each axis as are asked for.
+
+    Part i of an axis of size s, cut into k parts, goes from floor(i * s / k) to
+    ceil((i + 1) * s / k); neighbours overlap where k does not divide s.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, k…]`.
+
+    - `size`: the parts: one number, or a list with one for each axis of space.
+
+    Example: `y = x -> adaptive_avg_pool(7) -> flatten`
+    Errors: W0350 for another number of axes.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
+    """
+
+    name = "adaptive_avg_pool"
+    torch_name = "adaptive_avg_pool"
+    module_name = "AdaptiveAvgPool"
+    onnx_whole = "GlobalAveragePool"
+    onnx_window = "AveragePool"
+    reduction = "ReduceMean"
+    size: Sizes
+
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
+        count = np.asarray(operands[0]).size // max(results[0].size, 1)
+        return measure_terms(self, operands, results, count)
+
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        y = widen(x)
+        for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
+            shares = divide_axis(x.shape[axis], parts).astype(y.dtype)
+            y = np.moveaxis(np.tensordot(y, shares, (axis, 1)), -1, axis)
+        return (y.astype(x.dtype, copy=False),)
+
+    def write_overlapping(
+        self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
+    ) -> Any:
+        """As a product with the shares where all sizes are known, axis by axis, the last one
+        first."""
+        if any(size.known is None for size in x.shape[2:]):
+            return self.write_slices(build, value, x, parts)
+        shape = list(x.shape)
+        for axis in range(x.rank - 1, 1, -1):
+            if parts[axis - 2] == 1:  # its mean
+                axes = build.constant(np.array([axis], np.int64))
+                value = build.op("ReduceMean", [value, axes])
+                shape[axis] = Dim.of(1)
+                continue
+            shares = divide_axis(known(shape[axis]), parts[axis - 2]).astype(x.dtype.numpy)
+            after = shape[axis + 1 :]
+            rest = math.prod(known(d) for d in after)
+            rows = [*shape[: axis + 1], Dim.of(rest)]
+            value = build.reshape(value, shape, rows)
+            value = build.op("MatMul", [build.constant(shares, x.dtype), value])
+            shape[axis] = Dim.of(parts[axis - 2])
+            value = build.reshape(value, [*shape[: axis + 1], Dim.of(rest)], shape)
+        return value
+
+
+def divide_axis(size: int, parts: int) -> Array:
+    """`[parts, size]`: the share of each entry in the mean of each part."""
+    shares = np.zeros((parts, size))
+    for part in range(parts):
+        start, stop = part * size // parts, -(-(part + 1) * size // parts)
+        shares[part, start:stop] = 1 / (stop - start)
+    return shares
