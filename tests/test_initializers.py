@@ -32,10 +32,27 @@ MADE: list[Initializer] = [
     initializers.KaimingUniform(math.sqrt(5)),
     initializers.KaimingUniform(mode="fan_out", nonlinearity="relu"),
     initializers.KaimingNormal(nonlinearity="tanh"),
+    initializers.LecunUniform(),
+    initializers.LecunNormal(),
+    initializers.Orthogonal(0.5),
+    initializers.Identity(),
+    initializers.Dirac(),
+    module_initializers.PaddedRows(initializers.Normal(0.02), 3),
     module_initializers.ModuleUniform(96 * 9),
     module_initializers.ModuleConstant(0.25),
     module_initializers.ModuleEmbedding(),
 ]
+
+
+def find_shape(initializer: Initializer) -> tuple[int, ...]:
+    """A shape that an initializer is for."""
+    return SHAPE[: initializer.most_axes]
+
+
+def start(initializer: Initializer, target: torch.Tensor) -> None:
+    """Runs the statements that generated code has."""
+    for statement in initializer.torch(In(0)) or (initializer.spell(In(0)),):
+        Runner([target], {}).run(statement)
 
 
 def test_every_initializer_is_tried() -> None:
@@ -53,12 +70,13 @@ def test_given_numbers_are_kept() -> None:
 
 @pytest.mark.parametrize("initializer", MADE, ids=str)
 def test_same_distribution_as_pytorch(initializer: Initializer) -> None:
-    drawn = initializer.draw(SHAPE, np.random.default_rng(0))
+    shape = find_shape(initializer)
+    drawn = initializer.draw(shape, np.random.default_rng(0))
     assert drawn.dtype == np.float32
-    assert drawn.shape == SHAPE
+    assert drawn.shape == shape
     torch.manual_seed(0)
-    target = torch.full(SHAPE, math.nan)
-    Runner([target], {}).run(initializer.spell(In(0)))
+    target = torch.full(shape, math.nan)
+    start(initializer, target)
     quantiles = np.linspace(0, 1, 21)
     found = np.quantile(drawn, quantiles)
     expected = np.quantile(target.numpy(), quantiles)
@@ -70,14 +88,59 @@ def test_same_distribution_as_pytorch(initializer: Initializer) -> None:
 
 @pytest.mark.parametrize("initializer", MADE, ids=str)
 def test_draws_are_reproducible(initializer: Initializer) -> None:
-    first = initializer.draw((8, 4), np.random.default_rng(3))
-    second = initializer.draw((8, 4), np.random.default_rng(3))
+    shape = (8, 4, 3)[: initializer.most_axes]
+    first = initializer.draw(shape, np.random.default_rng(3))
+    second = initializer.draw(shape, np.random.default_rng(3))
     np.testing.assert_array_equal(first, second)
 
 
 def test_modules_draw_by_themselves() -> None:
-    assert module_initializers.ModuleUniform(8).torch(In(0)) is None
-    assert initializers.Normal(0.02).torch(In(0)) is not None
+    assert not module_initializers.ModuleUniform(8).torch(In(0))
+    assert len(initializers.Normal(0.02).torch(In(0))) == 1
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6), (4, 2, 3, 3)])
+def test_orthogonal_rows_or_columns(shape: tuple[int, ...]) -> None:
+    initializer = initializers.Orthogonal(2.0)
+    drawn = initializer.draw(shape, np.random.default_rng(0)).reshape(shape[0], -1)
+    target = torch.empty(shape)
+    start(initializer, target)
+    for matrix in (drawn, target.reshape(shape[0], -1).numpy()):
+        short = min(matrix.shape)
+        product = matrix @ matrix.T if len(matrix) == short else matrix.T @ matrix
+        np.testing.assert_allclose(product, 4 * np.eye(short), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (4, 6, 3), (6, 4, 3, 2), (2, 2, 1, 4, 5)])
+def test_identities_are_pytorchs(shape: tuple[int, ...]) -> None:
+    initializer = initializers.Identity() if len(shape) == 2 else initializers.Dirac()
+    target = torch.empty(shape)
+    start(initializer, target)
+    drawn = initializer.draw(shape, np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn, target.numpy())
+
+
+def test_padding_row_of_a_named_start_is_zero() -> None:
+    initializer = module_initializers.PaddedRows(initializers.Normal(0.02), -1)
+    target = torch.full((5, 3), math.nan)
+    start(initializer, target)
+    for numbers in (target.numpy(), initializer.draw((5, 3), np.random.default_rng(0))):
+        assert not numbers[-1].any()
+        assert numbers[:-1].all()
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("he_normal", "kaiming_normal"),
+        ("he_uniform", "kaiming_uniform"),
+        ("glorot_normal", "xavier_normal"),
+        ("glorot_uniform", "xavier_uniform"),
+        ("truncated_normal", "trunc_normal"),
+    ],
+)
+def test_names_of_keras_and_of_pytorch(alias: str, name: str) -> None:
+    assert INITIALIZERS.get(alias) is INITIALIZERS.get(name)
 
 
 def test_module_defaults_are_pytorchs() -> None:

@@ -29,6 +29,7 @@ SIZES = {
     "dense_blocks": {"batch": 2, "h": 24, "w": 32},
     "skip_lists": {"batch": 2},
     "dilated": {"batch": 2},
+    "layer_starts": {"batch": 2},
 }
 LONGEST = {
     "resnet18": 60,
@@ -41,6 +42,7 @@ LONGEST = {
     "dense_blocks": 85,
     "skip_lists": 65,
     "dilated": 55,
+    "layer_starts": 75,
 }
 
 

@@ -92,6 +92,10 @@ class Op(Spelled):
         """
         return ()
 
+    def start_weight(self, weight: Weight, initializer: Initializer) -> Initializer:
+        """How a weight of it starts where a spec names an initializer."""
+        return initializer
+
     @abstractmethod
     def infer(self, assume: Assume, /, *inputs: Any, **_: Any) -> tuple[TensorType, ...]:
         """Types of the outputs. Every op has its operands and weights as parameters of their own:

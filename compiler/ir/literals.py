@@ -25,6 +25,7 @@ from compiler.ir.hint import (
 )
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Described, find_registry
 
 Branch = Tree[Token]
 ReadGraph = Callable[[Branch], object]
@@ -111,6 +112,9 @@ def _find_classes(annotation: object) -> dict[str, type]:
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         name = getattr(annotation, "name", None)
         found[name if isinstance(name, str) else annotation.__name__] = annotation
+    elif isinstance(annotation, type) and issubclass(annotation, Described):
+        registry = find_registry(annotation)
+        found.update({cls.name: cls for cls in registry.classes()} if registry else {})
     for part in typing.get_args(annotation):
         found.update(_find_classes(part))
     return found

@@ -22,6 +22,15 @@ Results = Sequence[TensorType]
 """Types of a node's outputs."""
 
 
+INIT = "init"
+"""The argument that says how the weight of a layer starts; `bias_init` says it of the bias."""
+
+
+def names_start(argument: str) -> bool:
+    """Whether an argument of an op says how a weight of it starts."""
+    return argument == INIT or argument.endswith(f"_{INIT}")
+
+
 @dataclass(frozen=True)
 class Weight:
     """A weight that an application of an op makes; its path is `<slot>.<name>`."""
@@ -30,6 +39,11 @@ class Weight:
     type: TensorType
     initializer: Initializer
     trainable: bool = True
+
+    @property
+    def start(self) -> str:
+        """The argument of a call that says how it starts: `init` of a `weight`, `bias_init`."""
+        return INIT if self.name == "weight" else f"{self.name}_{INIT}"
 
 
 class Assume(Protocol):

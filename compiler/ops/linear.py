@@ -33,7 +33,8 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.module_initializers import ModuleEmbedding, ModuleUniform
+from compiler.vocabulary.initializers import Initializer
+from compiler.vocabulary.module_initializers import ModuleEmbedding, ModuleUniform, PaddedRows
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 
@@ -171,6 +172,11 @@ class Embedding(Layer):
             refuse_option(self.name, "padding_idx", self.padding_idx, last)
         shape = TensorType.of(DType.F32, (self.count, self.size))
         return (Weight("weight", shape, ModuleEmbedding(self.padding_idx)),)
+
+    def start_weight(self, weight: Weight, initializer: Initializer) -> Initializer:
+        return (
+            initializer if self.padding_idx is None else PaddedRows(initializer, self.padding_idx)
+        )
 
     def infer(self, assume: Assume, x: TensorType, weight: TensorType) -> tuple[TensorType, ...]:
         need_weights(self, (x, weight))

@@ -27,6 +27,8 @@ class Initializer(Described):
 
     least_axes: ClassVar[int] = 0
     """Number of axes that a weight must have: those that count inputs and outputs need two."""
+    most_axes: ClassVar[int | None] = None
+    """Number of axes that a weight may have; None where any number above is fine."""
     maker: ClassVar[str] = ""
     """PyTorch's function of a shape that makes a tensor of such numbers, where there is one."""
     by_module: ClassVar[bool] = False
@@ -73,10 +75,10 @@ class Initializer(Described):
         are drawn."""
         return None
 
-    def torch(self, target: Term) -> Term | None:
-        """The statement that initialises `target` in place; None where the module that owns the
+    def torch(self, target: Term) -> tuple[Term, ...]:
+        """The statements that initialise `target` in place; none where the module that owns the
         weight draws from this distribution by itself."""
-        return None if self.by_module else self.spell(target)
+        return () if self.by_module else (self.spell(target),)
 
 
 INITIALIZERS: Registry[Initializer] = Registry("initializer")
@@ -227,6 +229,7 @@ class TruncNormal(Initializer):
     """
 
     name = "trunc_normal"
+    aliases = ("truncated_normal",)
     std: float = 1.0
     mean: float = 0.0
     low: float = -2.0
@@ -296,6 +299,7 @@ class XavierUniform(Xavier):
     """
 
     name = "xavier_uniform"
+    aliases = ("glorot_uniform",)
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -318,6 +322,7 @@ class XavierNormal(Xavier):
     """
 
     name = "xavier_normal"
+    aliases = ("glorot_normal",)
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -367,6 +372,7 @@ class KaimingUniform(Kaiming):
     """
 
     name = "kaiming_uniform"
+    aliases = ("he_uniform",)
     a: float = 0.0
     mode: Fan = "fan_in"
     nonlinearity: Nonlinearity = "leaky_relu"
@@ -392,6 +398,7 @@ class KaimingNormal(Kaiming):
     """
 
     name = "kaiming_normal"
+    aliases = ("he_normal",)
     a: float = 0.0
     mode: Fan = "fan_in"
     nonlinearity: Nonlinearity = "leaky_relu"
@@ -403,14 +410,158 @@ class KaimingNormal(Kaiming):
         return Call("nn.init.kaiming_normal_", (target,), self.settings())
 
 
+class Lecun(Initializer):
+    """Base of the initializers of LeCun et al. 1998: He's with a gain of 1."""
+
+    least_axes = 2
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of PyTorch's function."""
+        return (("nonlinearity", Leaf("linear")),)
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class LecunUniform(Lecun):
+    """Uniform within ±√(3 / inputs), so that a layer keeps the variance (LeCun et al. 1998,
+    Efficient BackProp).
+
+    A weight is `[outputs, inputs, window…]`; the window multiplies the count.
+
+    Example: `y = x -> dense(64, init=lecun_uniform())`
+    """
+
+    name = "lecun_uniform"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        bound = math.sqrt(3 / count_fans(shape)[0])
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.kaiming_uniform_", (target,), self.settings())
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class LecunNormal(Lecun):
+    """Normal with standard deviation √(1 / inputs), so that a layer keeps the variance (LeCun et
+    al. 1998, Efficient BackProp; what self-normalizing nets need, Klambauer et al. 2017).
+
+    A weight is `[outputs, inputs, window…]`; the window multiplies the count.
+
+    Example: `y = x -> dense(64, init=lecun_normal()) -> selu`
+    """
+
+    name = "lecun_normal"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        std = math.sqrt(1 / count_fans(shape)[0])
+        return generator.normal(0, std, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.kaiming_normal_", (target,), self.settings())
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """A random orthogonal matrix times `gain`: `W @ Wᵀ = gain² * I`, or `Wᵀ @ W` where there are
+    more rows than columns (Saxe et al. 2013, https://arxiv.org/abs/1312.6120).
+
+    Axes behind the first are one axis. It is the Q of a normal matrix, with the signs that make R's
+    diagonal positive, so that every orthogonal matrix is as likely.
+
+    Example: `param w: f32[d, d] = orthogonal`
+    """
+
+    name = "orthogonal"
+    least_axes = 2
+    gain: float = 1.0
+
+    def check(self) -> None:
+        self.need_positive("gain", self.gain)
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        need_axes(shape)
+        rows, columns = shape[0], math.prod(shape[1:])
+        drawn = generator.normal(size=(max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(drawn)
+        q *= np.where(np.diagonal(r) < 0, -1, 1)
+        made = q if rows >= columns else q.T
+        return (self.gain * made).reshape(shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call(
+            "nn.init.orthogonal_", (target,), (("gain", Leaf(self.gain, "gain", 1.0, "gain")),)
+        )
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Identity(Initializer):
+    """The identity matrix: 1 on the diagonal, 0 elsewhere; a dense layer hands on its inputs.
+
+    Example: `param w: f32[d, d] = identity`
+    """
+
+    name = "identity"
+    aliases = ("eye",)
+    least_axes = 2
+    most_axes = 2
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        need_axes(shape)
+        return np.eye(*shape, dtype=np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.eye_", (target,))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Dirac(Initializer):
+    """The identity of convolutions: 1 in the middle of the window from each input to the output of
+    its number, 0 elsewhere; a convolution hands on its channels.
+
+    A weight is `[outputs, inputs, window…]` with a window of one to three axes.
+
+    Example: `y = x -> conv(64, kernel=3, padding="same", init=dirac())`
+    """
+
+    name = "dirac"
+    least_axes = 3
+    most_axes = 5
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        need_axes(shape)
+        numbers = np.zeros(shape, np.float32)
+        middle = tuple(size // 2 for size in shape[2:])
+        for channel in range(min(shape[:2])):
+            numbers[(channel, channel, *middle)] = 1
+        return numbers
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.dirac_", (target,))
+
+
+def need_axes(shape: tuple[int, ...]) -> None:
+    """Raises ValueError for a weight of fewer than two axes, which has no inputs and outputs."""
+    if len(shape) < 2:
+        raise ValueError(f"a weight of shape {shape} has no inputs and outputs")
+
+
 def count_fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs and outputs that a weight `[outputs, inputs, window…]` connects.
 
     Raises:
         ValueError: it has fewer than two axes.
     """
-    if len(shape) < 2:
-        raise ValueError(f"a weight of shape {shape} has no inputs and outputs")
+    need_axes(shape)
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.records import dataclass
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer, Numbers
-from compiler.vocabulary.spelling import Call, Leaf, Term
+from compiler.vocabulary.spelling import Call, Index, Leaf, Term
 
 
 class ModuleInitializer(Initializer):
@@ -75,3 +75,29 @@ class ModuleEmbedding(ModuleInitializer):
         # An embedding has no second weight, so one that is made is owned, and its module puts
         # the zeros.
         return Call("nn.init.normal_", (target,))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class PaddedRows(Initializer):
+    """Rows that start as another initializer says, and zeros in the row that stands for padding:
+    `embedding(9, 4, padding_idx=0, init=normal(0.02))`."""
+
+    name = "padded_rows"
+    written = False
+    start: Initializer
+    row: int
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        numbers = self.start.draw(shape, generator)
+        numbers[self.row] = 0
+        return numbers
+
+    def spell(self, target: Term) -> Term:
+        return self.start.spell(target)
+
+    def torch(self, target: Term) -> tuple[Term, ...]:
+        """Two statements: the row is written over."""
+        row = Index(target, (Leaf(self.row, "padding_idx", field="padding_idx"),))
+        return (*self.start.torch(target), Call("nn.init.zeros_", (row,)))

@@ -113,6 +113,8 @@ class AntiUnifier:
                 if not item.outputs:
                     declared.setdefault(item.slot, {})[number] = item
         for slot, members in declared.items():
+            if len({tuple(map(skeleton, item.starts)) for item in members.values()}) > 1:
+                raise Diverge(f"how {slot} starts")
             self.items.append(Merged(slot, members, [], frozenset(members)))
 
     # --- references -----------------------------------------------------------------------------
@@ -261,11 +263,12 @@ class _Bases(NamedTuple):
 
 
 def find_kind(item: Item, *, functions_differ: bool) -> Hashable:
-    """What must agree for two items to be one: the slot of a module, the shape of an expression;
-    where an argument chooses functions, only that both are functions of one tensor."""
+    """What must agree for two items to be one: the slot of a module and the statements that draw
+    its weights, the shape of an expression; where an argument chooses functions, only that both
+    are functions of one tensor."""
     size = (len(item.refs), len(item.outputs))
     if item.slot:
-        return ("slot", item.slot, *size)
+        return ("slot", item.slot, tuple(map(skeleton, item.starts)), *size)
     if functions_differ and find_function(item) is not None:
         return ("unary",)
     return (skeleton(item.expression), *size)

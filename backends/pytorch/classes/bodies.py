@@ -149,14 +149,14 @@ class BodyMaker:
         starts = []
         for path in node.owned:
             label = path.rpartition(".")[2]
-            initializer = self.index.graph.parameter[path].initializer
+            parameter = self.index.graph.parameter[path]
+            initializer, hints = parameter.initializer, dict(parameter.hints)
             if (
                 label in usual
                 and initializer != usual[label]
                 and path not in self.index.graph.constants
             ):
-                term = initializer.torch(Own(label))
-                starts += [] if term is None else [read_term(term, {})]
+                starts += [read_term(term, hints) for term in initializer.torch(Own(label))]
         return starts
 
     def _find_device(

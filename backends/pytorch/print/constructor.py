@@ -278,20 +278,40 @@ class Constructor:
             if item.slot in seen:
                 continue
             seen.add(item.slot)
-            for variant in item.variants:
-                for start in variant.starts:
-                    tree = resolve(start, self.maker.read)
-                    assert isinstance(tree, Tree)
-                    if variant in self.target.conditions:
-                        lines += self._test(self.target.conditions[variant])
-                        lines += lay_out("", self.expressions.write(tree), INDENT + STEP)
-                        continue
-                    open_, weight = _open_start(tree)
-                    text = self.expressions.text(open_)
-                    alike.setdefault(text, []).append(self.expressions.text(weight))
+            if item.variants and item.variants[0] in self.target.conditions:
+                lines += self._start_variants(*item.variants)
+                continue
+            for start in (start for variant in item.variants for start in variant.starts):
+                tree = resolve(start, self.maker.read)
+                assert isinstance(tree, Tree)
+                open_, weight = _open_start(tree)
+                text = self.expressions.text(open_)
+                alike.setdefault(text, []).append(self.expressions.text(weight))
         for text, weights in alike.items():
             lines += _start_alike(text, weights)
         return lines
+
+    def _start_variants(self, first: Variant, *others: Variant) -> list[str]:
+        """The statements of a module that is made in one way or another, or not at all."""
+        inner, *rest = (
+            [
+                line
+                for start in variant.starts
+                for line in lay_out(
+                    "", self.expressions.write(resolve(start, self.maker.read)), INDENT + STEP
+                )
+            ]
+            for variant in (first, *others)
+        )
+        other = [line for lines in rest for line in lines]
+        if not inner and not other:
+            return []
+        return _Block(
+            [],
+            self._test(self.target.conditions[first]),
+            inner or [f"{' ' * (INDENT + STEP)}pass"],
+            other,
+        ).lines()
 
 
 def _find_slots(item: Merged) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.elaborate.bodies.initial import read_initializer
+from compiler.elaborate.calls.initial import read_initializer
 from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
@@ -184,14 +184,14 @@ def _last_stage(expression: Expr) -> Span:
 
 @runs("param name: f32[d] = zeros", "a weight of the block itself", BLOCK, MODEL, SCAN)
 def run_param(body: Body, clause: Clause) -> None:
-    """`param name: type = initialiser`: a weight of the block itself."""
+    """`param name: type = initializer`: a weight of the block itself."""
     for operand in read_operands(body, clause):
         _declare_weight(body, clause, operand, trainable=True)
 
 
 @runs("buffer name: f32[d] = zeros", "numbers that no optimizer touches", BLOCK, MODEL, SCAN)
 def run_buffer(body: Body, clause: Clause) -> None:
-    """`buffer name: type = initialiser`: numbers that no optimizer touches."""
+    """`buffer name: type = initializer`: numbers that no optimizer touches."""
     for operand in read_operands(body, clause):
         _declare_weight(body, clause, operand, trainable=False)
 

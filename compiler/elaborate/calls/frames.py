@@ -12,6 +12,7 @@ from compiler.elaborate.values.values import (
     ArgumentValue,
     BlockLayer,
     DTypeValue,
+    InitialValue,
     Known,
     Layer,
     ListValue,
@@ -36,6 +37,7 @@ from compiler.text.tree.syntax import (
     Unary,
 )
 from compiler.vocabulary.no_default import NO_DEFAULT
+from compiler.vocabulary.signature import write_call
 
 
 def open_frame(
@@ -200,6 +202,8 @@ def scalars(value: Val) -> object:
             return describe(value) if numbers is None else tuple(map(scalars, numbers))
         case DTypeValue(dtype):
             return dtype
+        case InitialValue(initializer):
+            return write_call(initializer)
         case OpLayer(op):
             return op.name
         case BlockLayer(item):

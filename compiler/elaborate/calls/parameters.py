@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from compiler.elaborate.calls.initial import evaluate_initializer
 from compiler.elaborate.calls.primitives import layer_for_tensor, make_constant
 from compiler.elaborate.calls.signatures import BlockSignature, ParameterSpec
 from compiler.elaborate.scopes.context import Body
@@ -15,6 +16,7 @@ from compiler.elaborate.values.parts import find_hint, is_layer, is_none, plain_
 from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
+    InitialValue,
     Known,
     ListValue,
     OpLayer,
@@ -32,6 +34,7 @@ from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Expr, Item, Name
 from compiler.types.tensor import DType, TensorType
 from compiler.types.units import NOT_PLAIN
+from compiler.vocabulary import initializers
 
 
 def bind_parameters(
@@ -119,7 +122,7 @@ class _Binder:
                 if default is None:
                     self.body.names[0][spec.name] = POISON
                     continue
-                item = ArgumentValue(self.body.evaluate(default), default.span)
+                item = ArgumentValue(self.evaluate_default(spec, default), default.span)
                 hint = find_hint(item.value)
                 if hint is not None and any(True for _ in hint_names(hint)):
                     self.body.defaults[spec.name] = hint
@@ -129,6 +132,12 @@ class _Binder:
         for spec in self.parameters:
             if spec.name not in self.given and isinstance(spec.kind, TensorPattern):
                 self.note_unbound(spec, spec.kind)
+
+    def evaluate_default(self, spec: ParameterSpec, default: Expr) -> Val:
+        """A default as a value: that of a parameter for initializers is one."""
+        if spec.kind == "initializer":
+            return evaluate_initializer(self.body, default)
+        return self.body.evaluate(default)
 
     def default_of(self, spec: ParameterSpec) -> Expr | None:
         """The default of a parameter, or what the command line put in its place."""
@@ -188,6 +197,7 @@ _EXPECTED = {
     "str": "a string",
     "list": "a list",
     "layer": "a layer",
+    "initializer": "an initializer such as `kaiming_normal()`, or a number",
 }
 
 
@@ -201,6 +211,10 @@ def convert_known(value: Val, kind: str) -> Val | None:
     if isinstance(value, Known) and value.unit in NOT_PLAIN:
         return None
     match kind, value:
+        case "initializer", InitialValue(initializer):
+            return InitialValue(initializer)
+        case "initializer", Known(int() | float() as number) if value.is_number:
+            return InitialValue(initializers.Constant(float(number)))
         case "layer", _:
             return value if is_layer(value) else None
         case "list", ListValue() | Range() | Record():

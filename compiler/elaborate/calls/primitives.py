@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.elaborate.calls.gathering import find_list, list_picks
+from compiler.elaborate.calls.initial import settle_initializer
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.calls.signatures import given_of, sign
 from compiler.elaborate.calls.weights import Slot, claim_slot, make_weight
@@ -35,8 +37,8 @@ from compiler.ir.builder import own_names
 from compiler.ir.domain import Domain
 from compiler.ir.frame import Listing, Site
 from compiler.ir.graph import Op, Value
-from compiler.ir.hint import Hint, mark_outer
-from compiler.ir.operands import Weight
+from compiler.ir.hint import Hint, hint_atoms, mark_outer
+from compiler.ir.operands import Weight, names_start
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.choosing import Cast
 from compiler.ops.creation import Constant, Full
@@ -48,7 +50,7 @@ from compiler.report.diagnostics import Fault, Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import only_in_data
 from compiler.report.messages.functions import not_a_layer_here
-from compiler.report.messages.nets import foreign_tensor
+from compiler.report.messages.nets import foreign_tensor, nothing_to_start
 from compiler.report.messages.tensor_operands import number_not_held, number_outside, zero_divisor
 from compiler.report.suggestions import did_you_mean
 from compiler.types.dims import Dim
@@ -407,7 +409,14 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     cls = type(call.op)
     known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
     names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
+    starts = {weight.start: weight for weight in wanted if weight.trainable}
     for name, item in call.given.items():
+        if name in known or (name in starts and starts[name].name not in call.given):
+            continue
+        if names_start(name):
+            weight = starts[name].name if name in starts else None
+            call.body.report(nothing_to_start(item.span, cls.name, name, weight))
+            raise Refused
         if name not in names:
             call.body.report(
                 unknown_argument(item.span, cls.name, name, tuple(names), did_you_mean(name, names))
@@ -428,10 +437,27 @@ def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace
     assert slot is not None
     path = join(join(slot.frame.path, slot.name), weight.name)
     span = call.application.span
-    made = make_weight(body, path, weight, span, reuse=slot.reuse, slot=slot)
+    weight, hints = _start(call, weight)
+    made = make_weight(body, path, weight, span, reuse=slot.reuse, hints=hints, slot=slot)
     if made is None:
         raise Refused
     return body.home.value_of(made)
+
+
+def _start(call: _Call, weight: Weight) -> tuple[Weight, tuple[tuple[str, Hint], ...]]:
+    """A weight that starts as `init=` says, and how the initializer's fields were written."""
+    names = {option.name for option in type(call.op).options()}
+    item = call.given.get(weight.start) if weight.start not in names else None
+    if item is None:
+        return weight, ()
+    settled = settle_initializer(call.body, item, weight.type)
+    if settled is None:
+        raise Refused
+    initializer, written = settled
+    here = call.body.reads(call.layer.frame)
+    kept = ((field, hint if here else mark_outer(hint)) for field, hint in written)
+    hints = tuple((f, hint) for f, hint in kept if hint is not None and any(hint_atoms(hint)))
+    return replace(weight, initializer=call.op.start_weight(weight, initializer)), hints
 
 
 def _hints(call: _Call) -> tuple[tuple[str, Hint], ...]:

@@ -24,6 +24,7 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.ir.graph import Op
+from compiler.ir.operands import names_start
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.names import defined_twice
@@ -157,6 +158,20 @@ def given_of(layer: Layer) -> Mapping[str, ArgumentValue]:
     return {}
 
 
+def takes_initializer(layer: Layer, argument: str) -> bool:
+    """Whether an argument of a layer says how weights start: `init` of an op that has no option of
+    that name, a parameter of a block that is declared so."""
+    match layer:
+        case OpLayer(op):
+            return names_start(argument) and all(o.name != argument for o in op.options())
+        case BlockLayer(item):
+            parameters = read_signature(scope_of(layer), item).parameters
+            return any(p.name == argument and p.kind == "initializer" for p in parameters)
+        case NetValue(layer=inner) | Loaded(layer=inner):
+            return takes_initializer(inner, argument)
+    return False
+
+
 def _sign_op(op: type[Op]) -> Signature:
     formals = [_op_formal(operand) for operand in op.operands]
     formals += [Formal(o.name, False, o.required, _anything) for o in op.options()]
@@ -166,7 +181,8 @@ def _sign_op(op: type[Op]) -> Signature:
         tuple(formals),
         None,
         lambda name, value: (
-            name not in names and (name == "weight" or isinstance(value, Tensor | Poison))
+            name not in names
+            and (name == "weight" or names_start(name) or isinstance(value, Tensor | Poison))
         ),
     )
 

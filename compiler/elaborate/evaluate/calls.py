@@ -8,10 +8,11 @@ from dataclasses import replace
 from compiler.elaborate.calls.adapters import call_net_function, is_net_function
 from compiler.elaborate.calls.binding import Actual, Match, match_call
 from compiler.elaborate.calls.blocks import apply_block
+from compiler.elaborate.calls.initial import evaluate_initializer
 from compiler.elaborate.calls.loading import call_load
 from compiler.elaborate.calls.nets import apply_net
 from compiler.elaborate.calls.primitives import apply_op
-from compiler.elaborate.calls.signatures import given_of, sign
+from compiler.elaborate.calls.signatures import given_of, sign, takes_initializer
 from compiler.elaborate.evaluate.extremes import find_extreme, take_extreme
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.evaluate.literals import make_tensor, sum_tensors
@@ -50,7 +51,7 @@ from compiler.report.messages.functions import function_refuses, wrong_count
 from compiler.report.messages.nets import only_on_nets
 from compiler.report.messages.values import no_result
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Call, Expr, Group, Name
+from compiler.text.tree.syntax import Argument, Call, Expr, Group, Name
 from compiler.vocabulary.net_functions import LOAD
 
 
@@ -70,7 +71,7 @@ def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
     span = callee_span(function)
     if is_net_function(word):
         return call_net_function(body, expression, word, span)
-    actuals = read_arguments(body, expression)
+    actuals = read_arguments(body, expression, callee)
     if word == LOAD:
         return call_load(body, actuals, span)
     if word == TENSOR:
@@ -133,12 +134,20 @@ def _call_numbers(
     return call_function(body, function, positional, span)
 
 
-def read_arguments(body: Body, expression: Call) -> list[Actual]:
+def read_arguments(body: Body, expression: Call, callee: Val) -> list[Actual]:
     """The arguments with their values, in order."""
     return [
-        Actual(argument.name, body.evaluate(argument.value), argument.value.span)
+        Actual(argument.name, _read_argument(body, argument, callee), argument.value.span)
         for argument in expression.arguments
     ]
+
+
+def _read_argument(body: Body, argument: Argument, callee: Val) -> Val:
+    """The value of an argument: where weights of the callee start as it says, an initializer."""
+    name = argument.name.text if argument.name is not None else ""
+    if name and is_layer(callee) and takes_initializer(callee, name):  # type: ignore[arg-type]
+        return evaluate_initializer(body, argument.value)
+    return body.evaluate(argument.value)
 
 
 def call_function(

@@ -8,8 +8,11 @@ from functools import cache
 
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.ir.hint import HINT_FUNCTIONS
+from compiler.ir.operands import names_start
+from compiler.ops.registry import OPS
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
+    Argument,
     Attribute,
     Binary,
     Binding,
@@ -89,12 +92,26 @@ def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tupl
         case Call(function=Name(text=text), arguments=arguments):
             if text in FUNCTIONS and text not in HINT_FUNCTIONS and not is_own(text):
                 yield node.span, arguments
+            yield node.span, tuple(_find_starts(text, arguments, is_own))
         case Comprehension(generators=generators):
             yield node.span, generators
         case Clause(word=word, operands=operands) if word.text in ("param", "buffer"):
             declared = (o.value for o in operands if isinstance(o.value, Declare))
             values = (d.value for d in declared if d.value is not None)
             yield node.span, tuple(value for value in values if not _is_initializer(value))
+
+
+def _find_starts(
+    callee: str, arguments: Sequence[Argument], is_own: Callable[[str], bool]
+) -> Iterator[Expr]:
+    """Arguments that say how weights start, in other ways than as the call of an initializer in
+    the call of an op, whose numbers hints follow."""
+    of_op = OPS.get(callee) is not None and not is_own(callee)
+    for argument in arguments:
+        called = _is_initializer(argument.value)
+        starts = argument.name is not None and (called or names_start(argument.name.text))
+        if starts and not (called and of_op):
+            yield argument.value
 
 
 def _is_initializer(value: Expr) -> bool:

@@ -29,7 +29,7 @@ from compiler.text.tree.syntax import Expr, Name, Rest, TypeExpr
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import MAX_RANK, DType, TensorType
 
-KNOWN_TYPES = ("int", "float", "bool", "str", "list", "layer")
+KNOWN_TYPES = ("int", "float", "bool", "str", "list", "layer", "initializer")
 """Types of values that are known when compiling."""
 
 ANY_TENSOR = "tensor"
@@ -126,6 +126,8 @@ _FOREIGN = {
     "array": "tensor",
     "function": "layer",
     "module": "layer",
+    "initialiser": "initializer",
+    "init": "initializer",
 }
 
 

@@ -6,6 +6,7 @@ from compiler.elaborate.values.values import (
     BlockLayer,
     DTypeValue,
     FunctionLayer,
+    InitialValue,
     ItemValue,
     Known,
     Labelled,
@@ -46,6 +47,8 @@ def describe(value: Val) -> str:
             return "a range"
         case DTypeValue(dtype):
             return f"the dtype {dtype}"
+        case InitialValue(initializer):
+            return f"the initializer {initializer.name}"
         case Tensor():
             return f"a tensor {value.type}"
         case Record(items):

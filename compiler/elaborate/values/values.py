@@ -21,6 +21,7 @@ from compiler.report.source import Span
 from compiler.text.tree.syntax import Item, Model
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Initializer
 
 MAX_ITEMS = 1_000_000
 """Items of the longest range that is written out as a list."""
@@ -142,6 +143,15 @@ class DTypeValue:
     """`f32` as an argument."""
 
     dtype: DType
+
+
+@dataclass(frozen=True)
+class InitialValue:
+    """`kaiming_normal(nonlinearity="relu")` as an argument: how weights start, and how its fields
+    were written."""
+
+    initializer: Initializer
+    hints: tuple[tuple[str, Hint], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -433,6 +443,7 @@ Val = (
     | Rest
     | Range
     | DTypeValue
+    | InitialValue
     | Tensor
     | Record
     | Layer

@@ -198,14 +198,70 @@ def net_not_used(span: Span | None, net: str, name: str, declared: Span) -> Text
 def no_initializer(
     span: Span | None, found: str, known: tuple[str, ...], suggestion: str | None
 ) -> Text:
-    """A weight is declared with a value that is not an initialiser.
+    """A weight is declared with a value that is not an initializer.
 
     A weight starts as a number, a list of numbers, or drawn: `zeros`, `ones`, `normal(0.02)` …
     """
     return Text(
-        "this is not an initialiser",
+        "this is not an initializer",
         label=f"did you mean `{suggestion}`?" if suggestion else f"this is {found}",
         help=f"a number, a list of numbers, or one of {', '.join(f'`{k}`' for k in known)}",
+    )
+
+
+@message(
+    "W1436",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(4, bias=false, bias_init=zeros())\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(4, bias_init=zeros())\n}\n"
+    ),
+)
+def nothing_to_start(
+    span: Span | None,
+    op: str,
+    argument: str,
+    given: str | None,  # the weight that is given, and so does not start here
+) -> Text:
+    """`init=` and `bias_init=` say how the weight and the bias of a layer start, and this call
+    makes none: it has none (`bias=false`), or is given one (`weight=embed.weight`), which starts
+    where it is made."""
+    if given is not None:
+        return Text(
+            f"`{argument}` starts nothing: the {given} of this `{op}` is given",
+            label="the weight starts where it is made",
+            help=f"leave `{argument}` out, and say it where the weight is made",
+        )
+    made = "bias" if argument == "bias_init" else argument.removesuffix("_init")
+    made = "weight" if argument == "init" else made
+    return Text(
+        f"`{argument}` starts nothing: this `{op}` makes no {made}",
+        label=f"there is no {made} here",
+        help=f"leave `{argument}` out",
+    )
+
+
+@message(
+    "W1437",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8, 16]\n"
+        "    output y = x -> conv(8, kernel=3, init=identity())\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8, 16]\n"
+        "    output y = x -> conv(8, kernel=3, init=dirac())\n}\n"
+    ),
+)
+def start_needs_axes(span: Span | None, initializer: str, needed: str, found: str) -> Text:
+    """The initializer is made for weights of another number of axes: `identity` for matrices, the
+    weights of dense layers, and `dirac` for the kernels of convolutions."""
+    return Text(
+        f"`{initializer}` is for weights of {needed} axes",
+        label=f"this weight is {found}",
+        help="`identity` starts a dense layer, `dirac` a convolution",
     )
 
 
