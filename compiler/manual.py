@@ -109,8 +109,9 @@ _INTRODUCTION = (
     "Tensors come first in a signature and may be left out in a pipe: `x -> conv(64, kernel=3)`. "
     "A tensor with `?` is optional. Shapes are written as types, `...` stands for any leading "
     "axes. Every layer with weights also takes `init=` and `bias_init=`: how its weight and bias "
-    "start, as an [initializer](#initializers), a number or a list of numbers. Costs are multiply-adds of one application; an entry without a cost has none, because "
-    "it moves memory or does less than one multiply-add per element of its result."
+    "start, as an [initializer](#initializers), a number or a list of numbers. Costs are "
+    "multiply-adds of one application; an entry without a cost has none, because it moves memory "
+    "or does less than one multiply-add per element of its result."
 )
 
 

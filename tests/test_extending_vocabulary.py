@@ -38,7 +38,7 @@ use std.transformer
 
 model Net {
     input x: f32[b, 8]
-    param mix: f32[8, 8] = orthogonal
+    param mix: f32[8, 8] = sparse(75%)
     mixed = -(-x) @ mix
     h = mixed -> dense(16) as hidden -> relu -> gated_mlp(24) as gated
     output y: f32[b] = (h -> dense(1) as head)[:, 0]
@@ -88,11 +88,11 @@ def check_text(text):
     return [[m.text.title, m.text.label, m.text.help] for m in sink.messages]
 
 
-drawn = INITIALIZERS.get("orthogonal")().draw((4, 8), np.random.default_rng(0))
+drawn = INITIALIZERS.get("sparse")(0.75).draw((8, 4), np.random.default_rng(0))
 spec = Path("spec.weft").read_text()
 json.dump({
     "sound": check_text(spec),
-    "products": (drawn @ drawn.T).tolist(),
+    "zeros": (drawn == 0).sum(axis=0).tolist(),
     "build": weft("build", "spec.weft", "-o", "out", "--explain"),
     "eval": weft("eval", "spec.weft", "--onnx", "out/fit.onnx"),
     "reference": op_reference(),
@@ -104,9 +104,9 @@ json.dump({
     "pass": weft("compile", "spec.weft", "-o", "made", "--onnx", "--explain", "double_negaton"),
 }, sys.stdout)
 """
-WORDS = ("orthogonal", "jsonl", "rprop", "circular", "msle", "coarsen", "gated_mlp")
+WORDS = ("sparse", "jsonl", "rprop", "circular", "msle", "coarsen", "gated_mlp")
 MISSPELT = [
-    ("orthogonal", "orthogonl"),
+    ("sparse", "spars"),
     ("jsonl(", "jsnl("),
     ("rprop(", "rporp("),
     ("circular(", "circlar("),
@@ -149,8 +149,8 @@ def check_what_is_built(out: Path, said: dict[str, Any]) -> None:
     assert "return 0.25 + 0.75 * math.sqrt(1 - (step / steps) ** 2)" in script
     assert "log1p()" in script
     model = (out / "fit" / "model.py").read_text()
-    assert "nn.init.orthogonal_(self.mix)" in model
-    assert np.allclose(said["products"], np.eye(4), atol=1e-6)
+    assert "nn.init.sparse_(self.mix, 0.75)" in model
+    assert said["zeros"] == [6] * 4
     assert "class GatedMlp(nn.Module):" in model
     trained = json.loads((out / "fit" / "results.json").read_text())
     ratio = f"ratio {trained['test']['ratio']:.4f}"

@@ -270,7 +270,7 @@ def test_a_class_is_defined_once_and_gives_way_to_a_net(tmp_path: Any) -> None:
     text = PLAIN.replace("OPTIMIZER", groups).replace("Net", "Lion")
     script = emit_script(ScriptSpec(open_train(text, tmp_path)))
     assert script.count("class Lion2(torch.optim.Optimizer)") == 1
-    assert script.count(" Lion2(group_") == 2
+    assert script.count(" Lion2(groups, ") == 1
     assert "from model import Lion\n" in script
 
 

@@ -53,45 +53,58 @@ def _schedule_parameters(body: Sequence[str]) -> Lines:
 
 def emit_rate_updates(script: ScriptSpec) -> Lines:
     """Lines of a training step that set the learning rates."""
+    groups = script.train.groups
+    bodies = [_schedule_body(group) for group in groups]
+    factors = _call_schedules(bodies)
+    if len(groups) > 1 and script.shares_optimizer and bodies[0] and len(set(bodies)) == 1:
+        return [
+            f"factor = {factors[0]}",
+            "for group, rate in zip(training.optimizer.param_groups, LEARNING_RATES, strict=True):",
+            '    group["lr"] = rate * factor',
+        ]
     lines: Lines = []
-    bodies: list[tuple[str, ...]] = []
+    for number, factor in enumerate(factors):
+        if factor:
+            lines += [
+                f"rate = {rate_of(script, number)} * {factor}",
+                f'{group_of(script, number)}["lr"] = rate',
+            ]
+    return lines
+
+
+def _call_schedules(bodies: Sequence[tuple[str, ...]]) -> list[str]:
+    """The factor of the learning rate of each group in a step; empty where it stays as it is."""
     values = {
         "step": "(epoch - 1) * steps + step",
         "steps": "EPOCHS * steps",
         "steps_per_epoch": "steps",
     }
-    for number, group in enumerate(script.train.groups):
-        body = _schedule_body(group)
-        if not body:
-            continue
-        if body not in bodies:
-            bodies.append(body)
-        place = bodies.index(body)
+    different = list(dict.fromkeys(body for body in bodies if body))
+    calls: list[str] = []
+    for body in bodies:
+        place = different.index(body) if body else 0
         name = "schedule" if place == 0 else f"schedule_{place + 1}"
         arguments = ", ".join(values[p] for p in _schedule_parameters(body))
-        lines += [
-            f"rate = {rate_of(script, number)} * {name}({arguments})",
-            f'{optimizer_of(script, number)}.param_groups[0]["lr"] = rate',
-        ]
-    return lines
+        calls.append(f"{name}({arguments})" if body else "")
+    return calls
 
 
 def rate_of(script: ScriptSpec, number: int) -> str:
     """The constant with the learning rate of a group."""
-    return f"LEARNING_RATES[{number}]" if "groups" in script.switches else "LEARNING_RATE"
+    return f"LEARNING_RATES[{number}]" if len(script.train.groups) > 1 else "LEARNING_RATE"
 
 
-def optimizer_of(script: ScriptSpec, number: int) -> str:
-    """The optimizer of a group, where `training` is at hand."""
-    if "groups" in script.switches:
-        return f"training.optimizers[{number}]"
-    return "training.optimizer"
+def group_of(script: ScriptSpec, number: int) -> str:
+    """A group of parameters with its settings, where `training` is at hand."""
+    if script.shares_optimizer:
+        return f"training.optimizer.param_groups[{number}]"
+    return f"training.optimizers[{number}].param_groups[0]"
 
 
 def emit_step(script: ScriptSpec) -> Lines:
     """Lines of a training step from the loss to the new weights."""
     on = script.switches
-    many = "groups" in on
+    many = not script.shares_optimizer
     loop = ["for optimizer in training.optimizers:"]
     name = "optimizer" if many else "training.optimizer"
     unscale = [f"training.scaler.unscale_({name})"]
@@ -121,6 +134,13 @@ def emit_optimizers(script: ScriptSpec) -> Lines:
     if len(groups) == 1:
         return [f"optimizer = {_construct(script, 0, 'model.parameters()')}"]
     names = [f"group_{number + 1}" for number in range(len(groups))]
+    if script.shares_optimizer:
+        rest = next((n for n, group in enumerate(groups) if not group.patterns), 0)
+        return [
+            f"{', '.join(names)} = split_parameters(model)",
+            f"groups = [{', '.join(_write_group(script, n, rest) for n in range(len(groups)))}]",
+            f"optimizer = {_construct(script, rest, 'groups')}",
+        ]
     made = [_construct(script, number, name) for number, name in enumerate(names)]
     return [
         f"{', '.join(names)} = split_parameters(model)",
@@ -128,6 +148,20 @@ def emit_optimizers(script: ScriptSpec) -> Lines:
         *(f"    {text}," for text in made),
         "]",
     ]
+
+
+def _write_group(script: ScriptSpec, number: int, rest: int) -> str:
+    """A group of parameters of an optimizer, with the settings that are not those of the group
+    `rest`, which its constructor is given."""
+    optimizer, usual = (script.train.groups[n].optimizer for n in (number, rest))
+    entries = [f'"params": group_{number + 1}']
+    if optimizer.lr != usual.lr:
+        entries.append(f'"lr": {rate_of(script, number)}')
+    for name in optimizer.order():
+        value = getattr(optimizer, name)
+        if value != getattr(usual, name):
+            entries.append(f"{write_literal(name)}: {write_literal(value)}")
+    return f"{{{', '.join(entries)}}}"
 
 
 def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
@@ -163,7 +197,7 @@ def emit_split_parameters(script: ScriptSpec) -> Lines:
     paths = [path for net in script.train.nets for path in script.paths(net)]
     lines = [
         "def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:",
-        '    """The parameters of each optimizer."""',
+        '    """The parameters of each group."""',
         f"    groups = [{', '.join('[]' for _ in groups)}]",
         "    for name, parameter in model.named_parameters():",
     ]

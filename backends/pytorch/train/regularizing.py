@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backends.pytorch.train.optimizing import optimizer_of
+from backends.pytorch.train.optimizing import group_of
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization
@@ -88,7 +88,7 @@ def emit_shrink_calls(script: ScriptSpec) -> Lines:
         lines.append("parameters = dict(training.model.named_parameters())")
     for item in items:
         rule = item.regularizer
-        rate = f'{optimizer_of(script, item.optimizer)}.param_groups[0]["lr"]'
+        rate = f'{group_of(script, item.optimizer)}["lr"]'
         given = ("parts", f"{rule.constant}{item.suffix} * {rate}")
         arguments = ", ".join((*given, *rule.arguments(used[type(rule)])))
         lines += [

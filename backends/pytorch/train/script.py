@@ -33,6 +33,7 @@ from backends.pytorch.train.optimizing import (
     emit_schedules,
     emit_split_parameters,
     emit_step,
+    group_of,
 )
 from backends.pytorch.train.ranges import (
     computes_places,
@@ -232,7 +233,6 @@ def _train_slots(script: ScriptSpec) -> Slots:
         "    if buffer.is_floating_point():",
         "        all_sum(buffer).div_(WORLD)",
     ]
-    many = "groups" in script.switches
     names = (*script.splits, *(metric.name for metric in script.train.metrics))
     plain = all(name.isprintable() for name in names)
     return {
@@ -241,7 +241,7 @@ def _train_slots(script: ScriptSpec) -> Slots:
         "unfinished": unfinished,
         "buffer_lines": averaged if script.has_buffers else [],
         "evaluation_lines": evaluation,
-        "first_optimizer": "training.optimizers[0]" if many else "training.optimizer",
+        "first_group": group_of(script, 0),
         "score": _score(script),
     }
 
@@ -264,7 +264,7 @@ def _main_switches(script: ScriptSpec) -> frozenset[str]:
 
 
 def _main_slots(script: ScriptSpec) -> Slots:
-    optimizer = "optimizers" if "groups" in script.switches else "optimizer"
+    optimizer = "optimizer" if script.shares_optimizer else "optimizers"
     scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in script.switches else ""
     measured = tuple(name for name in script.splits if name != "train") or ("train",)
     return {

@@ -191,6 +191,14 @@ class ScriptSpec:
         return needed
 
     @cached_property
+    def shares_optimizer(self) -> bool:
+        """Whether one optimizer holds all groups of parameters: they have one class."""
+        first, *others = (group.optimizer for group in self.train.groups)
+        return all(
+            type(other) is type(first) and other.definition == first.definition for other in others
+        )
+
+    @cached_property
     def has_buffers(self) -> bool:
         """Whether a net that is trained holds running statistics."""
         return any(
@@ -217,7 +225,7 @@ class ScriptSpec:
         lines depend on."""
         train = self.train
         on = {
-            "groups": len(train.groups) > 1,
+            "optimizers": not self.shares_optimizer,
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
             "statistics": bool(self.statistics),

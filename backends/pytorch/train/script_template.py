@@ -24,8 +24,8 @@ class Training:
     """What changes while training: a checkpoint holds all of it."""
 
     model: $model_type
-    optimizer: torch.optim.Optimizer  #? not groups
-    optimizers: list[torch.optim.Optimizer]  #? groups
+    optimizer: torch.optim.Optimizer  #? not optimizers
+    optimizers: list[torch.optim.Optimizer]  #? optimizers
     scaler: torch.amp.GradScaler  #? scaler
     settings: dict[str, object]
     epoch: int = 0
@@ -150,15 +150,15 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
 def save_checkpoint(path: Path, training: Training) -> None:
     """Saves what `--resume` needs: weights, state of the optimizer, progress."""
     tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
-    parameters = dict(training.model.named_parameters())  #? not groups
-    for name, parameter in parameters.items():  #? not groups
-        for key, value in training.optimizer.state[parameter].items():  #? not groups
-            tensors[f"{key}/{name}"] = value  #? not groups
-    names = {value: name for name, value in training.model.named_parameters()}  #? groups
-    for optimizer in training.optimizers:  #? groups
-        for parameter, state in optimizer.state.items():  #? groups
-            for key, value in state.items():  #? groups
-                tensors[f"{key}/{names[parameter]}"] = value  #? groups
+    parameters = dict(training.model.named_parameters())  #? not optimizers
+    for name, parameter in parameters.items():  #? not optimizers
+        for key, value in training.optimizer.state[parameter].items():  #? not optimizers
+            tensors[f"{key}/{name}"] = value  #? not optimizers
+    names = {value: name for name, value in training.model.named_parameters()}  #? optimizers
+    for optimizer in training.optimizers:  #? optimizers
+        for parameter, state in optimizer.state.items():  #? optimizers
+            for key, value in state.items():  #? optimizers
+                tensors[f"{key}/{names[parameter]}"] = value  #? optimizers
     save(path, tensors, training)
 
 
@@ -173,7 +173,7 @@ def checksum_tensors(tensors: dict[str, Tensor]) -> int:
 def load_checkpoint(path: Path, training: Training) -> None:
     """Restores what `save_checkpoint` saved."""
     parameters = dict(training.model.named_parameters())
-    owners = {p: o for o in training.optimizers for p in o.param_groups[0]["params"]}  #? groups
+    owners = {p: o for o in training.optimizers for p in o.param_groups[0]["params"]}  #? optimizers
     weights = {}
     for full_name, value in load_file(path).items():
         key, name = full_name.split("/", 1)
@@ -184,8 +184,8 @@ def load_checkpoint(path: Path, training: Training) -> None:
             value = value.to(parameter.device)
             if value.shape == parameter.shape:  # a fused step needs its layout  #? layout
                 value = torch.empty_like(parameter).copy_(value)  #? layout
-            training.optimizer.state[parameter][key] = value  #? not groups
-            owners[parameter].state[parameter][key] = value  #? groups
+            training.optimizer.state[parameter][key] = value  #? not optimizers
+            owners[parameter].state[parameter][key] = value  #? optimizers
     training.model.load_state_dict(weights)
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
@@ -215,7 +215,7 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         record["train.loss"] = train_epoch(training, splits["train"])  #? not replica
         $buffer_lines
         $evaluation_lines
-        record["lr"] = $first_optimizer.param_groups[0]["lr"]
+        record["lr"] = $first_group["lr"]
         record["seconds"] = time.perf_counter() - started
         score = $score
         better = score > training.best

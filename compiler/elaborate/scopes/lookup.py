@@ -155,8 +155,8 @@ def explain_unknown(word: str) -> str | None:
     """How to say what an unknown word seems to be meant for, where that is known."""
     if INITIALIZERS.get(word) is not None:
         return (
-            f"`{word}` is an initializer: it stands behind `=` in `param p: f32[…] = {word}`, and in "
-            f"`init=` of a layer"
+            f"`{word}` is an initializer: it stands behind `=` in `param p: f32[…] = {word}`, "
+            "and in `init=` of a layer"
         )
     load_training()
     if OPTIMIZERS.get(word) is not None:
