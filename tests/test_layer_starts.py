@@ -96,6 +96,20 @@ def test_set_names_an_initializer(tmp_path: Path) -> None:
     assert np.all(weights["two_2.a.weight"] == 7)
 
 
+def test_recurrent_layers_start_by_three_arguments() -> None:
+    layer = "lstm(16, layers=2, init=lecun_normal(), recurrent_init=orthogonal(), bias_init=0)"
+    text = "model M() {\n    input x: f32[batch, t, 8]\n    output y = x -> "
+    model = weft.loads(f"{text}{layer}\n}}\n").model("M")
+    for weights in (model.torch().state_dict(), model.weights(seed=0)):
+        for path, numbers in ((path, np.asarray(array)) for path, array in weights.items()):
+            if "weight_hh" in path:
+                np.testing.assert_allclose(numbers.T @ numbers, np.eye(16), atol=1e-5)
+            elif "weight_ih" in path:
+                assert numbers.std() == pytest.approx(numbers.shape[1] ** -0.5, rel=0.1)
+            else:
+                assert not numbers.any()
+
+
 def test_a_net_starts_once() -> None:
     text = f"{HEAD}    net f = dense(64, init=constant(3))\n    output y = f(f(x))\n}}\n"
     weights = weft.loads(text).model("M").weights(seed=0)

@@ -33,16 +33,20 @@ def names_start(argument: str) -> bool:
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight that an application of an op makes; its path is `<slot>.<name>`."""
+    """A weight that an application of an op makes; its path is `<slot>.<name>`. `starts_by` is the
+    argument of a call that says how it starts, where that is no other word for its name."""
 
     name: str
     type: TensorType
     initializer: Initializer
     trainable: bool = True
+    starts_by: str = ""
 
     @property
     def start(self) -> str:
         """The argument of a call that says how it starts: `init` of a `weight`, `bias_init`."""
+        if self.starts_by:
+            return self.starts_by
         return INIT if self.name == "weight" else f"{self.name}_{INIT}"
 
 

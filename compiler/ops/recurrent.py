@@ -40,6 +40,15 @@ X, LENGTHS, START = 0, 1, 2
 """Places of the operands: the sequence, its lengths, and the first of the initial states."""
 
 
+_START = {
+    "weight_ih": "init",
+    "weight_hh": "recurrent_init",
+    "bias_ih": "bias_init",
+    "bias_hh": "bias_init",
+}
+"""The argument of a call that says how a weight starts, by the beginning of its name."""
+
+
 @dataclass(frozen=True)
 class Recurrent(Op):
     """Base of recurrent layers. Of a sequence `[n, t, d]` each layer makes one `[n, t, hidden]`, or
@@ -108,7 +117,8 @@ class Recurrent(Op):
             width = size if layer == 0 else self.directions * self.hidden
             shapes = ((rows, width), (rows, self.hidden), (rows,), (rows,))
             for name, shape in zip(self.names, shapes, strict=False):
-                found.append(Weight(f"{name}_{suffix}", TensorType.of(x.dtype, shape), draw))
+                kind = TensorType.of(x.dtype, shape)
+                found.append(Weight(f"{name}_{suffix}", kind, draw, starts_by=_START[name]))
         return tuple(found)
 
     def infer_sequence(
@@ -411,7 +421,8 @@ class Lstm(Recurrent):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h and c, `f32[layers, n, hidden]` each, as `y, h, c = x -> lstm(64,
-    states=true)`. Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …
+    states=true)`. Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
+    `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h and c are
       those of the last place that counts.
@@ -487,7 +498,8 @@ class Gru(OneState):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h, `f32[layers, n, hidden]`, as `y, h = x -> gru(64, states=true)`.
-    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …
+    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
+    `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h is that of
       the last place that counts.
@@ -536,7 +548,8 @@ class Rnn(OneState):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h, `f32[layers, n, hidden]`, as `y, h = x -> rnn(64, states=true)`.
-    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …
+    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
+    `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h is that of
       the last place that counts.

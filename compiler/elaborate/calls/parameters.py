@@ -213,8 +213,8 @@ def convert_known(value: Val, kind: str) -> Val | None:
     match kind, value:
         case "initializer", InitialValue(initializer):
             return InitialValue(initializer)
-        case "initializer", Known(int() | float() as number) if value.is_number:
-            return InitialValue(initializers.Constant(float(number)))
+        case "initializer", Known(int() | float() as start) if value.is_number:
+            return InitialValue(initializers.Constant(float(start)))
         case "layer", _:
             return value if is_layer(value) else None
         case "list", ListValue() | Range() | Record():

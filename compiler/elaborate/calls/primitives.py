@@ -409,13 +409,13 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     cls = type(call.op)
     known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
     names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
-    starts = {weight.start: weight for weight in wanted if weight.trainable}
     for name, item in call.given.items():
-        if name in known or (name in starts and starts[name].name not in call.given):
+        started = [w.name for w in wanted if w.trainable and w.start == name]
+        if name in known or any(weight not in call.given for weight in started):
             continue
         if names_start(name):
-            weight = starts[name].name if name in starts else None
-            call.body.report(nothing_to_start(item.span, cls.name, name, weight))
+            given = started[0] if started else None
+            call.body.report(nothing_to_start(item.span, cls.name, name, given))
             raise Refused
         if name not in names:
             call.body.report(
