@@ -421,8 +421,8 @@ class Lstm(Recurrent):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h and c, `f32[layers, n, hidden]` each, as `y, h, c = x -> lstm(64,
-    states=true)`. Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
-    `recurrent_init` and `bias_init` say how they start.
+    states=true)`. Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …;
+    `init`, `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h and c are
       those of the last place that counts.
@@ -498,8 +498,8 @@ class Gru(OneState):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h, `f32[layers, n, hidden]`, as `y, h = x -> gru(64, states=true)`.
-    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
-    `recurrent_init` and `bias_init` say how they start.
+    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …;
+    `init`, `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h is that of
       the last place that counts.
@@ -548,8 +548,8 @@ class Rnn(OneState):
 
     Shapes: x `f32[n, t, d]` -> `f32[n, t, hidden]`, twice as wide with `bidirectional`; with
     `states` also the last h, `f32[layers, n, hidden]`, as `y, h = x -> rnn(64, states=true)`.
-    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …; `init`,
-    `recurrent_init` and `bias_init` say how they start.
+    Weights have PyTorch's names: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …;
+    `init`, `recurrent_init` and `bias_init` say how they start.
 
     - `lengths`: how many places of each row count, at least 1; behind them y is 0, and h is that of
       the last place that counts.
