@@ -81,6 +81,7 @@ def weft(
         ("W0904", "compile net.weft -o out --item Nett"),
         ("W0904", "show net.weft Nett"),
         ("W0904", "new prices --template tabel"),
+        ("W0904", "new encoder --model bert_bas"),
         ("W0905", "train net.weft -o out"),
         ("W0905", "compile data.weft -o out"),
         ("W0909", "new net"),

@@ -180,6 +180,16 @@ def test_new_writes_a_sound_spec(template: str, tmp_path: Path) -> None:
     assert checked.stdout.splitlines()[1].split()[:2] == ["column", "kind"]
 
 
+@pytest.mark.parametrize("model", ["resnet34", "vgg11", "char_rnn", "llama3_405b"])
+def test_new_copies_a_published_network(model: str, tmp_path: Path) -> None:
+    made = weft("new", "net", "--model", model, cwd=tmp_path)
+    assert made.stdout == "wrote net.weft; next: weft show net.weft\n"
+    copied = weft("show", "net.weft", cwd=tmp_path)
+    there = weft("show", f"specs/models/{model}.weft")
+    assert copied.returncode == 0
+    assert copied.stdout == there.stdout
+
+
 def test_explain_knows_the_passes(tmp_path: Path) -> None:
     done = weft("compile", LENET, "-o", str(tmp_path), "--onnx", "--explain", "fold_batchnorm")
     assert done.returncode == 1
