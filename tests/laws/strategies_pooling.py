@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from compiler.ops.adaptive_pooling import AdaptiveAvgPool, AdaptiveMaxPool
 from compiler.ops.global_pooling import GlobalAvgPool, GlobalMaxPool
+from compiler.ops.local_normalization import LocalResponseNorm
 from compiler.ops.pooling import AvgPool, MaxPool
+from compiler.ops.unpooling import MaxPoolIndices, MaxUnpool
 from compiler.ops.windows import spread
 from tests.laws.harness import Case, cases, draw_numbers, make_case
 from tests.laws.strategies_convolution import draw_sizes, spatial_symbols
@@ -74,3 +77,54 @@ def draw_adaptive_pool(draw: Any, name: str) -> Case:
         skip = {"reference": "axes"}
     image = draw_image(draw, axes, 1, 7)
     return make_case(op, image, symbols=spatial_symbols(draw, axes), skip=skip)
+
+
+@cases("max_pool_indices")
+def draw_max_pool_indices(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    symbols = spatial_symbols(draw, axes)
+    op = MaxPoolIndices(**draw_options(draw, axes))
+    image = draw_image(draw, axes, 4, 8)
+    if draw(st.booleans()):  # with ties
+        image = image.round()
+    skip = {"reference": "the evaluator of onnx 1.23 counts places in its own way"}
+    return make_case(op, image, symbols=symbols, skip=skip)
+
+
+@cases("max_unpool")
+def draw_max_unpool(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    kernel = draw(st.integers(1, 3))
+    stride = draw(st.one_of(st.none(), st.integers(1, kernel)))
+    pool = MaxPoolIndices(kernel, stride, draw(st.integers(0, kernel // 2)))
+    image = draw_image(draw, axes, 4, 8)
+    pooled, places = pool.evaluate(image)
+    size = draw(st.sampled_from((None, image.shape[2:])))
+    usual = MaxUnpool(kernel, stride, pool.padding, image.shape[2:])
+    op = usual if size is not None or places.max() >= count_usual(pool, pooled) else None
+    op = op or MaxUnpool(kernel, stride, pool.padding)
+    return make_case(op, pooled, places, symbols={(0, 0): "n", (1, 0): "n"})
+
+
+def count_usual(pool: MaxPoolIndices, pooled: Any) -> int:
+    """How many places there are in the axes of space that no size is given for."""
+    kernel, padding = int(pool.kernel), int(pool.padding)  # type: ignore[arg-type]
+    stride = kernel if pool.stride is None else int(pool.stride)  # type: ignore[arg-type]
+    sizes = [(size - 1) * stride - 2 * padding + kernel for size in pooled.shape[2:]]
+    return int(np.prod(sizes)) if min(sizes) > 0 else 0
+
+
+@cases("local_response_norm")
+def draw_local_response_norm(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    op = LocalResponseNorm(
+        draw(st.integers(1, 6)),
+        alpha=draw(st.sampled_from((1e-4, 0.5, 2.0))),
+        beta=draw(st.sampled_from((0.75, 1.0))),
+        k=draw(st.sampled_from((1.0, 2.0))),
+    )
+    # The evaluator of onnx 1.23 goes through as many channels as there are rows.
+    skip = {"reference": "channels"} if axes == 2 else {}
+    return make_case(
+        op, draw_image(draw, axes, 1, 5), symbols=spatial_symbols(draw, axes), skip=skip
+    )
