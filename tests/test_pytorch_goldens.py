@@ -30,6 +30,7 @@ SIZES = {
     "skip_lists": {"batch": 2},
     "dilated": {"batch": 2},
     "layer_starts": {"batch": 2},
+    "ordering": {"batch": 2, "edges": 3},
 }
 LONGEST = {
     "resnet18": 60,

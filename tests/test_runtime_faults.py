@@ -229,6 +229,14 @@ PLAIN: dict[str, Callable[[], Plain]] = {
         {"x": whole("int16")},
         model("x: i16[batch, 3]", "argmax(x, axis=1)"),
     ),
+    "scatter_of_f16": lambda: Plain(
+        (node("ScatterElements", "x", "i", "u", axis=1, reduction="add"),),
+        {"x": whole("float16"), "u": whole("float16")},
+        model(
+            "x: f16[batch, 3]; i: i64[batch, 2]; u: f16[batch, 2]", "scatter_add(x, i, u, axis=1)"
+        ),
+        {"i": np.zeros((2, 3), np.int64)},
+    ),
     **{
         f"trilu_of_{name}": lambda name=name, dtype=dtype: Plain(  # type: ignore[misc]
             (node("Trilu", "x"),),

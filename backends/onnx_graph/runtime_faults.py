@@ -176,6 +176,13 @@ FAULTS = (
         "compiler.ops.triangles.Triangle.onnx",
     ),
     RuntimeFault(
+        "scatter_of_f16",
+        Harm.REFUSED,
+        "1.31.1",
+        "ScatterElements adds and multiplies no f16",
+        "compiler.ops.scattering.Scattering.onnx",
+    ),
+    RuntimeFault(
         "scale_of_f64",
         Harm.WRONG,
         "1.31.1",

@@ -87,16 +87,17 @@ def gather_together(
     return build.op("Transpose", [made], {"perm": order})
 
 
-def _long(node: Node, index: int) -> Term:
+def spell_long(node: Node, index: int) -> Term:
     """An operand as positions: PyTorch's gather takes i64 only."""
     value = node.inputs[index]
     assert value is not None
     return In(index) if value.type.dtype is DType.I64 else Method(In(index), "long")
 
 
-def _need_one_dtype(op: str, left: TensorType, right: TensorType) -> None:
+def need_one_dtype(op: str, left: TensorType, right: TensorType, *, count: int = 2) -> None:
+    """Raises `Fault` if two of the `count` operands of a call differ in dtype."""
     if left.dtype is not right.dtype:
-        raise Fault(lambda where: dtypes_differ(where.call, op, left, right, places(where, 2)))
+        raise Fault(lambda where: dtypes_differ(where.call, op, left, right, places(where, count)))
 
 
 @OPS.register
@@ -148,7 +149,7 @@ class Gather(Op):
 
     def torch(self, node: Node) -> Spelling:
         axis = self.leaf("axis")
-        return Spelling(Method(In(0), "gather", (axis, _long(node, 1))))
+        return Spelling(Method(In(0), "gather", (axis, spell_long(node, 1))))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         attributes = {"axis": self.axis % outputs[0].rank}
@@ -222,7 +223,7 @@ class TakeAlong(Op):
             rows = Leaf(x.shape[0], "rows", dim=("in", 0, 0))
             every = Call("torch.arange", (rows,), (("device", Device()),))
             return Spelling(Index(In(0), (every, In(1))))
-        wide = _long(node, 1)
+        wide = spell_long(node, 1)
         if index.rank < x.rank:
             items: list[Term | SliceTerm] = [SliceTerm()] * index.rank
             items += [Name("None")] * (x.rank - index.rank)
@@ -265,7 +266,7 @@ class Put(Op):
         self, assume: Assume, x: TensorType, update: TensorType, at: TensorType
     ) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
-        _need_one_dtype(self.name, x, update)
+        need_one_dtype(self.name, x, update)
         need_index(self.name, at, operand=2)
         if at.rank:
             needed = "one position as `at`, a tensor without axes"
@@ -379,7 +380,7 @@ class OneHot(Op):
 
     def torch(self, node: Node) -> Spelling:
         classes = self.leaf("classes")
-        made = Call("F.one_hot", (_long(node, 0), classes))
+        made = Call("F.one_hot", (spell_long(node, 0), classes))
         return Spelling(made if self.dtype is DType.I64 else spell_cast(made, self.dtype))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:

@@ -175,6 +175,15 @@ class PackedLinear(nn.Module):
         """One number for each entry of a row instead of one for each block."""
         return blocks.repeat_interleave(self.block, dim=1)[:, : self.codes.shape[1]]
 ''',
+    "top_k": '''\
+def top_k(
+    x: Tensor, k: int, dim: int = -1, largest: bool = True
+) -> tuple[Tensor, Tensor]:
+    """The k largest entries and their places; of equals the first ones, which `torch.topk`
+    leaves open."""
+    values, places = x.sort(dim=dim, descending=largest, stable=True)
+    return values.narrow(dim, 0, k), places.narrow(dim, 0, k)
+''',
     "run_packed": '''\
 def run_packed(
     layer: nn.RNNBase, x: Tensor, lengths: Tensor, state: Any = None

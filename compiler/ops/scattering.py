@@ -1,0 +1,307 @@
+"""Entries put, or added, where tensors of positions say: scatter, scatter_add, index_add."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, final
+
+import numpy as np
+
+from compiler.ir.coupling import Coupling, result, source
+from compiler.ir.domain import Domain
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ops.axes import (
+    need_index,
+    need_number,
+    operand_type,
+    places,
+    resolve_axis,
+    shift_axis,
+    unsqueeze,
+)
+from compiler.ops.broadcasting import cast
+from compiler.ops.gathering import need_one_dtype, spell_long
+from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import sizes_disagree
+from compiler.report.messages.tensor_shapes import wrong_rank
+from compiler.types.dims import Dim, at_most, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
+
+Reduce = Literal["sum", "prod", "amax", "amin"]
+JOIN: Mapping[str, tuple[np.ufunc, str]] = {
+    "sum": (np.add, "add"),
+    "prod": (np.multiply, "mul"),
+    "amax": (np.maximum, "max"),
+    "amin": (np.minimum, "min"),
+}
+"""How entries at one place become one: in NumPy, and ONNX's word for it."""
+
+
+@dataclass(frozen=True)
+class Scattering(Op):
+    """Base of x with entries of `update` put, or joined with what is there, at the positions of
+    `index` along an axis."""
+
+    operands = (Operand("x"), Operand("index", index=True), Operand("update"))
+
+    axis: int
+
+    @property
+    @abstractmethod
+    def joined(self) -> Reduce | None:
+        """How an entry of the update and those at its place become one; None where it replaces
+        them."""
+
+    def infer(
+        self, assume: Assume, x: TensorType, index: TensorType, update: TensorType
+    ) -> tuple[TensorType, ...]:
+        axis = resolve_axis(self.name, self.axis, x)
+        need_one_dtype(self.name, x, update, count=3)
+        need_index(self.name, index, operand=1)
+        if self.joined is not None:
+            need_number(self.name, x)
+        self.check_shapes(assume, axis, x, index, update)
+        return (x,)
+
+    @abstractmethod
+    def check_shapes(
+        self, assume: Assume, axis: int, x: TensorType, index: TensorType, update: TensorType
+    ) -> None:
+        """Raises `Fault` where the operands do not fit; the axis is counted from 0."""
+
+    def need_shape(
+        self,
+        operand: int,
+        found: TensorType,
+        wanted: Sequence[Dim],
+        other: TensorType,
+        assume: Assume,
+        *,
+        inside: bool = False,
+    ) -> None:
+        """Raises `Fault` where an operand has not these sizes, of `other`, or smaller ones where
+        it may lie `inside`."""
+        word = self.operands[operand].name
+        if found.rank != len(wanted):
+            needed = f"as many axes for `{word}` as {other} has"
+            raise Fault(lambda where: wrong_rank(where.argument(word), self.name, needed, found))
+        for axis, (size, most) in enumerate(zip(found.shape, wanted, strict=True)):
+            fits = at_most(size, most) if inside else equal(size, most)
+            if fits is None:
+                assume(size, "<=" if inside else "==", most)
+            elif not fits:
+                only = "only " if inside else ""
+                reason = f"axis {axis} is {size} in `{word}` {found} and {only}{most} in {other}"
+                raise Fault(
+                    lambda where, reason=reason: sizes_disagree(  # type: ignore[misc]
+                        where.argument(word), self.name, reason, places(where, 3)
+                    )
+                )
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
+
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
+        if self.joined != "sum":
+            return [np.abs(array) for array in results]
+        return measure_terms(self, operands, results, np.asarray(operands[1]).size + 1)
+
+    def evaluate(self, x: Array, index: Array, update: Array) -> tuple[Array, ...]:
+        made, axis = x.copy(), self.axis % x.ndim
+        where: list[Array] = list(np.indices(update.shape, sparse=True))
+        where[axis] = self.spread_index(index, update.shape, axis)
+        if self.joined is None:
+            made[tuple(where)] = update
+        else:
+            JOIN[self.joined][0].at(made, tuple(where), update)
+        return (made,)
+
+    def spread_index(self, index: Array, shape: Sequence[int], axis: int) -> Array:
+        """The positions as an array that broadcasts to the update."""
+        return index
+
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        dtype, attributes = outputs[0].dtype, {"axis": self.axis % outputs[0].rank}
+        words = {} if self.joined is None else {"reduction": JOIN[self.joined][1]}
+        # runtime_faults: scatter_of_f16
+        wide = DType.F32 if words and dtype is DType.F16 else dtype
+        x, update = (cast(build, inputs[i], dtype, wide) for i in (0, 2))
+        index = self.write_index(build, inputs[1], types)
+        made = build.op("ScatterElements", [x, index, update], {**attributes, **words})
+        return [cast(build, made, wide, dtype)]
+
+    def write_index(self, build: OnnxBuilder, index: Any, types: Types) -> Any:
+        """The positions in the shape of the update."""
+        return index
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@dataclass(frozen=True)
+class Elementwise(Scattering):
+    """Base of those in which every entry of the update has a position of its own."""
+
+    def check_shapes(
+        self, assume: Assume, axis: int, x: TensorType, index: TensorType, update: TensorType
+    ) -> None:
+        open_axis = (*x.shape[:axis], *index.shape[axis : axis + 1], *x.shape[axis + 1 :])
+        self.need_shape(1, index, open_axis, x, assume, inside=True)
+        self.need_shape(2, update, index.shape, index, assume)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), self.name, (self.leaf("axis"), spell_long(node, 1), In(2))))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Scatter(Elementwise):
+    """x with entries replaced, each at a position of its own along an axis: the reverse of
+    `gather`.
+
+    `y[i, index[i, j]] = update[i, j]` for axis 1. Positions are at least 0, and no two entries go
+    to one place: which of them stays is not defined. `put` replaces a piece.
+
+    Shapes: x `f32[…, n, …]`, index `i64[…, k, …]`, update `f32[…, k, …]` -> `f32[…, n, …]`.
+
+    - `axis`: along which the positions count.
+
+    Example: `y = zeros([n, 10]) -> scatter(label[:, none], ones([n, 1]), axis=1)`
+    Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
+    index holds no positions, W0387 where sizes differ, W0397 where the dtypes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_.html
+    """
+
+    name = "scatter"
+    moves = True
+
+    @property
+    def joined(self) -> None:
+        return None
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ScatterAdd(Elementwise):
+    """x with entries added, each at a position of its own along an axis.
+
+    `y[i, index[i, j]] += update[i, j]` for axis 1. Several entries may go to one place; positions
+    are at least 0. `index_add` adds whole slices.
+
+    Shapes: x `f32[…, n, …]`, index `i64[…, k, …]`, update `f32[…, k, …]` -> `f32[…, n, …]`.
+
+    - `axis`: along which the positions count.
+
+    Example: `count = zeros([n, 10]) -> scatter_add(bin, weight, axis=1)`
+    Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
+    index holds no positions or x is boolean, W0387 where sizes differ, W0397 where the dtypes
+    differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
+    """
+
+    name = "scatter_add"
+
+    @property
+    def joined(self) -> Reduce:
+        return "sum"
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ScatterReduce(Elementwise):
+    """x with entries joined with what is there, each at a position of its own along an axis: their
+    sum, product, maximum or minimum.
+
+    What x holds counts too (PyTorch's `include_self=True`). Positions are at least 0.
+
+    Shapes: x `f32[…, n, …]`, index `i64[…, k, …]`, update `f32[…, k, …]` -> `f32[…, n, …]`.
+
+    - `axis`: along which the positions count.
+    - `reduce`: `"sum"`, `"prod"`, `"amax"` or `"amin"`, as in PyTorch.
+
+    Example: `best = zeros([n, 10]) -> scatter_reduce(bin, score, axis=1, reduce="amax")`
+    Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
+    index holds no positions or x is boolean, W0387 where sizes differ, W0397 where the dtypes
+    differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_reduce_.html
+    """
+
+    name = "scatter_reduce"
+
+    reduce: Reduce
+
+    @property
+    def joined(self) -> Reduce:
+        return self.reduce
+
+    def torch(self, node: Node) -> Spelling:
+        given = (self.leaf("axis"), spell_long(node, 1), In(2), Leaf(self.reduce))
+        return Spelling(Method(In(0), "scatter_reduce", given))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class IndexAdd(Scattering):
+    """x with slices added along an axis, at the positions that a vector says.
+
+    `y[index[j]] += update[j]` for axis 0: sums over the members of groups, the messages to the
+    nodes of a graph. Several slices may go to one place; positions are at least 0.
+
+    Shapes: x `f32[…, n, …]`, index `i64[k]`, update `f32[…, k, …]` -> `f32[…, n, …]`.
+
+    - `axis`: along which slices lie.
+
+    Example: `sums = zeros([nodes, d]) -> index_add(target, messages, axis=0)`
+    Errors: W0376 where there is no such axis, W0380 where the index is no vector or the update
+    has other axes than x, W0382 where the index holds no positions or x is boolean, W0387 where
+    sizes differ, W0397 where the dtypes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html
+    """
+
+    name = "index_add"
+
+    @property
+    def joined(self) -> Reduce:
+        return "sum"
+
+    def check_shapes(
+        self, assume: Assume, axis: int, x: TensorType, index: TensorType, update: TensorType
+    ) -> None:
+        if index.rank != 1:
+            needed = "a vector of positions, one for each slice"
+            raise Fault(lambda where: wrong_rank(where.argument("index"), self.name, needed, index))
+        wanted = (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :])
+        self.need_shape(2, update, wanted, x, assume)
+
+    def spread_index(self, index: Array, shape: Sequence[int], axis: int) -> Array:
+        return index.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = outputs[0].rank
+        others = [a for a in range(rank) if a != self.axis % rank]
+        return Coupling(tuple((source(0, a), source(2, a), result(a)) for a in others))
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), "index_add", (self.leaf("axis"), In(1), In(2))))
+
+    def write_index(self, build: OnnxBuilder, index: Any, types: Types) -> Any:
+        found, update = operand_type(types, 1), operand_type(types, 2)
+        wide = cast(build, index, found.dtype, DType.I64)
+        beside = [a for a in range(update.rank) if a != self.axis % update.rank]
+        return build.op("Expand", [unsqueeze(build, wide, beside), build.shape(update.shape)])
+
+    def over_rows(self, operands: Types, rows: Dim) -> None:
+        return None
