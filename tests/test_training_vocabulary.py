@@ -15,6 +15,7 @@ from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES, Metric, Sched
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.cycles import CosineRestarts, OneCycle
 from compiler.training.duration import NO_TIME, Duration
+from compiler.training.plateau import Plateau
 from compiler.training.registry import load_training
 from compiler.training.regression import (
     R2,
@@ -54,6 +55,8 @@ SCHEDULE_CASES = [
     Exponential(0.5, Duration(1.5, "epochs"), Duration(0.5, "epochs")),
     Cosine(),
     Cosine(FIVE_PERCENT),
+    Plateau(),
+    Plateau(factor=0.5, warmup=FIVE_PERCENT),
     Cosine(Duration(6, "steps"), 0.1),
     CosineRestarts(Duration(1, "epochs")),
     CosineRestarts(Duration(3, "steps"), 2, 0.1, FIVE_PERCENT),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.training.duration import Duration
+from compiler.training.figure import Figure
 from compiler.training.settings import require_positive
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Described, Direction, Registry
@@ -32,6 +33,11 @@ class Schedule(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    @property
+    def watches(self) -> Figure | None:
+        """The figure that it follows beside the step; None where there is none."""
+        return None
 
     @abstractmethod
     def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:

@@ -1,104 +1,16 @@
-"""Optimizers of a training script: their construction, groups of parameters, schedules, steps."""
+"""Optimizers of a training script: their construction, groups of parameters, steps."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.models import find_classes
+from backends.pytorch.train.rates import emit_rate_updates, rate_of
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.program.train import ParameterGroup
 from compiler.training.base import Optimizer
 from compiler.writing.names import free_name
 from compiler.writing.python import write_literal
 
 Lines = list[str]
-
-
-def emit_rates(script: ScriptSpec) -> Lines:
-    """Constants: the learning rate of each group."""
-    rates = [group.optimizer.lr for group in script.train.groups]
-    if len(rates) == 1:
-        return [f"LEARNING_RATE = {write_literal(rates[0])}"]
-    return [f"LEARNING_RATES = {write_literal(rates)}"]
-
-
-def emit_schedules(script: ScriptSpec) -> list[Lines]:
-    """A function per group whose learning rate changes; equal ones once."""
-    functions: dict[tuple[str, ...], Lines] = {}
-    for group in script.train.groups:
-        body = _schedule_body(group)
-        if body and body not in functions:
-            name = "schedule" if not functions else f"schedule_{len(functions) + 1}"
-            parameters = ", ".join(f"{p}: int" for p in _schedule_parameters(body))
-            functions[body] = [
-                f"def {name}({parameters}) -> float:",
-                '    """The factor of the learning rate at a step."""',
-                *(f"    {line}" for line in body),
-            ]
-    return list(functions.values())
-
-
-def _schedule_body(group: ParameterGroup) -> tuple[str, ...]:
-    body = tuple(group.optimizer.schedule.code("steps", "steps_per_epoch"))
-    return () if body == ("return 1.0",) else body
-
-
-def _schedule_parameters(body: Sequence[str]) -> Lines:
-    text = "\n".join(body)
-    names = ("step", "steps", "steps_per_epoch")
-    return [name for name in names if re.search(rf"\b{name}\b", text)]
-
-
-def emit_rate_updates(script: ScriptSpec) -> Lines:
-    """Lines of a training step that set the learning rates."""
-    groups = script.train.groups
-    bodies = [_schedule_body(group) for group in groups]
-    factors = _call_schedules(bodies)
-    if len(groups) > 1 and script.shares_optimizer and bodies[0] and len(set(bodies)) == 1:
-        return [
-            f"factor = {factors[0]}",
-            "for group, rate in zip(training.optimizer.param_groups, LEARNING_RATES, strict=True):",
-            '    group["lr"] = rate * factor',
-        ]
-    lines: Lines = []
-    for number, factor in enumerate(factors):
-        if factor:
-            lines += [
-                f"rate = {rate_of(script, number)} * {factor}",
-                f'{group_of(script, number)}["lr"] = rate',
-            ]
-    return lines
-
-
-def _call_schedules(bodies: Sequence[tuple[str, ...]]) -> list[str]:
-    """The factor of the learning rate of each group in a step; empty where it stays as it is."""
-    values = {
-        "step": "(epoch - 1) * steps + step",
-        "steps": "EPOCHS * steps",
-        "steps_per_epoch": "steps",
-    }
-    different = list(dict.fromkeys(body for body in bodies if body))
-    calls: list[str] = []
-    for body in bodies:
-        place = different.index(body) if body else 0
-        name = "schedule" if place == 0 else f"schedule_{place + 1}"
-        arguments = ", ".join(values[p] for p in _schedule_parameters(body))
-        calls.append(f"{name}({arguments})" if body else "")
-    return calls
-
-
-def rate_of(script: ScriptSpec, number: int) -> str:
-    """The constant with the learning rate of a group."""
-    return f"LEARNING_RATES[{number}]" if len(script.train.groups) > 1 else "LEARNING_RATE"
-
-
-def group_of(script: ScriptSpec, number: int) -> str:
-    """A group of parameters with its settings, where `training` is at hand."""
-    if script.shares_optimizer:
-        return f"training.optimizer.param_groups[{number}]"
-    return f"training.optimizers[{number}].param_groups[0]"
 
 
 def emit_step(script: ScriptSpec) -> Lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backends.pytorch.train.optimizing import group_of
+from backends.pytorch.train.rates import group_of
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization

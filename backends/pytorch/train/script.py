@@ -29,15 +29,20 @@ from backends.pytorch.train.models import (
 from backends.pytorch.train.optimizing import (
     emit_definitions,
     emit_optimizers,
-    emit_rates,
-    emit_schedules,
     emit_split_parameters,
     emit_step,
-    group_of,
 )
 from backends.pytorch.train.ranges import (
     computes_places,
     emit_range_function,
+)
+from backends.pytorch.train.rates import (
+    emit_plateau_steps,
+    emit_plateaus,
+    emit_rates,
+    emit_schedules,
+    group_of,
+    name_plateaus,
 )
 from backends.pytorch.train.regularizing import (
     emit_shrink_calls,
@@ -93,7 +98,7 @@ def emit_script(script: ScriptSpec) -> str:
         _emit_average(script),
         *(text.splitlines() for text in script.functions.values()),
         fill(script_template.EVALUATE, _evaluation_slots(script), script.switches),
-        fill(script_template.CHECKPOINTS, {}, script.switches),
+        fill(script_template.CHECKPOINTS, _checkpoint_slots(script), script.switches),
         fill(script_template.TRAIN, _train_slots(script), script.switches),
         fill(script_template.MAIN, _main_slots(script), _main_switches(script)),
     ]
@@ -132,7 +137,9 @@ def _model_type(script: ScriptSpec) -> str:
 
 def _constant_slots(script: ScriptSpec) -> Slots:
     train, monitor = script.train, script.monitor
+    scheduler = "torch.optim.lr_scheduler.ReduceLROnPlateau"
     return {
+        "plateau_fields": [f"{name}: {scheduler}" for name in name_plateaus(script).values()],
         **{word: write_literal(value) for word, value in script.settings.items()},
         "clip": _bound(train.clip),
         "rate_constants": [*emit_rates(script), *break_lines(emit_strengths(script))],
@@ -216,6 +223,14 @@ def _evaluation_slots(script: ScriptSpec) -> Slots:
     }
 
 
+def _checkpoint_slots(script: ScriptSpec) -> Slots:
+    names = name_plateaus(script).values()
+    return {
+        "kept_lines": [f'progress["{name}"] = training.{name}.state_dict()' for name in names],
+        "restored_lines": [f'restore_rates(training.{name}, progress["{name}"])' for name in names],
+    }
+
+
 def _train_slots(script: ScriptSpec) -> Slots:
     unfinished = "training.epoch < EPOCHS"
     if script.train.until is not None:
@@ -241,6 +256,7 @@ def _train_slots(script: ScriptSpec) -> Slots:
         "unfinished": unfinished,
         "buffer_lines": averaged if script.has_buffers else [],
         "evaluation_lines": evaluation,
+        "plateau_lines": emit_plateau_steps(script),
         "first_group": group_of(script, 0),
         "score": _score(script),
     }
@@ -265,6 +281,7 @@ def _main_switches(script: ScriptSpec) -> frozenset[str]:
 
 def _main_slots(script: ScriptSpec) -> Slots:
     optimizer = "optimizer" if script.shares_optimizer else "optimizers"
+    plateaus = "".join(f", {name}" for name in name_plateaus(script).values())
     scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in script.switches else ""
     measured = tuple(name for name in script.splits if name != "train") or ("train",)
     return {
@@ -273,8 +290,8 @@ def _main_slots(script: ScriptSpec) -> Slots:
         ),  # argparse fills it in
         "load_arguments": ", ".join(load_arguments(script)),
         "model_lines": emit_model(script),
-        "optimizer_lines": emit_optimizers(script),
-        "training_lines": [f"training = Training(model, {optimizer}{scaler}, settings)"],
+        "optimizer_lines": [*emit_optimizers(script), *emit_plateaus(script)],
+        "training_lines": [f"training = Training(model, {optimizer}{scaler}{plateaus}, settings)"],
         "unreadable": ", ".join(script.train.data.source.unreadable),
         "unmeasured": write_string(f"{show(script.monitor.name)} was not a number in any epoch"),
         "final_splits": write_literal(measured),

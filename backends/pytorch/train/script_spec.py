@@ -13,6 +13,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import MetricUse, Train, TrainedNet
 from compiler.rows.loss_parts import measure_loss
+from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 
@@ -148,9 +149,10 @@ class ScriptSpec:
     def evaluated(self) -> tuple[str, ...]:
         """Splits that are evaluated after every epoch."""
         splits = ["val"] if "val" in self.splits else []
-        monitor = self.monitor
-        if monitor.split not in splits and (monitor.split, monitor.metric) != ("train", "loss"):
-            splits.append(monitor.split)
+        followed = ((figure.split, figure.metric) for figure in self.watched.values())
+        for split, metric in ((self.monitor.split, self.monitor.metric), *followed):
+            if split not in splits and (split, metric) != ("train", "loss"):
+                splits.append(split)
         return tuple(splits)
 
     @cached_property
@@ -192,11 +194,21 @@ class ScriptSpec:
 
     @cached_property
     def shares_optimizer(self) -> bool:
-        """Whether one optimizer holds all groups of parameters: they have one class."""
+        """Whether one optimizer holds all groups of parameters: they have one class, and what acts
+        on all groups of an optimizer is meant for all of them."""
         first, *others = (group.optimizer for group in self.train.groups)
         return all(
-            type(other) is type(first) and other.definition == first.definition for other in others
+            type(other) is type(first)
+            and other.definition == first.definition
+            and (other.schedule == first.schedule or not self.watched)
+            for other in others
         )
+
+    @cached_property
+    def watched(self) -> Mapping[int, Figure]:
+        """The figures that learning rates follow, by the groups of parameters."""
+        figures = (group.optimizer.schedule.watches for group in self.train.groups)
+        return {number: figure for number, figure in enumerate(figures) if figure is not None}
 
     @cached_property
     def has_buffers(self) -> bool:
@@ -228,6 +240,7 @@ class ScriptSpec:
             "optimizers": not self.shares_optimizer,
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
+            "plateau": bool(self.watched),
             "statistics": bool(self.statistics),
             "replica": self.replicated,
             "random": any(node.op.random or node.op.noisy for node in self.step.nodes),

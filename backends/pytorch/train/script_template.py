@@ -27,6 +27,7 @@ class Training:
     optimizer: torch.optim.Optimizer  #? not optimizers
     optimizers: list[torch.optim.Optimizer]  #? optimizers
     scaler: torch.amp.GradScaler  #? scaler
+    $plateau_fields
     settings: dict[str, object]
     epoch: int = 0
     best_epoch: int = 0
@@ -139,6 +140,7 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
     progress["best_epoch"] = training.best_epoch
     progress["settings"] = training.settings
     progress["scaler"] = training.scaler.state_dict()  #? scaler
+    $kept_lines
     progress["tensors"] = checksum_tensors(tensors)
     progress["checksum"] = zlib.crc32(json.dumps(progress).encode())
     tensors = {name: value.contiguous() for name, value in tensors.items()}  #? layout
@@ -190,10 +192,21 @@ def load_checkpoint(path: Path, training: Training) -> None:
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
     training.scaler.load_state_dict(progress["scaler"])  #? scaler
+    $restored_lines
     training.epoch, training.best = progress["epoch"], tuple(progress["best"])
     training.best_epoch = progress["best_epoch"]
 
 
+def restore_rates(  #? plateau
+    plateau: torch.optim.lr_scheduler.ReduceLROnPlateau, state: dict[str, object]  #? plateau
+) -> None:  #? plateau
+    """Restores what follows a figure, and the learning rates that it has set."""  #? plateau
+    plateau.load_state_dict(state)  #? plateau
+    groups = plateau.optimizer.param_groups  #? plateau
+    for group, rate in zip(groups, plateau.get_last_lr(), strict=True):  #? plateau
+        group["lr"] = rate  #? plateau
+  #? plateau
+  #? plateau
 def restore(path: Path, training: Training) -> None:
     """Goes on from a checkpoint; ends the process where it is none of this training."""
     try:
@@ -221,6 +234,7 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         better = score > training.best
         if better:
             training.best, training.best_epoch = score, training.epoch
+        $plateau_lines
         if RANK == 0:
             with (out / "metrics.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\\n")

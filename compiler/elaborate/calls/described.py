@@ -19,9 +19,10 @@ from compiler.ir.hint import Hint
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.arguments import wrong_argument
-from compiler.report.messages.training import unknown_word
+from compiler.report.messages.training import not_a_figure, unknown_word
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Argument, Call, Expr, Group, ListExpr, Name
+from compiler.text.tree.syntax import Argument, Attribute, Call, Expr, Group, ListExpr, Name
+from compiler.training.figure import Figure
 from compiler.vocabulary.signature import Described, Registry, find_registry
 
 T = TypeVar("T", bound=Described)
@@ -97,6 +98,8 @@ def _build_nested(body: Body, expression: Expr, annotation: Any) -> object:
     `cosine(warmup=5%)`), the class itself, or a list of them; None where it was refused."""
     while isinstance(expression, Group):
         expression = expression.inner
+    if annotation is Figure:
+        return _build_figure(body, expression)
     members = _members(annotation)
     if isinstance(expression, ListExpr):
         for member in members:
@@ -114,6 +117,15 @@ def _build_nested(body: Body, expression: Expr, annotation: Any) -> object:
     if registry is not None and _refuse_unknown(body, expression, registry):
         return None
     return _PLAIN
+
+
+def _build_figure(body: Body, expression: Expr) -> Figure | None:
+    """`val.loss`; None where it is none, which is reported."""
+    match expression:
+        case Attribute(base=Name(text=split), name=Name(text=metric)):
+            return Figure(split, metric)
+    body.report(not_a_figure(expression.span))
+    return None
 
 
 def _build_entry(body: Body, expression: Expr, annotation: Any) -> object:

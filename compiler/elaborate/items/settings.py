@@ -12,7 +12,7 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
-from compiler.program.train import Clip, EarlyStop
+from compiler.program.train import Clip, EarlyStop, ParameterGroup
 from compiler.records import dataclass
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.metrics import direction_needed
@@ -21,6 +21,7 @@ from compiler.report.messages.training import bad_until, unknown_figure
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
+from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import Choice, DTypeChoice, Positive, Setting, Whole
 
 
@@ -216,14 +217,46 @@ def settle_until(
     if until is None or until.metric.text in refused:
         return None
     split, metric = until.split, until.metric
-    figures = (*(m.name for m in metrics), "loss")
-    for kind, name, known in (("split", split, tuple(splits)), ("metric", metric, figures)):
-        if name.text not in known:
-            near = did_you_mean(name.text, known)
-            body.report(unknown_figure(name.span, kind, name.text, known, near))
-            return None
-    entry = next((m for m in metrics if m.name == metric.text), None)
-    if entry is not None and entry.better is None:
-        body.report(direction_needed(metric.span, metric.text, "`until`", entry.span))
+    figure = Figure(split.text, metric.text)
+    if not check_figure(body, figure, "`until`", (split.span, metric.span), splits, metrics):
         return None
     return EarlyStop(split.text, metric.text, until.epochs, until.span)
+
+
+def check_figure(
+    body: Body,
+    figure: Figure,
+    decides: str,  # what follows it: "`until`"
+    places: tuple[Span | None, Span | None],
+    splits: Sequence[str],
+    metrics: Sequence[MetricEntry],
+) -> bool:
+    """Whether a train has a figure, and it is known which one is better; else it is reported, at
+    the places of its split and its metric."""
+    figures = (*(m.name for m in metrics), "loss")
+    found = (("split", figure.split, tuple(splits)), ("metric", figure.metric, figures))
+    for (kind, name, known), place in zip(found, places, strict=True):
+        if name not in known:
+            body.report(unknown_figure(place, kind, name, known, did_you_mean(name, known)))
+            return False
+    entry = next((m for m in metrics if m.name == figure.metric), None)
+    if entry is not None and entry.better is None:
+        body.report(direction_needed(places[1], figure.metric, decides, entry.span))
+        return False
+    return True
+
+
+def check_watched(
+    body: Body,
+    groups: Sequence[ParameterGroup],
+    splits: Sequence[str],
+    metrics: Sequence[MetricEntry],
+    refused: Collection[str],
+) -> bool:
+    """Whether a train has the figures that its schedules follow."""
+    return all(
+        check_figure(body, figure, f"`{schedule.name}`", (group.span, group.span), splits, metrics)
+        for group in groups
+        if (figure := (schedule := group.optimizer.schedule).watches) is not None
+        and figure.metric not in refused
+    )

@@ -22,6 +22,7 @@ from compiler.elaborate.items.regularizing import (
 from compiler.elaborate.items.settings import (
     Pattern,
     Stalled,
+    check_watched,
     read_clip,
     read_freeze,
     read_until,
@@ -194,6 +195,7 @@ class TrainElaborator(ItemElaborator):
         for message in chain(*found, *told):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.freeze, nets, step)
+        check_watched(context.body, groups or (), data.split.names, self.metrics, self.refused)
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
         if groups is None or context.graph() is None or self.lacks_settings:
             return None

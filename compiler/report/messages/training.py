@@ -179,6 +179,25 @@ def no_group_holds(span: Span | None, paths: tuple[str, ...]) -> Text:
 
 
 @message(
+    "W1438",
+    bad=train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1, schedule=plateau("loss"))'
+    ),
+    good=train_spec(
+        minimize="cross_entropy(logits, label) with sgd(lr=0.1, schedule=plateau(val.loss))"
+    ),
+)
+def not_a_figure(span: Span | None) -> Text:
+    """A setting names a figure that a training measures after every epoch: a split and a metric of
+    the train, or its loss."""
+    return Text(
+        "this is not a figure of a split",
+        label="a split and a metric belong here",
+        help="write `val.loss`, or `val.accuracy` with a metric of this train",
+    )
+
+
+@message(
     "W0619",
     bad=train_spec("metric top = accuracy(logits, label)", "until val.top >= 99%"),
     good=train_spec("metric top = accuracy(logits, label)", "until stalled(val.top, epochs=8)"),
