@@ -76,8 +76,8 @@ ARROWS = {
     ),
     "compiler.elaborate.calls": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.program compiler.compression "
-        "compiler.training compiler.elaborate.values compiler.elaborate.scopes compiler.elaborate.shapes"
+        "compiler.ir compiler.ops compiler.training compiler.program compiler.compression "
+        "compiler.elaborate.values compiler.elaborate.scopes compiler.elaborate.shapes"
     ),
     "compiler.elaborate.evaluate": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
