@@ -106,8 +106,12 @@ class _Lacks:
             one = decisions[0]
             if any(d.outcome is not one.outcome or d.hint != one.hint for d in decisions):
                 continue
+            if one.hint is None or any(True for _ in hint_sizes(one.hint)):
+                continue  # sizes of tensors are known to no constructor
             guards = {d.guard for d in decisions}
-            lack = self._find_one(one, split_guard(guards.pop()) if len(guards) == 1 else [])
+            around = split_guard(guards.pop()) if len(guards) == 1 else []
+            known = [guard for guard in around if not any(True for _ in hint_sizes(guard))]
+            lack = self._find_one(one, known)
             if lack is not None:
                 found[place] = lack
         return found
