@@ -192,7 +192,7 @@ def test_new_writes_a_sound_spec(template: str, tmp_path: Path) -> None:
 def test_new_copies_a_published_network(model: str, count: str, tmp_path: Path) -> None:
     made = weft("new", "net", "--model", model, cwd=tmp_path)
     assert made.stdout == "wrote net.weft; next: weft show net.weft\n"
-    copied = weft("show", "net.weft", cwd=tmp_path)
+    copied = weft("show", "net.weft", model, cwd=tmp_path)
     assert copied.returncode == 0
     assert count in copied.stdout.split()
 
