@@ -26,7 +26,13 @@ _LAYERS: Mapping[str, tuple[str, ...]] = {
     "upsampling": ("resize",),
     "upsample": ("resize",),
     "interpolate": ("resize",),
-    "multiheadattention": ("self_attention", "scaled_dot_product_attention"),
+    "multiheadattention": ("multi_head_attention", "scaled_dot_product_attention"),
+    "transformerencoderlayer": ("transformer_encoder_layer",),
+    "transformerdecoderlayer": ("transformer_decoder_layer",),
+    "lstm": ("lstm",),
+    "gru": ("gru",),
+    "rnn": ("rnn",),
+    "simplernn": ("rnn",),
     "view": ("reshape",),
     "concatenate": ("concat",),
     "expanddims": ("unsqueeze",),
@@ -56,6 +62,33 @@ _LOSSES_AND_METRICS: Mapping[str, tuple[str, ...]] = {
     "nllloss": ("nll",),
     "topkcategoricalaccuracy": ("top_k",),
     "binaryaccuracy": ("binary_accuracy",),
+    "f1score": ("f1",),
+    "dicescore": ("dice",),
+    "jaccard": ("iou",),
+    "jaccardindex": ("iou",),
+    "meaniou": ("iou",),
+    "auc": ("auroc",),
+    "rocauc": ("auroc",),
+    "rocaucscore": ("auroc",),
+    "averageprecisionscore": ("average_precision",),
+    "ece": ("calibration_error",),
+    "expectedcalibrationerror": ("calibration_error",),
+    "meanabsolutepercentageerror": ("mape",),
+    "peaksignalnoiseratio": ("psnr",),
+    "structuralsimilarity": ("ssim",),
+    "fid": ("frechet_distance",),
+    "focalloss": ("focal",),
+    "sigmoidfocalloss": ("binary_focal",),
+    "diceloss": ("soft_dice",),
+    "jaccardloss": ("soft_iou",),
+    "tripletmarginloss": ("triplet",),
+    "gaussiannllloss": ("gaussian_nll",),
+    "poissonnllloss": ("poisson_nll",),
+    "hingeembeddingloss": ("hinge",),
+    "cosineembeddingloss": ("cosine_embedding",),
+    "marginrankingloss": ("margin_ranking",),
+    "multimarginloss": ("multi_margin",),
+    "infonce": ("info_nce",),
 }
 _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "cosineannealinglr": ("cosine",),
@@ -64,6 +97,13 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "exponentiallr": ("exponential",),
     "exponentialdecay": ("exponential",),
     "constantlr": ("constant",),
+    "multisteplr": ("multi_step",),
+    "polynomiallr": ("polynomial",),
+    "polynomialdecay": ("polynomial",),
+    "inversetimedecay": ("inverse_time",),
+    "cosineannealingwarmrestarts": ("cosine_restarts",),
+    "cosinedecayrestarts": ("cosine_restarts",),
+    "onecyclelr": ("one_cycle",),
 }
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "units": ("out",),
@@ -117,6 +157,8 @@ _CLAUSES: Mapping[str, tuple[str, ...]] = {
     "gradientclip": ("clip",),
     "clipgradnorm": ("clip",),
     "clipnorm": ("clip",),
+    "clipvalue": ("clip",),
+    "clipgradvalue": ("clip",),
     "amp": ("precision",),
     "mixedprecision": ("precision",),
     "memoryformat": ("layout",),
@@ -137,18 +179,16 @@ _RENAMED: Mapping[str, tuple[str, ...]] = {
     **_CLAUSES,
 }
 
-_SCAN = "a recurrent layer is a loop over time, with any cell: `scan x_t in x, axis=1 { … }`"
+_SCAN = (
+    "a cell goes over time in a loop: `scan x_t in x, axis=1 { … }`; `lstm` and `gru` are layers"
+)
 _FOUND = "the sizes of inputs are found: leave it out"
 _MODULE = "layers and functions are written without a module: `dense(10)`, `relu`, `sigmoid(x)`"
 _NOTES: Mapping[str, str] = {
     "sequential": "stages follow one another with `->`: `conv(8, kernel=3) -> relu -> flatten`",
     "activation": "an activation is a stage of its own: `-> relu`",
-    "lstm": _SCAN,
-    "gru": _SCAN,
-    "rnn": _SCAN,
     "lstmcell": _SCAN,
     "grucell": _SCAN,
-    "simplernn": _SCAN,
     "inputshape": _FOUND,
     "inputdim": _FOUND,
     "inchannels": _FOUND,
