@@ -11,6 +11,8 @@ from compiler.records import dataclass
 
 CUBIC = -0.75
 """The coefficient of PyTorch's cubic kernel (Keys 1981 has -0.5)."""
+SMOOTH_CUBIC = -0.5
+"""That of its kernel with antialiasing, which is Pillow's."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Axis:
 
 
 def interpolate(x: Array, axes: Sequence[Axis], kind: str, *, align_corners: bool) -> Array:
-    """`x` with its axes resized; `kind` is "nearest", "nearest-exact", "linear" or "bicubic".
+    """`x` with its axes resized; `kind` is "nearest", "nearest-exact", "linear", "bicubic" or,
+    with antialiasing, "smooth linear" or "smooth bicubic".
 
     Source: `aten/src/ATen/native/UpSample.h` of PyTorch.
     """
@@ -34,7 +37,11 @@ def interpolate(x: Array, axes: Sequence[Axis], kind: str, *, align_corners: boo
             made = np.take(made, _find_nearest(item, count, exact=kind != "nearest"), item.axis)
             continue
         places = _find_places(item, count, align_corners=align_corners)
-        matrix = _weigh_linear(places, count) if kind == "linear" else _weigh_cubic(places, count)
+        if kind.startswith("smooth"):
+            matrix = _weigh_smoothly(places + 0.5, count, _step(item, count), cubic="bi" in kind)
+        else:
+            weigh = _weigh_linear if kind == "linear" else _weigh_cubic
+            matrix = weigh(places, count)
         moved = np.moveaxis(made, item.axis, -1) @ matrix.T.astype(made.dtype)
         made = np.moveaxis(moved, -1, item.axis)
     return made.astype(x.dtype)
@@ -81,9 +88,26 @@ def _weigh_cubic(places: Array, count: int) -> Array:
     return matrix
 
 
-def _cubic_kernel(distance: Array) -> Array:
+def _weigh_smoothly(centers: Array, count: int, step: float, *, cubic: bool) -> Array:
+    """Weights by a kernel that is as wide as what an entry stands for; what of it lies outside of
+    the axis does not count.
+
+    Source: `_compute_indices_min_size_weights_aa` of `UpSampleKernel.cpp`.
+    """
+    wide = max(step, 1.0)
+    reach = wide * (2 if cubic else 1)
+    matrix = np.zeros((len(centers), count))
+    for row, center in enumerate(centers.tolist()):
+        start, stop = max(int(center - reach + 0.5), 0), min(int(center + reach + 0.5), count)
+        distance = np.abs((np.arange(start, stop) - center + 0.5) / wide)
+        weights = _cubic_kernel(distance, SMOOTH_CUBIC) if cubic else np.maximum(1 - distance, 0)
+        matrix[row, start:stop] = weights / weights.sum()
+    return matrix
+
+
+def _cubic_kernel(distance: Array, a: float = CUBIC) -> Array:
     """Keys (1981), Cubic convolution interpolation for digital image processing."""
-    a, d = CUBIC, distance
+    d = distance
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
     far = a * (d**3 - 5 * d**2 + 8 * d - 4)
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

@@ -14,7 +14,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
-from compiler.ops.interpolation import Axis, interpolate
+from compiler.ops.interpolation import SMOOTH_CUBIC, Axis, interpolate
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -27,6 +27,8 @@ from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Index, Leaf, Name, Spelling, Term
 
 Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
+_SIMPLE = 64
+"""The largest denominator of a scale of a size that is not known."""
 _SPACE = {"bilinear": 2, "trilinear": 3, "bicubic": 2}
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _ONNX: dict[str, tuple[str, str, dict[str, object]]] = {
@@ -48,8 +50,9 @@ class Resize(Op):
     down); a single number is for all axes of space. "nearest" takes the nearest entry before
     ("nearest-exact" the nearest), "linear" goes straight between neighbours ("bilinear" and
     "trilinear" are its names for two and three axes), "bicubic" lays a cubic through four. With
-    `align_corners` the first and the last entries stay what they are. As in PyTorch's
-    `interpolate`.
+    `align_corners` the first and the last entries stay what they are. With `antialias` each entry
+    of a smaller image is a weighted mean of all that it stands for, as Pillow computes it; for
+    "bilinear" and "bicubic". As in PyTorch's `interpolate`.
 
     Shapes: x `f32[n, c, size…]` -> `f32[n, c, new size…]`.
     Example: `y = x -> resize(scale=2, mode="nearest")`
@@ -68,11 +71,16 @@ class Resize(Op):
     scale: int | float | tuple[int | float, ...] | None = None
     mode: Mode = "nearest"
     align_corners: bool = False
+    antialias: bool = False
 
     @property
     def kind(self) -> str:
         """The mode without the number of axes in its name."""
         return "linear" if self.mode in _LINEAR.values() else self.mode
+
+    @property
+    def _weighing(self) -> str:
+        return f"smooth {self.kind}" if self.antialias else self.kind
 
     def space(self, rank: int) -> int:
         """How many last axes are resized."""
@@ -102,6 +110,10 @@ class Resize(Op):
             )
         if self.align_corners and self.kind in ("nearest", "nearest-exact"):
             raise self._refuse("align_corners", f'mode "{self.mode}" has no corners to align')
+        if self.antialias and (self.kind not in ("linear", "bicubic") or self.space(x.rank) != 2):
+            raise self._refuse("antialias", 'it is for the modes "bilinear" and "bicubic"')
+        if self.antialias and self.align_corners:
+            raise self._refuse("antialias", "it does not go together with `align_corners`")
 
     def _sizes(self, x: TensorType, space: int, assume: Assume) -> tuple[Dim, ...]:
         if self.size is not None:
@@ -131,8 +143,8 @@ class Resize(Op):
             raise self._refuse("scale", f"{scale} is not a factor")
         if dim.known is not None:
             return Dim.of(math.floor(dim.known * scale))
-        ratio = Fraction(scale)
-        if ratio.denominator > 64:
+        ratio = _simplify(scale)
+        if ratio is None:
             raise self._refuse("scale", f"{scale} times `{dim}`, which is not known, is not exact")
         return dim * ratio.numerator // ratio.denominator
 
@@ -154,7 +166,7 @@ class Resize(Op):
             Axis(x.ndim - space + i, made.shape[x.ndim - space + i].evaluate({}), scales[i])
             for i in range(space)
         ]
-        return (interpolate(x, axes, self.kind, align_corners=self.align_corners),)
+        return (interpolate(x, axes, self._weighing, align_corners=self.align_corners),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank = outputs[0].rank
@@ -172,9 +184,10 @@ class Resize(Op):
                 Leaf(_LINEAR[space] if self.kind == "linear" else self.mode, "mode", "nearest"),
             ),
             ("align_corners", Leaf(self.align_corners or None, "align_corners", None)),
+            ("antialias", Leaf(self.antialias, "antialias", False)),
         )
         if value.type.rank == space + 2:
-            module = Call("nn.Upsample", (), named)
+            module = None if self.antialias else Call("nn.Upsample", (), named[:-1])
             return Spelling(Call("F.interpolate", (In(0),), named), module=module)
         batched = Index(In(0), (Name("None"),))
         return Spelling(Index(Call("F.interpolate", (batched,), named), (Leaf(0),)))
@@ -195,6 +208,10 @@ class Resize(Op):
         if self.align_corners:
             coordinates = "align_corners"
         attributes = {"mode": mode, "coordinate_transformation_mode": coordinates, **rest}
+        if self.antialias:
+            attributes |= {"antialias": 1, "exclude_outside": 1}
+            if self.kind == "bicubic":
+                attributes["cubic_coeff_a"] = SMOOTH_CUBIC
         if self.scale is None or self.align_corners:  # corners depend on the sizes alone
             return build.op("Resize", [value, None, None, build.shape(made.shape)], attributes)
         factors = [
@@ -211,11 +228,28 @@ class Resize(Op):
         return self if rank == self.space(rank) + 1 else None
 
 
+def _simplify(scale: float) -> Fraction | None:
+    """The fraction that a scale stands for, where every size times the scale, as PyTorch computes
+    it, rounds down to what that times the fraction does; None where it may be one less.
+
+    A product that is whole, n, comes out as n (1 + error) rounded to 53 bits, which is n unless
+    the error is below -2⁻⁵⁴.
+    """
+    ratio = Fraction(scale).limit_denominator(_SIMPLE)
+    error = Fraction(scale) / ratio - 1 if ratio else None
+    exact = error is not None and Fraction(-1, 2**54) <= error <= Fraction(1, 2**53)
+    return ratio if exact else None
+
+
 def _single(scale: float, before: Dim, after: Dim) -> float:
     """The scale in single precision, which ONNX multiplies sizes by: the next one up where the
     nearest would round a size down."""
     single = np.float32(scale)
-    if before.known is not None and math.floor(before.known * float(single)) != after.known:
+    ratio = _simplify(scale)
+    low = ratio is not None and Fraction(float(single)) < ratio
+    if before.known is not None:
+        low = math.floor(before.known * float(single)) != after.known
+    if low:
         single = np.nextafter(single, np.float32(np.inf))
     return float(single)
 

@@ -47,18 +47,22 @@ def draw_resize(draw: Any) -> Case:
     mode = draw(st.sampled_from(modes))
     sizes = draw_shape(draw, space, space, 6)
     corners = draw(st.booleans()) and not mode.startswith("nearest")
+    smooth = space == 2 and mode in ("linear", "bilinear", "bicubic") and draw(st.booleans())
+    options = {"mode": mode, "align_corners": corners and not smooth, "antialias": smooth}
     front = draw_shape(draw, 1, 2, 2)
     listed = len(front) == 1 or draw(st.booleans())
     symbols: dict[tuple[int, int], str] = {}
     if draw(st.booleans()):
         made = tuple(draw(st.integers(1, 9)) for _ in sizes)
-        op = Resize(size=made if listed else made[0], mode=mode, align_corners=corners)
+        op = Resize(size=made if listed else made[0], **options)
     else:
-        factors = tuple(draw(st.sampled_from((1.0, 2.0, 3.0, 1.5, 0.5, 0.7))) for _ in sizes)
+        factors = tuple(
+            draw(st.sampled_from((1.0, 2.0, 3.0, 1.5, 0.5, 0.7, 1.1, 4 / 3))) for _ in sizes
+        )
         factors = tuple(f if n * f >= 1 else 2.0 for f, n in zip(factors, sizes, strict=True))
         if not listed and any(n * factors[0] < 1 for n in sizes):
             factors = (2.0,)
-        op = Resize(scale=factors if listed else factors[0], mode=mode, align_corners=corners)
+        op = Resize(scale=factors if listed else factors[0], **options)
         if 0.7 not in factors:
             symbols = {
                 k: n
