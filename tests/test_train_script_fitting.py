@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from compiler.ops.fitted import Fill, Standardize
 from compiler.rows.fitting import find_statistics, fit_statistics
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import Ones, Zeros
+from tests.checking import check_text
 
 ROWS = np.array([[1.0, 7.0], [np.nan, 7.0], [4.0, 7.0], [9.0, 7.0], [2.0, 5.0]], np.float32)
 TRAINING = np.array([0, 1, 2, 3])
@@ -68,3 +72,42 @@ def test_the_function_reads_as_a_person_would_write_it(words: str) -> None:
     assert words in emit_function(
         fit_inside(graph, find_statistics(graph)), name="compute", nets={}
     )
+
+
+@pytest.mark.parametrize(
+    ("axis", "reduced"),
+    [("0", (0, 2, 3)), ("-3", (0, 2, 3)), ("[0, 2]", (0, 2)), ("[]", (0, 1, 2, 3)), ("none", (0,))],
+)
+def test_figures_of_channels_are_those_of_all_their_entries(
+    tmp_path: Path, axis: str, reduced: tuple[int, ...]
+) -> None:
+    images = np.random.default_rng(3).normal(2, 5, (30, 3, 4, 5)).astype(np.float32)
+    images[1, 2, 0, 0] = np.nan
+    images[:, 0, 0, 0] = 1
+    np.savez(tmp_path / "rows.npz", image=images, y=np.zeros(30, np.float32))
+    text = f"""
+data rows {{
+    source npz("rows.npz")
+    image = standardize(image, axis={axis})
+    split random(seed=0), train=80%, val=20%
+}}
+"""
+    program = check_text(text, folder=str(tmp_path))
+    graph = program.data["rows"].columns
+    statistics = program.data["rows"].statistics
+    training = np.arange(0, 30, 2)
+    fitted = fit_statistics(graph, statistics, {"image": images, "y": np.zeros(30)}, training)
+    seen = images[training].astype(np.float64)
+    mean, scale = np.nanmean(seen, reduced, keepdims=True), np.nanstd(seen, reduced, keepdims=True)
+    scale[scale == 0] = 1
+    given = {item.name: images for item in graph.inputs if item.name == "image"}
+    given |= {item.name: np.zeros(30, np.float32) for item in graph.inputs if item.name == "y"}
+    made = evaluate(graph, fitted, given)["image"]
+    np.testing.assert_allclose(made, (images - mean) / scale, rtol=1e-4, atol=1e-5)
+    source = emit_function(fit_inside(graph, statistics), name="compute", nets={})
+    space: dict[str, Any] = {"torch": torch, "Tensor": torch.Tensor}
+    exec(source, space)
+    tensors = [torch.from_numpy(array) for array in given.values()]
+    found = space["compute"](*tensors, torch.from_numpy(training))
+    columns = [output.name for output in graph.outputs]
+    np.testing.assert_allclose(found[columns.index("image")], made, rtol=1e-5, atol=1e-5)

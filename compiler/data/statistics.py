@@ -19,16 +19,19 @@ class Statistic:
     `path` is the buffer's path in the graph of the columns; `of` names the value of that graph
     of whose training rows it is a figure, element by element; NaN is left out. `method` is
     "mean", "median" or "scale": the standard deviation with n, and 1 for what does not vary, as
-    in scikit-learn's StandardScaler.
+    in scikit-learn's StandardScaler. `joined` are the axes of the rows, counted from 1, along which
+    all entries have one figure.
     """
 
     path: str
     method: str
     of: str
+    joined: tuple[int, ...] = ()
 
     def fit(self, rows: Array) -> Array:
-        """The figure of `[rows, …]`, as f64 of shape `[…]`; NaN where a column has no number."""
-        values = np.asarray(rows, dtype=np.float64)
+        """The figure of `[rows, …]`, as f64 of shape `[…]`, with 1 for the axes that are joined;
+        NaN where a column has no number."""
+        values = _lay_rows(np.asarray(rows, dtype=np.float64), self.joined)
         with np.errstate(invalid="ignore"):
             if self.method == "median":
                 return _median(values)
@@ -37,6 +40,15 @@ class Statistic:
                 return mean
             scale = np.sqrt(_mean(np.square(values - mean)))
         return np.where(scale == 0, 1.0, scale)
+
+
+def _lay_rows(values: Array, joined: tuple[int, ...]) -> Array:
+    """Rows whose joined axes are rows too, and have size 1 instead."""
+    if not joined:
+        return values
+    turned = np.moveaxis(values, joined, range(1, 1 + len(joined)))
+    kept = turned.shape[1 + len(joined) :]
+    return np.expand_dims(turned.reshape(-1, *kept), joined)
 
 
 def _mean(values: Array) -> Array:

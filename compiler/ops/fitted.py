@@ -11,7 +11,7 @@ import numpy as np
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
-from compiler.ops.axes import need_number, operand_type
+from compiler.ops.axes import need_number, operand_type, resolve_axes, shift_axis
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import input_type, need_known
 from compiler.ops.registry import OPS
@@ -37,6 +37,10 @@ class Fitted(Op):
     def statistics(self) -> Mapping[str, str]:
         """The figure that each buffer holds, by the buffer's name: "mean", "median", "scale"."""
 
+    def joins_axes(self, x: TensorType) -> tuple[int, ...]:
+        """The axes of a row along which all entries have one figure."""
+        return ()
+
     def precision(self, x: DType) -> DType:
         """The dtype of the buffers for an operand of dtype x."""
         return DType.F32
@@ -44,7 +48,10 @@ class Fitted(Op):
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         x = operand_type(operands, 0)
         need_number(self.name, x)
-        shape = [need_known(self.name, x, a, f"axis {a}") for a in range(x.rank)]
+        joined = self.joins_axes(x)
+        shape = [
+            1 if a in joined else need_known(self.name, x, a, f"axis {a}") for a in range(x.rank)
+        ]
         kind = TensorType.of(self.precision(x.dtype), shape)
         return tuple(
             Weight(name, kind, Ones() if figure == "scale" else Zeros(), trainable=False)
@@ -64,24 +71,42 @@ class Fitted(Op):
 @dataclass(frozen=True)
 class Standardize(Fitted):
     """A column with mean 0 and standard deviation 1 over the training rows, each element by
-    itself. Only in `data`: mean and deviation are fitted on the split `train` and stay as they
-    are for every other row. What does not vary becomes 0; NaN stays NaN.
+    itself, or along `axis`. Only in `data`: mean and deviation are fitted on the split `train` and
+    stay as they are for every other row. What does not vary becomes 0; NaN stays NaN.
 
         y = (x - mean) / scale
 
     Columns of f64, dates and other whole numbers of i32 and i64 have f64 buffers: the mean is
     subtracted before anything is rounded to f32, which holds whole numbers up to 2^24 only.
 
-    Shapes: x of any number dtype -> f32 of the same shape; buffers mean and scale of that shape.
+    Shapes: x of any number dtype -> f32 of the same shape; buffers mean and scale of that shape,
+    with 1 for the axes that share their figures.
+
+    - `axis`: axes of a row whose entries have figures of their own, shared by all that lies along
+      the other axes: `standardize(axis=0)` of images `[3, h, w]` has a mean for each of 3
+      channels, `standardize(axis=[])` one for all entries. None: every element has its own.
 
     Example: `features = stack([age, bmi, bp]) -> standardize`
-    Errors: W0382 for a column of bools.
+    Errors: W0376 where there is no such axis, W0382 for a column of bools.
     Source: scikit-learn's StandardScaler
     """
 
     name: ClassVar[str] = "standardize"
     keeps_f32 = True
     subtracts_first: ClassVar[bool] = True
+    axis: int | tuple[int, ...] | None = None
+
+    def joins_axes(self, x: TensorType) -> tuple[int, ...]:
+        if self.axis is None:
+            return ()
+        own = resolve_axes(self.name, self.axis, x)
+        return tuple(axis for axis in range(x.rank) if axis not in own)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        if self.axis is None:
+            return self
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return Standardize(tuple(map(shift_axis, axes)))
 
     @property
     def statistics(self) -> Mapping[str, str]:

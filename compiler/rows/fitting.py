@@ -21,9 +21,10 @@ def find_statistics(graph: Graph) -> tuple[Statistic, ...]:
         if isinstance(node.op, Fitted):
             operand, *buffers = node.inputs
             assert operand is not None
+            joined = tuple(axis for axis in node.op.joins_axes(operand.type) if axis)
             for buffer, figure in zip(buffers, node.op.statistics.values(), strict=True):
                 assert buffer is not None
-                found.append(Statistic(buffer.name, figure, operand.name))
+                found.append(Statistic(buffer.name, figure, operand.name, joined))
     return tuple(found)
 
 

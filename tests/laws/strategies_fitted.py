@@ -15,8 +15,14 @@ DTYPES = st.sampled_from(("float32", "int64", "uint8", "float64"))
 
 @cases("standardize")
 def draw_standardize(draw: Any) -> Case:
-    x = draw_numbers(draw, draw_shape(draw, 0, 3), draw(DTYPES), 0, 9)
-    return make_case(Standardize(), x)
+    shape = draw_shape(draw, 0, 3)
+    axes = draw(
+        st.one_of(st.none(), st.sets(st.integers(0, len(shape) - 1)) if shape else st.none())
+    )
+    op = Standardize(
+        None if axes is None else tuple(a - draw(st.sampled_from((0, len(shape)))) for a in axes)
+    )
+    return make_case(op, draw_numbers(draw, shape, draw(DTYPES), 0, 9))
 
 
 @cases("fill")

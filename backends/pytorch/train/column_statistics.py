@@ -39,11 +39,12 @@ class Choose(Printed):
 @dataclass(frozen=True)
 class Fit(Printed):
     """A figure of rows, element by element, NaN left out: `mean`, `median`, or `spread`, the
-    standard deviation with n."""
+    standard deviation with n; of all entries along the `joined` axes together."""
 
     name = "fit"
     operands = (Operand("rows"),)
     method: str
+    joined: tuple[int, ...] = ()
 
     def torch(self, node: Node) -> Spelling:
         """`rows.nanmean(0).float()` and its like; f64 where the buffer is."""
@@ -52,6 +53,8 @@ class Fit(Printed):
         return Spelling(figure if precise else Method(figure, "float"))
 
     def _find(self, rows: In) -> Method:
+        if self.joined:
+            return self._find_joined(rows)
         mean = Method(rows, "nanmean", (Leaf(0),))
         if self.method == "mean":
             return mean
@@ -59,6 +62,16 @@ class Fit(Printed):
             return Method(rows, "nanquantile", (Leaf(0.5),), (("dim", Leaf(0)),))
         squares = Method(Infix("-", rows, mean), "square")
         return Method(Method(squares, "nanmean", (Leaf(0),)), "sqrt")
+
+    def _find_joined(self, rows: In) -> Method:
+        """`rows.nanmean((0, 2, 3), keepdim=True).squeeze(0)`, or the spread around it."""
+        options = ((Leaf((0, *self.joined)),), (("keepdim", Leaf(True)),))
+        mean = Method(rows, "nanmean", *options)
+        if self.method == "mean":
+            return Method(mean, "squeeze", (Leaf(0),))
+        squares = Method(Infix("-", rows, mean), "square")
+        variance = Method(Method(squares, "nanmean", *options), "squeeze", (Leaf(0),))
+        return Method(variance, "sqrt")
 
 
 @final
@@ -111,9 +124,11 @@ def _fit(
     for statistic in wanted:
         fitted = graph.parameter[statistic.path].value
         if statistic.method != "scale":
-            yield Node(Fit(statistic.method), (rows,), (fitted,), graph.frame, Site())
+            yield Node(
+                Fit(statistic.method, statistic.joined), (rows,), (fitted,), graph.frame, Site()
+            )
             continue
         number = statistics.index(statistic)
         spread = replace(fitted, name=f"spread.{number}" if number else "spread")
-        yield Node(Fit("spread"), (rows,), (spread,), graph.frame, Site())
+        yield Node(Fit("spread", statistic.joined), (rows,), (spread,), graph.frame, Site())
         yield Node(KeepPositive(), (spread,), (fitted,), graph.frame, Site())
