@@ -211,3 +211,26 @@ def test_a_loop_says_nothing_of_conditions_outside_of_it() -> None:
     for one, values in ((made.Unit, {"p": 0.5}), (made.Unit2, {"p": 0.1})):
         with pytest.raises((TypeError, ValueError), match=r"argument 'p'|has p"):
             one(6, depth=2, **values)
+
+
+LEFT_OUT = """
+block cell(x: f32[n, t, d], mask: bool[n, t] = none, reverse: bool = false) {
+    h = zeros([n, d])
+    m = if mask == none then full([n, t], true) else mask
+    scan x_t in x, m_t in m, axis=1, reverse=reverse {
+        h = where(m_t[:, none], (x_t + h) -> dense(d) as next -> tanh, h)
+        emit states = h
+    }
+    return states
+}
+model M() {
+    input x: f32[batch, 4, 6]
+    input mask: bool[batch, 4]
+    output y = (x -> cell(mask=mask) as a) + (x -> cell(reverse=true) as b)
+}
+"""
+
+
+def test_a_tensor_that_a_call_leaves_out_is_not_told_by_an_argument_that_agrees_by_chance() -> None:
+    assert "if self.reverse:" not in emit(LEFT_OUT)
+    assert_means_the_same(build(LEFT_OUT).graph, {"batch": 3})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from backends.pytorch.classes.asserting import split_guard
 from backends.pytorch.classes.explained import Condition, find_loop
@@ -146,7 +146,7 @@ class ConditionFinder:
                 self.found[variant] = self.found[branches[item.instances]]
 
     def _find_test(
-        self, instances: Instances, guards: Iterable[Hint], variant: Variant | None
+        self, instances: Instances, guards: Sequence[Hint], variant: Variant | None
     ) -> Condition | None:
         """The first test that is true in exactly these instances: the author's guard, an
         argument that is not None, an argument that is not 0."""
@@ -156,6 +156,8 @@ class ConditionFinder:
             test = settings.decides(guard, wanted)
             if test is not None and not settings.is_runtime(test):
                 return Condition(test)
+        if any(map(self._asks_for_tensor, guards)):
+            return None  # an argument that agrees with it does so by chance
         if self.target.is_turn:  # what holds in these turns by chance need not hold in others
             raise Diverge("a condition that nobody wrote")
         leaves = variables(variant.constructor if variant is not None else None)
@@ -170,6 +172,11 @@ class ConditionFinder:
         if chosen is not None:
             return Condition(HintName(chosen.name), is_set=True)
         return self._find_truthy(wanted)
+
+    def _asks_for_tensor(self, guard: Hint) -> bool:
+        """Whether a condition of the author's is on a tensor that calls may leave out."""
+        tensors = {formal for body in self.target.bodies for formal, _ in body.frame.tensors}
+        return not tensors.isdisjoint(set(hint_names(guard)) - self.settings.found.keys())
 
     def _add_flag(self, instances: Instances, slot: str) -> Condition:
         """A new argument that says it."""
