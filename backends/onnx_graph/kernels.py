@@ -135,7 +135,9 @@ DOUBLE: Mapping[str, Override] = {
 }
 """How operators are written for f64."""
 
-NO_DOUBLE = frozenset({"AveragePool", "Conv", "ConvTranspose", "Erf", "QuantizeLinear", "Resize"})
+NO_DOUBLE = frozenset(
+    {"AveragePool", "Col2Im", "Conv", "ConvTranspose", "Det", "Erf", "QuantizeLinear", "Resize"}
+)
 """Operators that cannot be written for f64 with others."""
 
 ONLY_SINGLE = frozenset({"DynamicQuantizeLinear", "GRU", "LSTM", "MatMulNBits", "RNN"})

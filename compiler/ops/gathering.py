@@ -321,14 +321,15 @@ class Put(Op):
         update, at = operand_type(types, 1), operand_type(types, 2)
         axis = self.axis % update.rank
         rows = build.op(
-            "Add", [cast(build, inputs[2], at.dtype, DType.I64), _steps(build, update.shape[axis])]
+            "Add",
+            [cast(build, inputs[2], at.dtype, DType.I64), write_steps(build, update.shape[axis])],
         )
         column = [i for i in range(update.rank) if i != axis]
         indices = build.op("Expand", [unsqueeze(build, rows, column), build.shape(update.shape)])
         return [build.op("ScatterElements", [inputs[0], indices, inputs[1]], {"axis": axis})]
 
 
-def _steps(build: OnnxBuilder, count: Dim) -> Any:
+def write_steps(build: OnnxBuilder, count: Dim) -> Any:
     """0, 1, 2 … as a tensor of that length."""
     if count.known is not None and count.known <= LARGEST:
         return build.constant(np.arange(count.known, dtype=np.int64))
@@ -387,7 +388,7 @@ class OneHot(Op):
         x = operand_type(types, 0)
         index = cast(build, inputs[0], x.dtype, DType.I64)
         if not x.rank:  # OneHot wants an axis
-            classes = _steps(build, Dim.of(self.classes))
+            classes = write_steps(build, Dim.of(self.classes))
             return [cast(build, build.op("Equal", [classes, index]), DType.BOOL, self.dtype)]
         made = self.dtype if self.dtype in (DType.F32, DType.I64) else DType.I64
         depth = build.constant(np.array(self.classes, np.int64))
