@@ -100,6 +100,18 @@ def read_weights(path: Path) -> dict[str, Array]:
     return tensors
 
 
+def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype, `f32` or `bf16`, and the shape of every tensor of a safetensors file.
+
+    Raises:
+        WeightsError: the file is missing, cut short or malformed.
+    """
+    arrays = read_weights(path)
+    with path.open("rb") as file:
+        header, _ = _read_header(file, path)
+    return {name: (header[name]["dtype"].lower(), array.shape) for name, array in arrays.items()}
+
+
 def _check_ranges(path: Path, entries: Mapping[str, Any], size: int) -> None:
     """Refuses tensors that share bytes, and bytes of no tensor: the format has neither.
 

@@ -1,0 +1,128 @@
+"""Rules that bring the names of a weights file to those of a net: what `load(rename=[…])` takes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from compiler.loading import find_surplus, rename_path
+
+Shapes = Mapping[str, tuple[int, ...]]
+Rule = tuple[str, str]
+
+MOST_RULES = 24
+"""More would be no rules, but a list of names."""
+TRIED = 60
+"""Rules that are tried at a time, the most frequent ones."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Rules, in order, and what they leave: weights of the net that the file has not, or has in
+    another shape, and tensors of the file that the net has not."""
+
+    rules: tuple[Rule, ...]
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+
+
+def propose_rules(found: Shapes, wanted: Shapes) -> Proposal:
+    """Rules under which as many tensors of a file as can be have the name and shape of a weight of
+    a net: those that names with equal shapes and like words ask for, the most useful one first."""
+    rules: list[Rule] = []
+    while len(rules) < MOST_RULES:
+        right = _find_right(found, wanted, rules)
+        named = {path: rename_path(path, rules) for path in found}
+        pairs = _pair(
+            {named[p]: shape for p, shape in found.items() if p not in right},
+            {p: shape for p, shape in wanted.items() if p not in {named[r] for r in right}},
+        )
+        counts = Counter(rule for old, new in pairs.items() for rule in _write_rules(old, new))
+        best, gain = None, 0
+        for rule, _ in counts.most_common(TRIED):
+            now = _find_right(found, wanted, [*rules, rule])
+            if right <= now and len(now) - len(right) > gain:
+                best, gain = rule, len(now) - len(right)
+        if best is None:
+            break
+        rules.append(best)
+    right = _find_right(found, wanted, rules)
+    taken = {rename_path(path, rules) for path in right}
+    rest = [rename_path(path, rules) for path in found if path not in right]
+    surplus = find_surplus(rest, wanted) + [path for path in rest if path in wanted]
+    return Proposal(tuple(rules), tuple(p for p in wanted if p not in taken), tuple(surplus))
+
+
+def _find_right(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str]:
+    """Tensors that have the name and shape of a weight, no two the same one; none where two do."""
+    names = {path: rename_path(path, rules) for path in found}
+    counts = Counter(names.values())
+    if any(count > 1 and name in wanted for name, count in counts.items()):
+        return set()
+    return {path for path, name in names.items() if wanted.get(name) == found[path]}
+
+
+def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
+    """Tensors and weights of one shape that have the most words in common, and equal numbers."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for path, shape in wanted.items():
+        groups.setdefault(shape, []).append(path)
+    scored = [
+        (_compare(old, new), old, new)
+        for old, shape in found.items()
+        for new in groups.get(shape, ())
+    ]
+    pairs: dict[str, str] = {}
+    taken: set[str] = set()
+    for _, old, new in sorted(scored, key=lambda item: (-item[0], item[1], item[2])):
+        if old not in pairs and new not in taken:
+            pairs[old] = new
+            taken.add(new)
+    return pairs
+
+
+def _compare(old: str, new: str) -> float:
+    left, right = (re.split(r"[._]", path) for path in (old, new))
+    numbers = [[word for word in side if word.isdigit()] for side in (left, right)]
+    last = old.rpartition(".")[2] == new.rpartition(".")[2]
+    alike = SequenceMatcher(None, left, right, autojunk=False).ratio()
+    return alike + (numbers[0] == numbers[1]) + 0.5 * last
+
+
+def _write_rules(old: str, new: str) -> Iterator[Rule]:
+    """Rules that make one name of another: by what differs at most, and by less and less of it."""
+    if old == new:
+        return
+    left, right = old.split("."), new.split(".")
+    behind = 0
+    while behind < min(len(left), len(right)) and left[-1 - behind] == right[-1 - behind]:
+        behind += 1
+    for kept in range(behind, -1, -1):
+        ends = (len(left) - kept, len(right) - kept)
+        front = 0
+        while front < min(ends) and left[front] == right[front]:
+            front += 1
+        for start in {0, front}:
+            pair = (left[start : ends[0]], right[start : ends[1]])
+            rule = _open_numbers(*(".".join(part) for part in pair))
+            yield _close(rule, before=start > 0, behind=kept > 0)
+
+
+def _open_numbers(old: str, new: str) -> Rule:
+    """A `*` in place of each number, where both sides have the same ones in one order."""
+    numbers = [re.findall(r"(?<![A-Za-z0-9])\d+", side) for side in (old, new)]
+    if not numbers[0] or numbers[0] != numbers[1]:
+        return old, new
+    return tuple(re.sub(r"(?<![A-Za-z0-9])\d+", "*", side) for side in (old, new))  # type: ignore[return-value]
+
+
+def _close(rule: Rule, *, before: bool, behind: bool) -> Rule:
+    """What stands before and behind, as `*`."""
+    made = []
+    for side in rule:
+        parts = [*(["*"] if before else []), *([side] if side else []), *(["*"] if behind else [])]
+        made.append(".".join(parts))
+    return made[0], made[1]
