@@ -142,8 +142,8 @@ class Train:
         default=None,
     )
     regularizers: tuple[Regularization, ...] = clause(
-        'regularize group_lasso(1e-3) over "hidden"',
-        "drives whole neurons to zero, to be removed by `prune(zeros=true)`",
+        'regularize l2(1e-4) over "hidden"',
+        "penalizes large weights, or drives whole neurons to zero (`group_lasso`)",
         default=(),
         repeats=True,
     )

@@ -100,8 +100,45 @@ class Optimizer(Described):
 
 
 class Regularizer(Described):
-    """What happens to weights after every step of the optimizer. None is made with settings that
+    """What acts on weights beside the objective, by `regularize`. None is made with settings that
     mean nothing."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of a weight whose entries are groups; None where each number is for itself."""
+        return None
+
+
+class Penalty(Regularizer):
+    """A term of the loss of a training step, added up over weights."""
+
+    @property
+    @abstractmethod
+    def strengths(self) -> tuple[tuple[str, float], ...]:
+        """How strong it is, by what a training script calls that."""
+
+    @abstractmethod
+    def measure(self, weight: NDArray[Any]) -> float:
+        """Its value for one weight, in NumPy: the meaning of the generated code."""
+
+    @abstractmethod
+    def code(self, weight: str, strengths: Sequence[str]) -> str:
+        """The value as an expression of a tensor and of the names of its strengths."""
+
+
+class ProximalStep(Regularizer):
+    """What happens to weights after every step of the optimizer."""
 
     function: ClassVar[str]
     """The function of a training script that it is."""
@@ -111,20 +148,7 @@ class Regularizer(Described):
     """What its strength is the strength of."""
     strength: float
 
-    def __post_init__(self) -> None:
-        self.check()
-
-    @property
-    def axis(self) -> int | None:
-        """The axis of a weight whose entries are groups; None where each number is for itself."""
-        return None
-
     def check(self) -> None:
-        """Refuses settings that mean nothing.
-
-        Raises:
-            Fault: which setting, and why.
-        """
         require_positive(self.name, "strength", self.strength)
 
     @abstractmethod
@@ -256,6 +280,8 @@ __all__ = [
     "Metric",
     "MetricCode",
     "Optimizer",
+    "Penalty",
+    "ProximalStep",
     "Regularizer",
     "Schedule",
     "Table",

@@ -1,4 +1,4 @@
-"""Regularizers: what a train does to weights after every step, beside following the gradient."""
+"""Regularizers: penalties of large weights, and what a train does to weights after every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.training.base import REGULARIZERS, Regularizer
+from compiler.training.base import REGULARIZERS, Penalty, ProximalStep
+from compiler.training.settings import require_positive
 
 Array = NDArray[Any]
 
@@ -17,7 +18,109 @@ Array = NDArray[Any]
 @REGULARIZERS.register
 @final
 @dataclass(frozen=True)
-class GroupLasso(Regularizer):
+class L1(Penalty):
+    """Adds the sizes of weights to the loss, which drives many of them close to zero:
+    `loss + strength * Σ |w|` (Tibshirani 1996; Keras' L1).
+
+    The sum is over all entries of all weights that it acts on. It is part of `train.loss`, and not
+    of `val.loss`, which measures the objective.
+
+    - `strength`: how strong the penalty is.
+
+    Example: `regularize l1(1e-4) over "hidden"`
+    """
+
+    name: ClassVar[str] = "l1"
+    strength: float = 1e-2
+
+    def check(self) -> None:
+        require_positive(self.name, "strength", self.strength)
+
+    @property
+    def strengths(self) -> tuple[tuple[str, float], ...]:
+        return (("L1", self.strength),)
+
+    def measure(self, weight: Array) -> float:
+        return float(self.strength * np.abs(weight).sum())
+
+    def code(self, weight: str, strengths: Sequence[str]) -> str:
+        return f"{strengths[0]} * {weight}.abs().sum()"
+
+
+@REGULARIZERS.register
+@final
+@dataclass(frozen=True)
+class L2(Penalty):
+    """Adds the squares of weights to the loss, which keeps them small: `loss + strength * Σ w²`
+    (ridge; Keras' L2).
+
+    The sum is over all entries of all weights that it acts on. With `sgd` it is a weight decay of
+    twice the strength; with Adam it is not, see `weight_decay` of `adamw`. It is part of
+    `train.loss` and not of `val.loss`, which measures the objective.
+
+    - `strength`: how strong the penalty is.
+
+    Example: `regularize l2(1e-4) over "hidden", "head"`
+    """
+
+    name: ClassVar[str] = "l2"
+    strength: float = 1e-2
+
+    def check(self) -> None:
+        require_positive(self.name, "strength", self.strength)
+
+    @property
+    def strengths(self) -> tuple[tuple[str, float], ...]:
+        return (("L2", self.strength),)
+
+    def measure(self, weight: Array) -> float:
+        return float(self.strength * np.square(weight).sum())
+
+    def code(self, weight: str, strengths: Sequence[str]) -> str:
+        return f"{strengths[0]} * {weight}.square().sum()"
+
+
+@REGULARIZERS.register
+@final
+@dataclass(frozen=True)
+class ElasticNet(Penalty):
+    """Adds the sizes and the squares of weights to the loss: `loss + l1 * Σ |w| + l2 * Σ w²`
+    (Zou and Hastie 2005; Keras' L1L2).
+
+    The sums are over all entries of all weights that it acts on. They are part of `train.loss` and
+    not of `val.loss`, which measures the objective.
+
+    - `l1`: how strong the penalty of sizes is.
+    - `l2`: how strong the penalty of squares is.
+
+    Example: `regularize elastic_net(l1=1e-5, l2=1e-4) over "hidden"`
+    """
+
+    name: ClassVar[str] = "elastic_net"
+    aliases: ClassVar[tuple[str, ...]] = ("l1_l2",)
+    l1: float
+    l2: float
+
+    def check(self) -> None:
+        require_positive(self.name, "l1", self.l1)
+        require_positive(self.name, "l2", self.l2)
+
+    @property
+    def strengths(self) -> tuple[tuple[str, float], ...]:
+        return (("L1", self.l1), ("L2", self.l2))
+
+    def measure(self, weight: Array) -> float:
+        return float(self.l1 * np.abs(weight).sum() + self.l2 * np.square(weight).sum())
+
+    def code(self, weight: str, strengths: Sequence[str]) -> str:
+        l1, l2 = strengths
+        return f"{l1} * {weight}.abs().sum() + {l2} * {weight}.square().sum()"
+
+
+@REGULARIZERS.register
+@final
+@dataclass(frozen=True)
+class GroupLasso(ProximalStep):
     """Drives whole neurons to zero while training, so that `prune(zeros=true)` can remove them.
 
     The weights of a layer fall into groups w, and the penalty `strength * Σ sqrt(size of w) *

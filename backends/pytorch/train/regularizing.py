@@ -1,4 +1,4 @@
-"""Regularizers of a training script: what they do to weights after the optimizer's step."""
+"""Regularizers of a training script: penalties, and what happens to weights after a step."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from backends.pytorch.train.rates import group_of
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import path_matches
-from compiler.program.train import Regularization
-from compiler.training.base import Regularizer
+from compiler.training.base import Penalty, ProximalStep
 from compiler.writing.python import write_literal
 
 Lines = list[str]
@@ -20,28 +19,26 @@ class Shrinking:
     """Layers that one regularizer shrinks at the learning rate of one optimizer. `suffix` tells
     its constants from those of others."""
 
-    regularization: Regularization
+    regularizer: ProximalStep
     layers: tuple[tuple[str, ...], ...]
     optimizer: int
     suffix: str
-
-    @property
-    def regularizer(self) -> Regularizer:
-        """What shrinks them."""
-        return self.regularization.regularizer
 
 
 def find_shrinkings(script: ScriptSpec) -> list[Shrinking]:
     """What is shrunk after a step, in the order of the clauses."""
     found: list[Shrinking] = []
     for regularization in script.train.regularizers:
+        rule = regularization.regularizer
+        if not isinstance(rule, ProximalStep):
+            continue
         for number in range(len(script.train.groups)):
             layers = tuple(
                 layer for layer in regularization.layers if _find_group(script, layer[0]) == number
             )
             if layers:
                 suffix = f"_{len(found) + 1}" if found else ""
-                found.append(Shrinking(regularization, layers, number, suffix))
+                found.append(Shrinking(rule, layers, number, suffix))
     return found
 
 
@@ -56,6 +53,11 @@ def _find_group(script: ScriptSpec, path: str) -> int:
 def emit_strengths(script: ScriptSpec) -> Lines:
     """Constants: the strength of each regularizer, and the layers it acts on."""
     lines: Lines = []
+    for names, penalty, paths in _name_penalties(script):
+        *strengths, penalized = names
+        for name, (_, value) in zip(strengths, penalty.strengths, strict=True):
+            lines.append(f"{name} = {write_literal(value)}  # strength of the penalty")
+        lines.append(f"{penalized} = {write_literal(list(paths))}")
     for item in find_shrinkings(script):
         rule = item.regularizer
         strength = write_literal(rule.strength)
@@ -65,9 +67,38 @@ def emit_strengths(script: ScriptSpec) -> Lines:
     return lines
 
 
-def _list_used(script: ScriptSpec) -> dict[type[Regularizer], list[Regularizer]]:
+def _name_penalties(
+    script: ScriptSpec,
+) -> Iterator[tuple[tuple[str, ...], Penalty, tuple[str, ...]]]:
+    """Each penalty with the paths that it acts on, and the names of its constants, the paths' name
+    last."""
+    for number, (penalty, paths) in enumerate(script.penalties, 1):
+        suffix = f"_{number}" if number > 1 else ""
+        labels = (*(name for name, _ in penalty.strengths), "PENALIZED")
+        yield tuple(f"{label}{suffix}" for label in labels), penalty, paths
+
+
+def emit_penalty(script: ScriptSpec) -> Lines:
+    """The function that adds up the penalties; none where there are none."""
+    terms = []
+    for (*strengths, penalized), penalty, _ in _name_penalties(script):
+        term = penalty.code("weights[name]", strengths)
+        terms.append(f"[{term} for name in {penalized}]")
+    if not terms:
+        return []
+    return [
+        "def penalize(model: nn.Module) -> Tensor:",
+        '    """The penalties of weights, which are added to the loss of a step."""',
+        "    weights = dict(model.named_parameters())",
+        f"    terms = {terms[0]}",
+        *(f"    terms += {term}" for term in terms[1:]),
+        "    return torch.stack(terms).sum()",
+    ]
+
+
+def _list_used(script: ScriptSpec) -> dict[type[ProximalStep], list[ProximalStep]]:
     """The regularizers that shrink something, by their classes."""
-    used: dict[type[Regularizer], list[Regularizer]] = {}
+    used: dict[type[ProximalStep], list[ProximalStep]] = {}
     for item in find_shrinkings(script):
         used.setdefault(type(item.regularizer), []).append(item.regularizer)
     return used

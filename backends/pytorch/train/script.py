@@ -45,6 +45,7 @@ from backends.pytorch.train.rates import (
     name_plateaus,
 )
 from backends.pytorch.train.regularizing import (
+    emit_penalty,
     emit_shrink_calls,
     emit_shrinking,
     emit_strengths,
@@ -93,6 +94,7 @@ def emit_script(script: ScriptSpec) -> str:
         *emit_definitions(script),
         *map(break_lines, emit_schedules(script)),
         break_lines(emit_split_parameters(script)),
+        break_lines(emit_penalty(script)),
         *map(break_lines, emit_shrinking(script)),
         fill(script_template.TRAIN_EPOCH, _epoch_slots(script), script.switches),
         _emit_average(script),
@@ -193,6 +195,7 @@ def _epoch_slots(script: ScriptSpec) -> Slots:
         "autocast": _autocast(script),
         "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
         "net": "replica" if script.replicated else model_argument(script),
+        "penalized": "training.model" if script.replicated else "model",
         "step_lines": [*emit_step(script), *emit_shrink_calls(script)],
     }
 

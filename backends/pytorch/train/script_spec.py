@@ -13,6 +13,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import MetricUse, Train, TrainedNet
 from compiler.rows.loss_parts import measure_loss
+from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
@@ -136,9 +137,19 @@ class ScriptSpec:
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the last weights are the best: with a regularizer, earlier ones have fewer
-        zeros."""
-        return bool(self.train.regularizers) and self.train.until is None
+        """Whether the last weights are the best: where some are driven to zero, earlier ones have
+        fewer zeros."""
+        shrinks = any(isinstance(r.regularizer, ProximalStep) for r in self.train.regularizers)
+        return shrinks and self.train.until is None
+
+    @property
+    def penalties(self) -> tuple[tuple[Penalty, tuple[str, ...]], ...]:
+        """The penalties, and the paths of the weights that they act on."""
+        return tuple(
+            (item.regularizer, tuple(path for layer in item.layers for path in layer))
+            for item in self.train.regularizers
+            if isinstance(item.regularizer, Penalty)
+        )
 
     def _monitor(self, split: str, metric: str) -> Monitor:
         uses = {use.name: use for use in self.train.metrics}
@@ -240,6 +251,7 @@ class ScriptSpec:
             "optimizers": not self.shares_optimizer,
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
+            "penalty": bool(self.penalties),
             "plateau": bool(self.watched),
             "statistics": bool(self.statistics),
             "replica": self.replicated,

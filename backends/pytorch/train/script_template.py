@@ -87,6 +87,7 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
         with torch.autocast(device.type, $autocast):  #? autocast
             $loss = compute_loss($net, *batch)  #? autocast
         $loss = compute_loss($net, *batch)  #? not autocast
+        loss = loss + penalize($penalized)  #? penalty
         training.model.zero_grad()  #? replica
         model.zero_grad()  #? not replica
         $step_lines

@@ -1,4 +1,4 @@
-"""The clause `regularize`: which groups of weights are driven to zero while training."""
+"""The clause `regularize`: which weights are penalized, or driven to zero, while training."""
 
 from __future__ import annotations
 
@@ -89,12 +89,16 @@ def _find_layers(
     item: Regularizing, chosen: dict[str, Parameter], trained: dict[str, Parameter]
 ) -> Iterator[tuple[str, ...]]:
     """The weights that were chosen, each with its bias where groups are its first axis. The scale
-    of a norm is a weight of one axis, and only acted on where a pattern names it."""
+    of a norm is a weight of one axis, and only acted on where a pattern names it; a bias where one
+    names it as such, and each number is for itself."""
     axis = item.regularizer.axis
     least = 1 if axis is None else axis + 1
     for path, parameter in chosen.items():
         slot, _, name = path.rpartition(".")
-        if name == "bias" or parameter.value.type.rank < least:
+        named = axis is None and any(
+            path_matches(path, p.text) and p.text.rpartition(".")[2] == name for p in item.patterns
+        )
+        if (name == "bias" and not named) or parameter.value.type.rank < least:
             continue
         if parameter.value.type.rank == 1 and not item.patterns:
             continue
