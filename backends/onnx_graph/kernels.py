@@ -136,7 +136,17 @@ DOUBLE: Mapping[str, Override] = {
 """How operators are written for f64."""
 
 NO_DOUBLE = frozenset(
-    {"AveragePool", "Col2Im", "Conv", "ConvTranspose", "Det", "Erf", "QuantizeLinear", "Resize"}
+    {
+        "AveragePool",
+        "Col2Im",
+        "Conv",
+        "ConvTranspose",
+        "Det",
+        "Erf",
+        "GridSample",
+        "QuantizeLinear",
+        "Resize",
+    }
 )
 """Operators that cannot be written for f64 with others."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -82,10 +82,16 @@ def _weigh_cubic(places: Array, count: int) -> Array:
     part = places - low
     matrix = np.zeros((len(places), count))
     rows = np.arange(len(places))
-    for tap in range(-1, 3):
-        weight = _cubic_kernel(np.abs(part - tap))
+    for tap, weight in weigh_taps(part):
         np.add.at(matrix, (rows, np.clip(low + tap, 0, count - 1)), weight)
     return matrix
+
+
+def weigh_taps(part: Array) -> Iterator[tuple[int, Array]]:
+    """The four entries around places that lie `part` behind one, counted from it, and their
+    weights in a cubic."""
+    for tap in range(-1, 3):
+        yield tap, _cubic_kernel(np.abs(part - tap)).astype(part.dtype)
 
 
 def _weigh_smoothly(centers: Array, count: int, step: float, *, cubic: bool) -> Array:

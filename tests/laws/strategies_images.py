@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from compiler.ops.images import Normalize, PixelShuffle, PixelUnshuffle
 from compiler.ops.padding import Pad
 from compiler.ops.resizing import Resize
+from compiler.ops.sampling import GridSample
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_reduction import draw_symbols
@@ -105,3 +106,20 @@ def draw_normalize(draw: Any) -> Case:
     symbols = {k: n for k, n in draw_symbols(draw, len(shape)).items() if k[1] != axis % len(shape)}
     x = draw_numbers(draw, shape, "float32")
     return make_case(Normalize(mean, std, axis), x, symbols=symbols)
+
+
+@cases("grid_sample")
+def draw_grid_sample(draw: Any) -> Case:
+    op = GridSample(
+        draw(st.sampled_from(("bilinear", "nearest", "bicubic"))),
+        draw(st.sampled_from(("zeros", "border", "reflection"))),
+        draw(st.booleans()),
+    )
+    rows, height, width, p, q = (draw(st.integers(1, 5)) for _ in range(5))
+    image = draw_numbers(draw, (rows, draw(st.integers(1, 3)), height, width))
+    grid = draw_numbers(draw, (rows, p, q, 2), low=-1.8, high=1.8)
+    names = {(0, 0): "n", (1, 0): "n", (0, 2): "h", (0, 3): "w", (1, 1): "p"}
+    # The evaluator of onnx 1.23 knows the names of modes since opset 20 only.
+    skip = {} if op.mode == "nearest" else {"reference": "mode"}
+    symbols = names if draw(st.booleans()) else {}
+    return make_case(op, image, grid, symbols=symbols, skip=skip)
