@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ FOLDER = Path(package.__file__).parent
 def _find(path: str) -> Any:
     """`F.elu`, `nn.ELU`."""
     head, name = path.split(".", 1)
-    return getattr(HEADS[head], name)
+    return attrgetter(name)(HEADS[head])
 
 
 def _read_defaults(path: str) -> dict[str, object]:

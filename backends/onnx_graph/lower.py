@@ -38,6 +38,7 @@ from compiler.report.messages.lowering import (
     dimension_fixed,
     dimension_not_readable,
     kernel_missing,
+    no_operator,
     opset_too_old,
 )
 from compiler.report.messages.quantization import no_integer_operator
@@ -126,6 +127,8 @@ def lower_nodes(
         CompileError: ONNX, or this opset, cannot say what a node means.
     """
     for node in nodes:
+        if not node.op.exported:
+            raise CompileError([no_operator(node.origin.span, node.op.name)])
         try:
             _lower_node(build, graph, node, values)
         except (UnavailableOp, MissingKernel, FixedDimension, UnboundSymbol) as error:

@@ -113,6 +113,11 @@ class Traits(Described):
     masked_by: ClassVar[tuple[int, ...]] = ()
     """Operands in which minus infinity closes an entry."""
 
+    # --- files ----------------------------------------------------------------------------------
+
+    exported: ClassVar[bool] = True
+    """Whether an opset of ONNX can say it: nets with others are for PyTorch alone."""
+
     # --- few bits -----------------------------------------------------------------------------
 
     keeps_f32: ClassVar[bool] = False

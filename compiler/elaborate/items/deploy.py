@@ -18,7 +18,7 @@ from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Node
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
@@ -37,12 +37,25 @@ from compiler.report.messages.deployments import (
     unknown_output,
 )
 from compiler.report.messages.items import setting_range
+from compiler.report.messages.lowering import no_operator
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Deploy as DeployItem
 from compiler.vocabulary.clauses import DEPLOY
+
+
+def find_unexported(graph: Graph) -> Node | None:
+    """The first layer that ONNX has no operator for, in the graph or the body of a loop."""
+    for node in graph.nodes:
+        if not node.op.exported:
+            return node
+        for body in node.op.bodies:
+            found = find_unexported(body)
+            if found is not None:
+                return found
+    return None
 
 
 class DeployElaborator(ItemElaborator):
@@ -97,6 +110,7 @@ class DeployElaborator(ItemElaborator):
             graph = put_before(self.body, data, graph, columns, span)
         if graph is None:
             return None
+        self.check_operators(graph)
         self.check_dims(graph)
         self.check_fixed(subject, measured=first)
         self.check_labels(graph, subject)
@@ -236,6 +250,13 @@ class DeployElaborator(ItemElaborator):
                 return None
         kept = tuple(outputs[n.text] for n in self.outputs)
         return DeadCode().run(replace(graph, outputs=kept), Context())
+
+    def check_operators(self, graph: Graph) -> None:
+        """Whether ONNX has an operator for every layer, also those of loops."""
+        node = find_unexported(graph)
+        if node is not None:
+            span, used = self.item.subject.span, node.origin.span
+            self.body.report(no_operator(span, node.op.name, used))
 
     def check_dims(self, graph: Graph) -> None:
         """Whether the sizes that clauses name are open in the net."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Text, message
+from compiler.report.diagnostics import Label, Text, message
 from compiler.report.source import Span
 
 
@@ -18,6 +18,30 @@ def opset_too_old(span: Span | None, layer: str, operator: str, needed: int, ops
         f"`{layer}` needs ONNX opset {needed}",
         label=f"is written as {operator}, which opset {opset} does not have",
         help=f"write `opset {needed}` in the `deploy` item, or give `--opset {needed}`",
+    )
+
+
+@message(
+    "W1446",
+    bad=(
+        "model Solver {\n    input a: f32[batch, 3, 3]\n    output y = inverse(a)\n}\n"
+        "net solver = Solver()\ndeploy solver as onnx {}\n"
+    ),
+    good=(
+        "model Solver {\n    input a: f32[batch, 3, 3]\n    output y = det(a)\n}\n"
+        "net solver = Solver()\ndeploy solver as onnx {}\n"
+    ),
+)
+def no_operator(span: Span | None, layer: str, used: Span | None = None) -> Text:
+    """A net is deployed as ONNX with a layer that no opset of ONNX has, and that Weft does not say
+    with others: `inverse`, `solve`, `cholesky` and `logdet` are computed in PyTorch alone. Deploy
+    the outputs that do without it (`outputs`), or compile PyTorch code (`weft compile --pytorch`).
+    """
+    return Text(
+        f"ONNX has no operator for `{layer}`",
+        label="no opset has one" if used is None else "this is to become an ONNX file",
+        labels=() if used is None else (Label(used, f"`{layer}` is computed here"),),
+        help="`weft compile --pytorch` writes PyTorch code alone",
     )
 
 
