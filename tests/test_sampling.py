@@ -20,6 +20,7 @@ IMAGES = DRAWN.normal(size=(3, 2, 5, 6)).astype(np.float32)
 THETA = DRAWN.normal(0, 0.4, size=(3, 2, 3)).astype(np.float32)
 
 
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0")  # of grids with a size of 1
 @pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(4, 7), (5, 2), (3, 1)])
 def test_grids_are_pytorchs(height: int, width: int, corners: bool) -> None:
