@@ -1,0 +1,409 @@
+"""What recurrent layers share: a cell goes over the places of a sequence, in layers and both
+directions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from compiler.ir.coupling import Coupling, Reading, source
+from compiler.ir.domain import Domain
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
+from compiler.ops.axes import need_float, operand_type
+from compiler.ops.layers import (
+    input_type,
+    known,
+    need_known,
+    need_least,
+    need_weights,
+    owns_weights,
+    widen,
+)
+from compiler.ops.magnitudes import grow
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.recurrent import sequence_does_not_fit
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.module_initializers import ModuleUniform
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Index, Leaf, Method, Name, Own, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
+
+State = tuple[Array, ...]
+X, LENGTHS, START = 0, 1, 2
+"""Places of the operands: the sequence, its lengths, and the first of the initial states."""
+
+
+_START = {
+    "weight_ih": "init",
+    "weight_hh": "recurrent_init",
+    "bias_ih": "bias_init",
+    "bias_hh": "bias_init",
+}
+"""The argument of a call that says how a weight starts, by the beginning of its name."""
+
+
+@dataclass(frozen=True)
+class Recurrent(Op):
+    """Base of recurrent layers. Of a sequence `[n, t, d]` each layer makes one `[n, t, hidden]`, or
+    both directions beside each other; its weights are those of PyTorch's module."""
+
+    keeps_f32 = True
+    axis_by_axis = True
+    gates: ClassVar[int]
+    """Rows of `hidden` in each weight."""
+    order: ClassVar[tuple[int, ...]]
+    """The gates as ONNX orders them, by their places in PyTorch's weights."""
+    onnx_type: ClassVar[str]
+    module_name: ClassVar[str]
+    state_names: ClassVar[tuple[str, ...]]
+    hidden: int
+    layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    states: bool = False
+
+    @abstractmethod
+    def step(self, mixed: Array, state: State, weight: Array, bias: Array) -> State:
+        """The states behind one place: from the input times its weights `[n, gates * hidden]`, the
+        states before it, and the weight and bias of the feedback. The first is the output."""
+
+    @property
+    @abstractmethod
+    def torch_name(self) -> str:
+        """PyTorch's function, under `torch`."""
+
+    def onnx_attributes(self) -> dict[str, object]:
+        """Attributes of ONNX's operator, besides those that all have."""
+        return {}
+
+    @property
+    def directions(self) -> int:
+        """How often each layer goes over the sequence."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def passes(self) -> Iterator[tuple[int, bool, str]]:
+        """The layer, whether it goes backwards, and the suffix of its weights, in order."""
+        for layer in range(self.layers):
+            for reverse in range(self.directions):
+                yield layer, bool(reverse), f"l{layer}{'_reverse' if reverse else ''}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The weights of one pass."""
+        weights = ("weight_ih", "weight_hh")
+        return (*weights, "bias_ih", "bias_hh") if self.bias else weights
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, X)
+        need_float(self.name, x)
+        if x.rank != 3:
+            reason = f"{x} is no sequence: its axes are rows, places and features"
+            raise Fault(
+                lambda where: sequence_does_not_fit(where.operand(X).span, self.name, reason)
+            )
+        need_least(self.name, "hidden", self.hidden, 1)
+        need_least(self.name, "layers", self.layers, 1)
+        size, rows = need_known(self.name, x, -1, "the features"), self.gates * self.hidden
+        draw, found = ModuleUniform(self.hidden), []
+        for layer, _, suffix in self.passes:
+            width = size if layer == 0 else self.directions * self.hidden
+            shapes = ((rows, width), (rows, self.hidden), (rows,), (rows,))
+            for name, shape in zip(self.names, shapes, strict=False):
+                kind = TensorType.of(x.dtype, shape)
+                found.append(Weight(f"{name}_{suffix}", kind, draw, starts_by=_START[name]))
+        return tuple(found)
+
+    def infer_sequence(
+        self,
+        assume: Assume,
+        x: TensorType,
+        lengths: TensorType | None,
+        starts: Types,
+        weights: Types,
+    ) -> tuple[TensorType, ...]:
+        """Types of the results; raises `Fault` where the operands do not fit."""
+        need_weights(self, (x, lengths, *starts, *weights))
+        n, t, _ = x.shape
+        if lengths is not None:
+            if not lengths.dtype.is_integer or lengths.rank != 1:
+                self._refuse(LENGTHS, f"`lengths` is {lengths}: one whole number for each row")
+            self._need_size(LENGTHS, "lengths", lengths.shape[0], n, assume)
+        count = self.layers * self.directions
+        for place, (name, state) in enumerate(
+            zip(self.state_names, starts, strict=True), start=START
+        ):
+            if (state is None) != (starts[0] is None):
+                both = " and ".join(f"`{each}`" for each in self.state_names)
+                self._refuse(place if state is not None else START, f"{both} go together")
+            if state is None:
+                continue
+            if state.dtype is not x.dtype or state.rank != 3:
+                self._refuse(place, f"`{name}` is {state}: its axes are layers, rows and features")
+            wanted = (Dim.of(count), n, Dim.of(self.hidden))
+            for size, needed in zip(state.shape, wanted, strict=True):
+                self._need_size(place, name, size, needed, assume)
+        y = TensorType(x.dtype, (n, t, Dim.of(self.directions * self.hidden)))
+        state = TensorType(x.dtype, (Dim.of(count), n, Dim.of(self.hidden)))
+        return (y, *[state] * len(self.state_names)) if self.states else (y,)
+
+    def _need_size(self, place: int, name: str, size: Dim, needed: Dim, assume: Assume) -> None:
+        same = equal(size, needed)
+        if same is None:
+            assume(size, "==", needed)
+        elif not same:
+            self._refuse(place, f"`{name}` has an axis of {size} where {needed} is needed")
+
+    def _refuse(self, place: int, reason: str) -> None:
+        raise Fault(
+            lambda where: sequence_does_not_fit(where.operand(place).span, self.name, reason)
+        )
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        if inputs[LENGTHS] is None:
+            return {}
+        return {LENGTHS: Domain(operand_type(inputs, X).shape[1] + 1, least=1)}
+
+    def compute_sequence(
+        self, x: Array, lengths: Array | None, starts: Arrays, weights: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """The results."""
+        made = list(self._go_over(x, lengths, starts, weights))
+        sides = [y for _, _, y, _ in made[-self.directions :]]
+        results = [np.concatenate(sides, axis=-1)]
+        if self.states:
+            results += [np.stack(kept) for kept in zip(*(s for *_, s in made), strict=True)]
+        return tuple(result.astype(x.dtype, copy=False) for result in results)
+
+    def _go_over(
+        self, x: Array, lengths: Array | None, starts: Arrays, weights: Sequence[Array]
+    ) -> Iterator[tuple[Array, Sequence[Array], Array, State]]:
+        """The input of each pass, its weights, its output, and the last states."""
+        x, seen = widen(x), np.ones(x.shape[:2], bool)
+        if lengths is not None:
+            seen = np.arange(x.shape[1]) < lengths[:, None]
+        empty = np.zeros((len(x), self.hidden), x.dtype)
+        sides: list[Array] = []
+        for number, (_, reverse, _) in enumerate(self.passes):
+            own = [widen(w) for w in weights[number * len(self.names) :][: len(self.names)]]
+            state = tuple(empty if s is None else widen(s)[number] for s in starts)
+            y, state = self._run(x, seen, state, own, reverse=reverse)
+            yield x, own, y, state
+            sides.append(y)
+            if len(sides) == self.directions:
+                x, sides = np.concatenate(sides, axis=-1), []
+
+    def _run(
+        self, x: Array, seen: Array, state: State, weights: Sequence[Array], *, reverse: bool
+    ) -> tuple[Array, State]:
+        """One pass over the places that are seen of each row; others keep the state, and give 0."""
+        mixed = x @ weights[0].T
+        feedback = np.zeros(self.gates * self.hidden, x.dtype)
+        if self.bias:
+            mixed, feedback = mixed + weights[2], weights[3]
+        y = np.zeros((*x.shape[:2], self.hidden), x.dtype)
+        for place in range(x.shape[1])[:: -1 if reverse else 1]:
+            new = self.step(mixed[:, place], state, weights[1], feedback)
+            here = seen[:, place, None]
+            state = tuple(np.where(here, n, s) for n, s in zip(new, state, strict=True))
+            y[:, place] = np.where(here, new[0], 0)
+        return y, state
+
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
+        # A gate is a sum of large terms, which may cancel; what it is off by goes on through all
+        # places and layers.
+        x, lengths, *others = operands
+        assert x is not None, "a sequence is always given"
+        count = len(self.state_names)
+        largest = np.ones(len(x))
+        weights = [weight for weight in others[count:] if weight is not None]
+        for read, own, y, _ in self._go_over(x, lengths, others[:count], weights):
+            terms = np.abs(read) @ np.abs(own[0]).T
+            fed = np.abs(y).max(initial=1.0) * np.abs(own[1]).sum(1)
+            terms = terms + fed + sum(np.abs(bias) for bias in own[2:])
+            largest = np.maximum(largest, terms.max(axis=(1, 2), initial=0.0))
+        grown = largest * x.shape[1] * grow(self.hidden + x.shape[-1], x.dtype)
+        rows = [grown[:, None, None], *[grown[:, None]] * count]
+        return [np.maximum(np.abs(r), m) for r, m in zip(results, rows, strict=False)]
+
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        return size if axis < 2 else options.get("hidden", Dim.of(self.hidden)) * self.directions
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        x = operand_type(inputs, X)
+        n, t, size = x.shape
+        total = Dim.of(0)
+        for layer, _, _ in self.passes:
+            width = size if layer == 0 else Dim.of(self.directions * self.hidden)
+            total += n * t * (width + self.hidden) * (self.gates * self.hidden)
+        return total
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        # Features may go; units stay, each of which feeds all gates of all units.
+        first, incoming = START + len(self.state_names), source(X, 2)
+        read = [source(first + d * len(self.names), 1) for d in range(self.directions)]
+        return Coupling(((incoming, *read),), read=tuple(Reading(incoming, w) for w in read))
+
+    def torch(self, node: Node) -> Spelling:
+        places = range(START, START + len(self.state_names))
+        starts = tuple(In(place) for place in places if node.inputs[place] is not None)
+        if owns_weights(node):
+            call = self._call_module(node, starts)
+            made = Call(self.module_name, self._spell_sizes(node), self.spell_settings())
+        else:
+            call, made = self._call_function(node, starts), None
+        return Spelling(call if self.states else Index(call, (Leaf(0),)), made)
+
+    def _spell_sizes(self, node: Node) -> tuple[Term, ...]:
+        features = Leaf(known(input_type(node).shape[2]), "input_size", dim=("in", X, 2))
+        along = ("out", 0, 2) if not self.bidirectional else None
+        return features, self.leaf("hidden", "hidden_size", dim=along)
+
+    def spell_settings(self) -> tuple[tuple[str, Term], ...]:
+        """The keyword arguments of the module."""
+        return (
+            ("num_layers", self.leaf("layers", "num_layers")),
+            self.named("bias"),
+            ("batch_first", Name("True")),
+            self.named("bidirectional"),
+        )
+
+    def _call_module(self, node: Node, starts: tuple[Term, ...]) -> Term:
+        state = starts if len(starts) < 2 else (Items(starts),)
+        if node.inputs[LENGTHS] is None:
+            return Call(Own(), (In(X), *state))
+        return Call("run_packed", (Own(), In(X), In(LENGTHS), *state))
+
+    def _call_function(self, node: Node, starts: tuple[Term, ...]) -> Term:
+        """The function behind the module, for weights that other layers have too."""
+        if not starts:
+            rows = Leaf(input_type(node).shape[0], "rows", dim=("in", X, 0))
+            sizes = (Leaf(self.layers * self.directions), rows, self.leaf_of("hidden"))
+            starts = (Method(In(X), "new_zeros", sizes),) * len(self.state_names)
+        count = START + len(self.state_names)
+        weights = Items(tuple(In(place) for place in range(count, len(node.inputs))), "[]")
+        state: Term = starts[0] if len(starts) == 1 else Items(starts, "[]")
+        rest = [self.leaf_of(field) for field in ("bias", "layers", "bidirectional")]
+        function = Name(f"torch.{self.torch_name}")
+        lengths = (In(LENGTHS),) if node.inputs[LENGTHS] is not None else ()
+        return Call("run_recurrent", (function, In(X), state, weights, *rest, *lengths))
+
+    def leaf_of(self, field: str) -> Leaf:
+        """A field as an argument that is always written."""
+        return Leaf(getattr(self, field), field, field=field)
+
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        return _Writer(self, build, inputs, types, outputs).write()
+
+
+class OneState(Recurrent):
+    """Base of recurrent layers whose state is their output."""
+
+    operands = (
+        Operand("x"),
+        Operand("lengths", optional=True, named=True),
+        Operand("h0", optional=True, named=True),
+    )
+    state_names = ("h0",)
+
+    def infer(
+        self,
+        assume: Assume,
+        x: TensorType,
+        lengths: TensorType | None,
+        h0: TensorType | None,
+        *weights: TensorType,
+    ) -> tuple[TensorType, ...]:
+        return self.infer_sequence(assume, x, lengths, (h0,), weights)
+
+    def evaluate(
+        self, x: Array, lengths: Array | None, h0: Array | None, *weights: Array
+    ) -> tuple[Array, ...]:
+        return self.compute_sequence(x, lengths, (h0,), weights)
+
+
+class _Writer:
+    """Writes a recurrent layer as ONNX operators, one for each layer."""
+
+    def __init__(
+        self, op: Recurrent, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results
+    ) -> None:
+        self.op, self.build, self.inputs = op, build, inputs
+        count = START + len(op.state_names)
+        self.starts, self.weights = inputs[START:count], inputs[count:]
+        self.shape = outputs[0].shape
+
+    def write(self) -> Values:
+        op, build = self.op, self.build
+        x = build.op("Transpose", [self.inputs[X]], {"perm": [1, 0, 2]})  # places first
+        lengths = self.inputs[LENGTHS]
+        if lengths is not None:
+            lengths = build.op("Cast", [lengths], {"to": DType.I32})
+        finals: list[list[Any]] = [[] for _ in op.state_names]
+        n, t, width = self.shape
+        for layer in range(op.layers):
+            weights = self._stack_weights(layer)
+            starts = [self._cut_state(start, layer) for start in self.starts]
+            attributes = {"hidden_size": op.hidden, **op.onnx_attributes()}
+            if op.bidirectional:
+                attributes["direction"] = "bidirectional"
+            values = build.op(
+                op.onnx_type, [x, *weights, lengths, *starts], attributes, outputs=1 + len(finals)
+            )
+            y, *states = values
+            for kept, state in zip(finals, states, strict=True):
+                kept.append(state)
+            y = build.op("Transpose", [y], {"perm": [0, 2, 1, 3]})  # [t, n, directions, hidden]
+            whole = (t, n, Dim.of(op.directions), Dim.of(op.hidden))
+            x = build.reshape(y, whole, (t, n, width))
+        y = build.op("Transpose", [x], {"perm": [1, 0, 2]})
+        if not op.states:
+            return [y]
+        return [y, *(self._join(kept, 0) for kept in finals)]
+
+    def _stack_weights(self, layer: int) -> list[Any]:
+        """Weights of the input, of the feedback, and both biases, of all directions."""
+        op = self.op
+        count = len(op.names)
+        first = layer * op.directions * count
+        sides = [self.weights[first + d * count :][:count] for d in range(op.directions)]
+        found = []
+        for place in range(2):
+            found.append(self._join([self._wrap(self._order(side[place])) for side in sides], 0))
+        if not op.bias:
+            return [*found, None]
+        biases = [self._join([self._order(bias) for bias in side[2:]], 0) for side in sides]
+        return [*found, self._join([self._wrap(bias) for bias in biases], 0)]
+
+    def _order(self, weight: Any) -> Any:
+        """The gates in ONNX's order."""
+        if self.op.order == tuple(range(self.op.gates)):
+            return weight
+        sizes = self.build.constant(np.full(self.op.gates, self.op.hidden, np.int64))
+        gates = self.build.op("Split", [weight, sizes], {"axis": 0}, outputs=self.op.gates)
+        return self._join([gates[place] for place in self.op.order], 0)
+
+    def _wrap(self, value: Any) -> Any:
+        """An axis of one direction, before the others."""
+        return self.build.op("Unsqueeze", [value, self.build.constant(np.zeros(1, np.int64))])
+
+    def _join(self, values: Sequence[Any], axis: int) -> Any:
+        if len(values) == 1:
+            return values[0]
+        return self.build.op("Concat", list(values), {"axis": axis})
+
+    def _cut_state(self, start: Any, layer: int) -> Any:
+        """The initial states of a layer's directions."""
+        if start is None or self.op.layers == 1:
+            return start
+        sides = self.op.directions
+        bounds = (layer * sides, (layer + 1) * sides, 0)
+        places = [self.build.constant(np.array([bound], np.int64)) for bound in bounds]
+        return self.build.op("Slice", [start, *places])
