@@ -12,6 +12,7 @@ from compiler.data.base import OpenedSource
 from compiler.data.codes import TrainedWords
 from compiler.describe import describe_graphs, describe_program, describe_tree
 from compiler.elaborate.api import open_file, run_deep
+from compiler.elaborate.items.allowances import Allowances
 from compiler.elaborate.items.overrides import read_overrides, report_unknown_data
 from compiler.elaborate.items.program import elaborate_program
 from compiler.elaborate.values.values import Val
@@ -111,6 +112,9 @@ def check_source(
     if readable and sink.has_errors:
         return None
     found = Sink()
+    lines: set[int] = set()
+    if file.directives:
+        observe = _note_lines(source, lines, observe)
     scope = open_file(file, found, values, read=read, observe=observe)
     scope.session.words = words(file) if words is not None else {}
     if arrays:
@@ -120,8 +124,13 @@ def check_source(
     program = run_deep(lambda: scope.session.attempt(lambda: elaborate_program(scope)))
     if opened is not None:
         opened.update(scope.session.opened)
-    for message in scope.session.select(found.messages):
+    allowances = Allowances(used.file for used in scope.session.files.values())
+    kept = scope.session.select(found.messages)
+    for message in (*allowances.mistakes, *allowances.select(kept)):
         sink.report(message)
+    if not sink.has_errors:
+        for message in allowances.find_unused(file, lines):
+            sink.report(message)
     if not readable or program is None:
         return None  # items without mistakes were checked, and are no whole program
     if program.variants and not sink.has_errors:
@@ -134,6 +143,19 @@ def check_source(
     if "graphs" in show:
         show["graphs"](describe_graphs(program))
     return program
+
+
+def _note_lines(source: Source, lines: set[int], observe: Observe | None) -> Observe:
+    """Notes at which lines of a text expressions are elaborated, and tells them on."""
+
+    def note(expression: Expr, value: Val) -> None:
+        span = expression.span
+        if span.source is source:
+            lines.update(range(source.position(span.start)[0], source.position(span.end)[0] + 1))
+        if observe is not None:
+            observe(expression, value)
+
+    return note
 
 
 def read_source(path: Path, sink: Sink, read: Read = read_source_text) -> Source | None:

@@ -30,6 +30,8 @@ def explain(code: str, *, color: bool = False) -> str | None:
         parts += [indent(render_message(message, palette)) for message in find_message(kind)]
     if kind.good:
         parts += [heading("What to write", palette), indent(kind.good)]
+    if kind.lint:
+        parts += [heading("Where it is meant", palette), indent(f"# weft: allow {kind.name}")]
     return "\n\n".join(parts)
 
 

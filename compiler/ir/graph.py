@@ -77,6 +77,11 @@ class Op(Spelled):
         several batches are added up."""
         return False
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether its result only changes in jumps, so that no gradient passes it."""
+        return False
+
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         """The size of an axis of the result, for a size of the same axis of the first operand and
         options that are symbols: by their fields, `kernel.0` where that is a list. None where no

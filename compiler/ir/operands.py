@@ -70,6 +70,7 @@ Limits = tuple[float, float]
 """The least and the greatest that an entry can be."""
 UNLIMITED: Limits = (-inf, inf)
 NOT_NEGATIVE: Limits = (0.0, inf)
+NOT_POSITIVE: Limits = (-inf, 0.0)
 
 
 def describe_limits(limits: Limits) -> str:

@@ -39,6 +39,13 @@ class Traits(Described):
     applies: ClassVar[tuple[str, ...]] = ()
     """Functions of which it takes one itself, to its first operand: scores become shares."""
 
+    expects: ClassVar[Limits] = UNLIMITED
+    """What entries of the first operand of a loss lie between: probabilities, or logarithms."""
+    squashes: ClassVar[bool] = False
+    """Whether it keeps numbers in a range with a slope of 1/4 at most, so that gradients shrink."""
+    flat_at_zero: ClassVar[bool] = False
+    """Whether no gradient passes it where its operand is exactly 0."""
+
     # --- entries ------------------------------------------------------------------------------
 
     broadcasts: ClassVar[bool] = False

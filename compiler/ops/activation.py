@@ -62,6 +62,7 @@ class Relu(Activation):
     """
 
     name = "relu"
+    flat_at_zero = True
     clips = True
     scales_with_operand = True
     onnx_bfloat = True
@@ -87,6 +88,7 @@ class Relu6(Activation):
     """
 
     name = "relu6"
+    flat_at_zero = True
     clips = True
     limits = (0.0, 6.0)
     torch_function = "F.relu6"
@@ -264,6 +266,7 @@ class Sigmoid(Activation):
     """
 
     name = "sigmoid"
+    squashes = True
     onnx_bfloat = True
     in_integers = "computes"
     limits = (0.0, 1.0)
@@ -311,6 +314,7 @@ class HardSigmoid(Activation):
     """
 
     name = "hard_sigmoid"
+    squashes = True
     limits = (0.0, 1.0)
     torch_function = "F.hardsigmoid"
     torch_module = "nn.Hardsigmoid"

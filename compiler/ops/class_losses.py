@@ -12,7 +12,16 @@ import numpy as np
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Results, Types
+from compiler.ir.operands import (
+    NOT_NEGATIVE,
+    NOT_POSITIVE,
+    UNLIMITED,
+    Array,
+    Assume,
+    Limits,
+    Results,
+    Types,
+)
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.axes import (
     axes_constant,
@@ -226,6 +235,7 @@ class Nll(ClassLoss):
     """
 
     name = "nll"
+    expects = NOT_POSITIVE
     torch_function = "F.nll_loss"
     operands = (Operand("log_probability"), Operand("target"))
     weight: tuple[float, ...] | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.operands import NOT_NEGATIVE, NOT_POSITIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank
@@ -45,6 +45,7 @@ class Bce(PairLoss):
     """
 
     name = "bce"
+    expects = (0.0, 1.0)
     limits = NOT_NEGATIVE
     operands = (Operand("probability"), Operand("target"))
     torch_function = "F.binary_cross_entropy"
@@ -164,6 +165,7 @@ class Kl(PairLoss):
     """
 
     name = "kl"
+    expects = NOT_POSITIVE
     operands = (Operand("log_probability"), Operand("target"))
     torch_function = "F.kl_div"
     log_target: bool = False

@@ -20,6 +20,10 @@ class Rounding(Function):
     """Base of functions that round; whole numbers stay as they are, and of a compile-time
     number they make an int."""
 
+    @property
+    def is_flat(self) -> bool:
+        return True
+
     def compute(self, *numbers: float) -> float:
         return int(super().compute(*numbers))
 
@@ -41,6 +45,7 @@ class Square(Function):
     """
 
     name = "square"
+    flat_at_zero = True
 
     def calculate(self, x: Array) -> Array:
         return np.square(x)
@@ -63,6 +68,7 @@ class Abs(Function):
     """
 
     name = "abs"
+    flat_at_zero = True
     limits = NOT_NEGATIVE
     onnx_type = "Abs"
 

@@ -214,6 +214,10 @@ class UnitStep(Activation):
     limits = (0.0, 1.0)
     straight_through: bool = False
 
+    @property
+    def is_flat(self) -> bool:
+        return not self.straight_through
+
     def calculate(self, x: Array) -> Array:
         return (x >= 0).astype(x.dtype)
 
@@ -249,6 +253,10 @@ class Sign(Function):
     name = "sign"
     onnx_type = "Sign"
     straight_through: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        return not self.straight_through
 
     def check(self, types: Sequence[TensorType]) -> None:
         super().check(types)

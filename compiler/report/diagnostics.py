@@ -77,7 +77,8 @@ class MessageKind(Generic[P]):
 
     The function's docstring is the page that `weft explain CODE` prints, `bad` and `good` are
     the examples on it (whole small specs; `bad` must produce this message when checked, `good`
-    must not).
+    must not). `lint` says whether it is a warning that every check of a spec gives, and that a
+    comment silences by the function's name.
     """
 
     def __init__(
@@ -87,9 +88,11 @@ class MessageKind(Generic[P]):
         severity: Severity,
         bad: str,
         good: str,
+        lint: bool = False,
     ) -> None:
         self.code = code
         self.severity = severity
+        self.lint = lint
         self.bad = bad
         self.good = good
         self.name = write.__name__
@@ -109,7 +112,12 @@ MESSAGES: dict[str, MessageKind[...]] = {}
 
 
 def message(
-    code: str, *, severity: Severity = Severity.ERROR, bad: str = "", good: str = ""
+    code: str,
+    *,
+    severity: Severity = Severity.ERROR,
+    bad: str = "",
+    good: str = "",
+    lint: bool = False,
 ) -> Callable[[Callable[Concatenate[Span | None, P], Text]], MessageKind[P]]:
     """Makes a kind of message of the function that writes its text."""
 
@@ -118,11 +126,19 @@ def message(
             raise ValueError(f"{write.__name__}: a code is W and four digits, not {code!r}")
         if code in MESSAGES:
             raise ValueError(f"{write.__name__}: {code} is taken by {MESSAGES[code].name}")
-        kind = MessageKind(code, write, severity, bad, good)
+        kind = MessageKind(code, write, severity, bad, good, lint)
         MESSAGES[code] = kind
         return kind
 
     return register
+
+
+def lint(
+    code: str, *, bad: str = "", good: str = ""
+) -> Callable[[Callable[Concatenate[Span | None, P], Text]], MessageKind[P]]:
+    """Makes a lint of the function that writes its text: a warning that every check of a spec
+    gives, and that `# weft: allow NAME` silences by the function's name."""
+    return message(code, severity=Severity.WARNING, bad=bad, good=good, lint=True)
 
 
 class Where(Protocol):

@@ -24,6 +24,9 @@ MAX_MISTAKES = 20
 """Mistakes reported per file; what follows so many is no longer worth reading."""
 
 
+MARK = "# weft:"
+"""How a comment begins that says something to Weft."""
+
 MAX_INSIDE = 5_000
 """Expressions in strings that are read."""
 
@@ -34,7 +37,7 @@ def parse(source: Source, sink: Sink) -> File:
     items = reading.run("start") or ()
     for message in reading.select():
         sink.report(message)
-    return File(source, tuple(items), tuple(reading.find_faulty()))
+    return File(source, tuple(items), tuple(reading.find_faulty()), reading.find_directives())
 
 
 def parse_expression(source: Source, sink: Sink) -> Expr | None:
@@ -120,6 +123,13 @@ class Reading:
         for start, end in self.skipped:
             text = self.source.text[start:end]
             yield Span(self.source, start, start + len(text.rstrip()))
+
+    def find_directives(self) -> tuple[Span, ...]:
+        """Comments that begin as those do that Weft reads."""
+        text, comments = self.source.text, self.tokens.comments
+        return tuple(
+            Span(self.source, start, end) for start, end in comments if text.startswith(MARK, start)
+        )
 
     def read_string(self, span: Span) -> Parts:
         """The parts of a string."""

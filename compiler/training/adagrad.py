@@ -29,6 +29,7 @@ class Adagrad(Optimizer):
 
     name: ClassVar[str] = "adagrad"
     torch_name: ClassVar[str] = "Adagrad"
+    usual: ClassVar[tuple[float, float] | None] = (1e-4, 1.0)
     fused: ClassVar[bool] = True
     lr: float = 1e-2
     lr_decay: float = 0.0
@@ -63,6 +64,7 @@ class RmsProp(Optimizer):
 
     name: ClassVar[str] = "rmsprop"
     torch_name: ClassVar[str] = "RMSprop"
+    usual: ClassVar[tuple[float, float] | None] = (1e-6, 1e-2)
     lr: float = 1e-2
     alpha: float = 0.99
     eps: float = 1e-8
@@ -98,6 +100,7 @@ class Adadelta(Optimizer):
 
     name: ClassVar[str] = "adadelta"
     torch_name: ClassVar[str] = "Adadelta"
+    usual: ClassVar[tuple[float, float] | None] = (1e-3, 10.0)
     lr: float = 1.0
     rho: float = 0.9
     eps: float = 1e-6

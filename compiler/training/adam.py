@@ -18,6 +18,7 @@ from compiler.training.settings import require_at_least_zero, require_positive, 
 class Moments(Optimizer):
     """Base of what follows moving means of the gradient and of its size."""
 
+    usual: ClassVar[tuple[float, float] | None] = (1e-6, 1e-2)
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

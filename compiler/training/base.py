@@ -58,6 +58,9 @@ class Optimizer(Described):
     `definition` defines."""
     fused: ClassVar[bool] = False
     """Whether that class has a fused step, on the CPU too."""
+    usual: ClassVar[tuple[float, float] | None] = None
+    """The learning rates that are usual, from the lowest to the highest; None of one of which
+    nobody knows."""
     rank: ClassVar[int | None] = None
     """The axes that a parameter must have; None where it may have any number."""
     lr: float

@@ -72,6 +72,7 @@ class Lamb(Moments):
 
     name: ClassVar[str] = "lamb"
     torch_name: ClassVar[str] = "Lamb"
+    usual: ClassVar[tuple[float, float] | None] = (1e-4, 0.1)
     eps: float = 1e-6
     weight_decay: float = 0.01
     schedule: Schedule = CONSTANT

@@ -58,6 +58,7 @@ class Lion(Optimizer):
 
     name: ClassVar[str] = "lion"
     torch_name: ClassVar[str] = "Lion"
+    usual: ClassVar[tuple[float, float] | None] = (1e-6, 1e-3)
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0

@@ -39,6 +39,7 @@ class Muon(Optimizer):
 
     name: ClassVar[str] = "muon"
     torch_name: ClassVar[str] = "Muon"
+    usual: ClassVar[tuple[float, float] | None] = (1e-4, 0.1)
     rank: ClassVar[int | None] = 2
     lr: float = 1e-3
     weight_decay: float = 0.1

@@ -70,6 +70,7 @@ class Sgd(Optimizer):
 
     name: ClassVar[str] = "sgd"
     torch_name: ClassVar[str] = "SGD"
+    usual: ClassVar[tuple[float, float] | None] = (1e-4, 10.0)
     fused: ClassVar[bool] = True
     lr: float = 1e-3
     momentum: float = 0.0

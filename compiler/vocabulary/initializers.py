@@ -70,6 +70,11 @@ class Initializer(Described):
         whoever owns it."""
 
     @property
+    def is_zero(self) -> bool:
+        """Whether every number is 0."""
+        return self.given is not None and not np.any(self.given)
+
+    @property
     def given(self) -> float | tuple[float, ...] | None:
         """The number everywhere, or the numbers row by row, that the spec gives; None where they
         are drawn."""
@@ -93,6 +98,10 @@ class Zeros(Initializer):
 
     name = "zeros"
     maker = "torch.zeros"
+
+    @property
+    def is_zero(self) -> bool:
+        return True
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return np.zeros(shape, np.float32)

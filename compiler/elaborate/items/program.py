@@ -12,6 +12,7 @@ from compiler.elaborate.items.data import DataElaborator
 from compiler.elaborate.items.deploy import DeployElaborator
 from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
+from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
@@ -61,6 +62,9 @@ class _Assembly:
         check_item_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
+        for net in (*models.values(), *nets.values()):
+            for message in find_net_lints(net.graph):
+                scope.session.report(message)
         data = self.elaborate_data()
         trains = TrainAssembly(scope, self.open_data, self.lacks_values).elaborate()
         variants = VariantAssembly(scope, trains, nets)

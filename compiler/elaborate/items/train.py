@@ -12,6 +12,7 @@ from compiler.elaborate.items.agreement import find_disagreements, find_probabil
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
+from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
@@ -28,6 +29,7 @@ from compiler.elaborate.items.settings import (
     read_until,
     settle_until,
 )
+from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
@@ -214,7 +216,11 @@ class TrainElaborator(ItemElaborator):
             **self.settings,
         )
         for message in chain(
-            _find_impossible(made), _find_unfit(made), find_thin_norms(made, made.batch)
+            _find_impossible(made),
+            _find_unfit(made),
+            find_thin_norms(made, made.batch),
+            find_net_lints(made.step),
+            find_training_lints(made),
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)

@@ -14,6 +14,7 @@ from compiler.ops.convolution import Conv
 from compiler.report.diagnostics import Message
 from compiler.report.messages.lints import (
     channels_given_twice,
+    constant_condition,
     label_names_arithmetic,
     never_reached,
     softmax_before_loss,
@@ -116,6 +117,9 @@ def find_unused(item: Item) -> Iterator[Message]:
         yield from _find_unused_inputs(item, read)
     yield from _find_unused_bindings(item.body, read)
     yield from _find_dead(item.body)
+    for node in walk(item.body):
+        if isinstance(node, If | Conditional) and not reads(node.condition):
+            yield constant_condition(node.condition.span)
 
 
 def _find_unused_parameters(item: Item, read: set[str]) -> Iterator[Message]:
@@ -219,8 +223,20 @@ def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> It
     for index, statement in enumerate(statements):
         names = _bound(statement)
         words = [name.text for name in names if name.text in read]
-        if words and reads(tuple(statements[index + 1 :])).isdisjoint(n.text for n in names):
+        if words and _is_forgotten(statements[index + 1 :], {n.text for n in names}):
             yield from (unused_binding(n.span, n.text) for n in names if n.text in words)
+
+
+def _is_forgotten(following: Sequence[Statement], names: set[str]) -> bool:
+    """Whether statements read none of the names, or bind all of them anew before they do."""
+    waiting = set(names)
+    for statement in following:
+        if not reads((statement,)).isdisjoint(waiting):
+            return False
+        waiting -= {name.text for name in _bound(statement)}
+        if not waiting:
+            return True
+    return True
 
 
 def _bindings(statements: Sequence[Statement]) -> Iterator[tuple[Name, ...]]:

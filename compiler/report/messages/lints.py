@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Label, Severity, Text, message
+from compiler.report.diagnostics import Label, Text, lint
 from compiler.report.source import Span
 
 
-@message(
+@lint(
     "W1001",
-    severity=Severity.WARNING,
     bad="model M(width: int = 8) {\n    input x: f32[batch, 8]\n    output y = x -> dense(16)\n}\n",
     good=(
         "model M(width: int = 8) {\n    input x: f32[batch, 8]\n"
@@ -20,9 +19,8 @@ def unused_parameter(span: Span | None, name: str, owner: str) -> Text:
     return Text(f"`{name}` is never used", label=f"nothing in `{owner}` reads it")
 
 
-@message(
+@lint(
     "W1002",
-    severity=Severity.WARNING,
     bad=(
         "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n"
         "    output y = x -> relu\n}\n"
@@ -41,9 +39,8 @@ def unused_binding(span: Span | None, name: str) -> Text:
     )
 
 
-@message(
+@lint(
     "W1003",
-    severity=Severity.WARNING,
     bad=(
         "model M() {\n    input x: f32[batch, 8]\n    input label: i64[batch]\n"
         "    output loss = cross_entropy(x -> dense(10) -> softmax(axis=-1), label)\n}\n"
@@ -67,9 +64,8 @@ def softmax_before_loss(span: Span | None, loss: str, function: str, place: Span
     )
 
 
-@message(
+@lint(
     "W1006",
-    severity=Severity.WARNING,
     bad=(
         "model M() {\n    input image: f32[batch, 3, 32, 32]\n"
         "    output y = image -> conv(3, 16, 3)\n}\n"
@@ -93,9 +89,8 @@ def channels_given_twice(span: Span | None, out: int, kernel: int, stride: int) 
     )
 
 
-@message(
+@lint(
     "W1004",
-    severity=Severity.WARNING,
     bad=(
         "block f(x) {\n    return x -> relu\n    return x -> tanh\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
@@ -110,9 +105,8 @@ def never_reached(span: Span | None, after: Span) -> Text:
     return Text("this is never reached", labels=(Label(after, "the body ends here"),))
 
 
-@message(
+@lint(
     "W1005",
-    severity=Severity.WARNING,
     bad=(
         "model M() {\n    input x: f32[batch, 8]\n    input z: f32[batch, 8]\n"
         "    output y = x -> relu\n}\n"
@@ -127,9 +121,8 @@ def unused_input(span: Span | None, name: str) -> Text:
     return Text(f"the input `{name}` is never used")
 
 
-@message(
+@lint(
     "W1370",
-    severity=Severity.WARNING,
     bad=(
         "block f(x: f32[n, d]) {\n    return x -> dense(d) as q\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x + f(x) as attn\n}\n"
@@ -151,4 +144,24 @@ def label_names_arithmetic(span: Span | None, name: str, whole: Span, last: Span
         label=f"weights of the layers in it lie below `{name}`",
         labels=(Label(whole, "this is named"),),
         help=f"write `{part}` to name the last part, `({whole.text}) as {name}` for all",
+    )
+
+
+@lint(
+    "W1467",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n    if 2 > 1 {\n        x = x -> relu\n    }\n"
+        "    output y = x -> dense(8)\n}\n"
+    ),
+    good=(
+        "model M(deep: bool = true) {\n    input x: f32[batch, 8]\n    if deep {\n"
+        "        x = x -> relu\n    }\n    output y = x -> dense(8)\n}\n"
+    ),
+)
+def constant_condition(span: Span | None) -> Text:
+    """A condition reads no name, so that it always comes out the same: one branch is never used."""
+    return Text(
+        "this condition always comes out the same",
+        label="reads no name",
+        help="leave it out, or make it a parameter",
     )

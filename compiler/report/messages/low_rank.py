@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from compiler.report.diagnostics import Label, Severity, Text, message
+from compiler.report.diagnostics import Label, Text, lint, message
 from compiler.report.source import Span
 
 _SMALL = (
@@ -111,9 +111,8 @@ def pattern_not_adapted(
     )
 
 
-@message(
+@lint(
     "W1353",
-    severity=Severity.WARNING,
     bad=_TIED + "net tuned = T() -> lora(rank=2)\n",
     good=_TIED + 'net tuned = T() -> lora(rank=2, except=["dense"])\n',
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Label, Severity, Text, message
+from compiler.report.diagnostics import Label, Text, lint, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
@@ -90,9 +90,8 @@ def metric_in_expression(
     )
 
 
-@message(
+@lint(
     "W1416",
-    severity=Severity.WARNING,
     bad=train_spec("metric right = accuracy(sigmoid(logits[:, 0]), cast(label > 4, f32))"),
     good=train_spec("metric right = accuracy(logits[:, 0], cast(label > 4, f32))"),
 )
@@ -170,9 +169,8 @@ train fit of Net on digits {{
 """A spec that tells one of eight classes for each of eight entries."""
 
 
-@message(
+@lint(
     "W1205",
-    severity=Severity.WARNING,
     bad=train_spec(
         "metric accuracy = accuracy(logits, label)",
         minimize="cross_entropy(logits, label, ignore_index=0) with adamw(lr=1e-3)",
@@ -205,9 +203,8 @@ def rows_disagree(
     )
 
 
-@message(
+@lint(
     "W1360",
-    severity=Severity.WARNING,
     bad=TAGGER.format(options=""),
     good=TAGGER.format(options=", axis=-1"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Label, Severity, Text, message
+from compiler.report.diagnostics import Label, Text, lint, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
@@ -173,9 +173,8 @@ def beyond_best(
     return Text("no net can hold this", label=f"`{figure}` {limit}", help=advice or None)
 
 
-@message(
+@lint(
     "W1388",
-    severity=Severity.WARNING,
     bad=variant_spec("require val.accuracy <= 97"),
     good=variant_spec("require val.accuracy >= 97%"),
 )
@@ -194,9 +193,8 @@ def held_by_all(
     )
 
 
-@message(
+@lint(
     "W1389",
-    severity=Severity.WARNING,
     bad=variant_spec("require size >= 24KiB"),
     good=variant_spec("require size <= 24KiB"),
 )

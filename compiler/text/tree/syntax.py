@@ -315,3 +315,5 @@ class File:
     items: tuple[TopLevel, ...]
     faulty: tuple[Span, ...] = field(default=(), compare=False)
     """Where mistakes were found, and stretches of text that are not in the tree because of them."""
+    directives: tuple[Span, ...] = field(default=(), compare=False)
+    """Comments that say something to Weft: `# weft: …`."""
