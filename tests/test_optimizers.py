@@ -198,7 +198,8 @@ def build(optimizer: Optimizer, parameters: Iterable[torch.Tensor]) -> torch.opt
 
 
 def test_there_is_a_case_for_each() -> None:
-    assert {type(optimizer) for optimizer, _ in CASES} == set(OPTIMIZERS.classes())
+    stepped = {cls for cls in OPTIMIZERS.classes() if not cls.evaluates}
+    assert {type(optimizer) for optimizer, _ in CASES} == stepped
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class Optimizer(Described):
     nobody knows."""
     rank: ClassVar[int | None] = None
     """The axes that a parameter must have; None where it may have any number."""
+    evaluates: ClassVar[bool] = False
+    """Whether a step evaluates the loss of its batch several times, of all parameters."""
     lr: float
     schedule: Schedule
 

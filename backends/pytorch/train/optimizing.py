@@ -13,31 +13,36 @@ from compiler.writing.python import write_literal
 Lines = list[str]
 
 
-def emit_step(script: ScriptSpec) -> Lines:
-    """Lines of a training step from the loss to the new weights."""
-    on = script.switches
-    many = not script.shares_optimizer
-    loop = ["for optimizer in training.optimizers:"]
-    name = "optimizer" if many else "training.optimizer"
-    unscale = [f"training.scaler.unscale_({name})"]
-    step = [f"training.scaler.step({name})" if "scaler" in on else f"{name}.step()"]
+def emit_gradients(script: ScriptSpec) -> Lines:
+    """Lines from the loss to the gradients of all processes, bounded where the train says so."""
+    on, clip = script.switches, script.train.clip
     lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
     if not script.replicated:
         lines += ["if WORLD > 1:", "    average_gradients(model)"]
-    clip = script.train.clip
     if clip is not None and "scaler" in on:
-        lines += _nest(loop, unscale) if many else unscale
+        lines += _for_each(script, "training.scaler.unscale_({})")
     if clip is not None:
         lines.append(f"nn.utils.clip_grad_{clip.by}_(training.model.parameters(), CLIP)")
-    lines += emit_rate_updates(script)
-    lines += _nest(loop, step) if many else step
-    if "scaler" in on:
-        lines.append("training.scaler.update()")
     return lines
 
 
-def _nest(head: Lines, body: Lines) -> Lines:
-    return [*head, *(f"    {line}" for line in body)]
+def emit_step(script: ScriptSpec) -> Lines:
+    """Lines of a training step from the loss to the new weights."""
+    rates = emit_rate_updates(script)
+    if script.evaluates:
+        return [*rates, "loss = training.optimizer.step(partial(measure, training, batch))"]
+    lines = [*emit_gradients(script), *rates]
+    if "scaler" in script.switches:
+        lines += _for_each(script, "training.scaler.step({})")
+        return [*lines, "training.scaler.update()"]
+    return [*lines, *_for_each(script, "{}.step()")]
+
+
+def _for_each(script: ScriptSpec, text: str) -> Lines:
+    """A statement about the optimizer, or about each of them."""
+    if script.shares_optimizer:
+        return [text.format("training.optimizer")]
+    return ["for optimizer in training.optimizers:", f"    {text.format('optimizer')}"]
 
 
 def emit_optimizers(script: ScriptSpec) -> Lines:

@@ -28,6 +28,7 @@ from backends.pytorch.train.models import (
 )
 from backends.pytorch.train.optimizing import (
     emit_definitions,
+    emit_gradients,
     emit_optimizers,
     emit_split_parameters,
     emit_step,
@@ -96,6 +97,9 @@ def emit_script(script: ScriptSpec) -> str:
         break_lines(emit_split_parameters(script)),
         break_lines(emit_penalty(script)),
         *map(break_lines, emit_shrinking(script)),
+        fill(script_template.MEASURE, _measure_slots(script), script.switches)
+        if script.evaluates
+        else [],
         fill(script_template.TRAIN_EPOCH, _epoch_slots(script), script.switches),
         _emit_average(script),
         *(text.splitlines() for text in script.functions.values()),
@@ -183,7 +187,6 @@ def _epoch_slots(script: ScriptSpec) -> Slots:
         for net in train.nets
         if net.prefix and script.is_frozen(net)
     ]
-    extra = len(script.step.outputs) - 1
     replica = f", replica: {_model_type(script)}" if script.replicated else ""
     return {
         "epoch_parameters": f"training: Training{replica}",
@@ -192,12 +195,27 @@ def _epoch_slots(script: ScriptSpec) -> Slots:
             "training repeats them. Rows that fill no batch wait for another epoch.",
         ],
         "frozen_lines": frozen,
-        "autocast": _autocast(script),
-        "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
-        "net": "replica" if script.replicated else model_argument(script),
-        "penalized": "training.model" if script.replicated else "model",
+        "loss_lines": [] if script.evaluates else _emit_loss(script),
         "step_lines": [*emit_step(script), *emit_shrink_calls(script)],
     }
+
+
+def _emit_loss(script: ScriptSpec) -> Lines:
+    """Lines from a batch to the loss, with no gradients left of the last one."""
+    extra = len(script.step.outputs) - 1
+    loss = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
+    net = "replica" if script.replicated else model_argument(script)
+    model = "training.model" if script.replicated else "model"
+    lines = [f"{loss} = compute_loss({net}, *batch)"]
+    if _autocast(script):
+        lines = [f"with torch.autocast(device.type, {_autocast(script)}):", f"    {lines[0]}"]
+    if script.penalties:
+        lines.append(f"loss = loss + penalize({model})")
+    return [*lines, f"{model}.zero_grad()"]
+
+
+def _measure_slots(script: ScriptSpec) -> Slots:
+    return {"loss_lines": _emit_loss(script), "gradient_lines": emit_gradients(script)}
 
 
 def _emit_average(script: ScriptSpec) -> Lines:

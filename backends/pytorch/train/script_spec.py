@@ -184,7 +184,7 @@ class ScriptSpec:
     def replicated(self) -> bool:
         """Whether several processes can share gradients through a replica of the net: the loss
         calls it once, takes nothing else from it, and needs every parameter that is trained."""
-        if not self.single:
+        if not self.single or self.evaluates:
             return False
         readers: dict[Frame | None, None] = {}
         for node in self.step.nodes:
@@ -221,6 +221,11 @@ class ScriptSpec:
         figures = (group.optimizer.schedule.watches for group in self.train.groups)
         return {number: figure for number, figure in enumerate(figures) if figure is not None}
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether a step of the optimizer evaluates the loss several times."""
+        return any(group.optimizer.evaluates for group in self.train.groups)
+
     @cached_property
     def has_buffers(self) -> bool:
         """Whether a net that is trained holds running statistics."""
@@ -249,6 +254,10 @@ class ScriptSpec:
         train = self.train
         on = {
             "optimizers": not self.shares_optimizer,
+            "closure": self.evaluates,
+            "direct": not self.evaluates,
+            "laid_out": "layout" in self.said and not self.evaluates,
+            "plain": self.shares_optimizer and not self.evaluates,
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
             "penalty": bool(self.penalties),

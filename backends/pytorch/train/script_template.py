@@ -64,6 +64,17 @@ def load_splits($load_parameters) -> dict[str, list[Tensor]]:
     }
 '''
 
+MEASURE = '''
+def measure(training: Training, batch: list[Tensor]) -> Tensor:
+    """The loss of a batch over all processes, whose gradients the parameters have then. The
+    optimizer asks for it several times a step."""
+    model, device = training.model, batch[0].device  #? autocast
+    model = training.model  #? not autocast
+    $loss_lines
+    $gradient_lines
+    return all_sum(loss.detach()) / WORLD
+'''
+
 TRAIN_EPOCH = '''
 def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     """Trains on every row once and returns the mean loss.
@@ -84,12 +95,7 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         batch = [column[chosen[RANK::WORLD]] for column in columns]
-        with torch.autocast(device.type, $autocast):  #? autocast
-            $loss = compute_loss($net, *batch)  #? autocast
-        $loss = compute_loss($net, *batch)  #? not autocast
-        loss = loss + penalize($penalized)  #? penalty
-        training.model.zero_grad()  #? replica
-        model.zero_grad()  #? not replica
+        $loss_lines
         $step_lines
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
     losses = all_sum(losses) / WORLD
@@ -153,10 +159,13 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
 def save_checkpoint(path: Path, training: Training) -> None:
     """Saves what `--resume` needs: weights, state of the optimizer, progress."""
     tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
-    parameters = dict(training.model.named_parameters())  #? not optimizers
-    for name, parameter in parameters.items():  #? not optimizers
-        for key, value in training.optimizer.state[parameter].items():  #? not optimizers
-            tensors[f"{key}/{name}"] = value  #? not optimizers
+    parameters = dict(training.model.named_parameters())  #? plain
+    for name, parameter in parameters.items():  #? plain
+        for key, value in training.optimizer.state[parameter].items():  #? plain
+            tensors[f"{key}/{name}"] = value  #? plain
+    for key, value in find_state(training).items():  #? closure
+        if key != "al":  # scratch  #? closure
+            tensors[f"{key}/optimizer"] = pack(value)  #? closure
     names = {value: name for name, value in training.model.named_parameters()}  #? optimizers
     for optimizer in training.optimizers:  #? optimizers
         for parameter, state in optimizer.state.items():  #? optimizers
@@ -173,9 +182,32 @@ def checksum_tensors(tensors: dict[str, Tensor]) -> int:
     return found
 
 
+def find_state(training: Training) -> dict[str, object]:  #? closure
+    """The state of the optimizer, which it has for all parameters together."""  #? closure
+    (group,) = training.optimizer.param_groups  #? closure
+    return training.optimizer.state[group["params"][0]]  #? closure
+  #? closure
+  #? closure
+def pack(value: Tensor | list[Tensor] | float) -> Tensor:  #? closure
+    """A part of the state as a tensor: lists are stacked, numbers have no axes."""  #? closure
+    if isinstance(value, list):  #? closure
+        return torch.stack(value) if value else torch.empty(0)  #? closure
+    kind = torch.float64 if isinstance(value, float) else None  #? closure
+    return torch.as_tensor(value, dtype=kind)  #? closure
+  #? closure
+  #? closure
+def unpack(key: str, value: Tensor) -> Tensor | list[Tensor] | float:  #? closure
+    """What `pack` was given."""  #? closure
+    if key in ("old_dirs", "old_stps", "ro"):  #? closure
+        return [part.clone() for part in value]  # sums depend on alignment  #? closure
+    whole = value.dtype in (torch.int64, torch.float64) and not value.dim()  #? closure
+    return value.item() if whole else value.clone()  #? closure
+  #? closure
+  #? closure
 def load_checkpoint(path: Path, training: Training) -> None:
     """Restores what `save_checkpoint` saved."""
-    parameters = dict(training.model.named_parameters())
+    parameters = dict(training.model.named_parameters())  #? direct
+    device = next(training.model.parameters()).device  #? closure
     owners = {p: o for o in training.optimizers for p in o.param_groups[0]["params"]}  #? optimizers
     weights = {}
     for full_name, value in load_file(path).items():
@@ -183,11 +215,12 @@ def load_checkpoint(path: Path, training: Training) -> None:
         if key == "model":
             weights[name] = value
         else:
-            parameter = parameters[name]
-            value = value.to(parameter.device)
-            if value.shape == parameter.shape:  # a fused step needs its layout  #? layout
-                value = torch.empty_like(parameter).copy_(value)  #? layout
-            training.optimizer.state[parameter][key] = value  #? not optimizers
+            find_state(training)[key] = unpack(key, value.to(device))  #? closure
+            parameter = parameters[name]  #? direct
+            value = value.to(parameter.device)  #? direct
+            if value.shape == parameter.shape:  # a fused step needs its layout  #? laid_out
+                value = torch.empty_like(parameter).copy_(value)  #? laid_out
+            training.optimizer.state[parameter][key] = value  #? plain
             owners[parameter].state[parameter][key] = value  #? optimizers
     training.model.load_state_dict(weights)
     with safe_open(path, "pt") as file:

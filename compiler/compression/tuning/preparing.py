@@ -27,6 +27,7 @@ from compiler.ir.weights import match_paths
 from compiler.ops.quantization import FakeQuantize
 from compiler.program.train import ParameterGroup, Train, TrainedNet
 from compiler.report.diagnostics import CompileError
+from compiler.report.messages.training import optimizer_takes_all
 from compiler.report.messages.tuning import nothing_left_to_train
 
 Array = NDArray[Any]
@@ -109,6 +110,9 @@ def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
     if not scales:
         return train
     first = train.groups[0].optimizer
+    if first.evaluates:
+        reason = "scales that are learned have an optimizer of their own"
+        raise CompileError([optimizer_takes_all(train.groups[0].span, first.name, reason)])
     changes = {"lr": _round(SCALE_RATE * first.lr)}
     if "weight_decay" in {option.name for option in first.options()}:
         changes["weight_decay"] = 0.0

@@ -56,6 +56,7 @@ from compiler.report.messages.training import (
     batch_impossible,
     net_is_not_a_model,
     nothing_read,
+    optimizer_takes_all,
     parameters_of_other_rank,
 )
 from compiler.rows.batches import find_thin_norms
@@ -321,6 +322,10 @@ def _find_unfit(train: Train) -> Iterator[Message]:
         others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
         if rank is not None and others:
             yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
+        if group.optimizer.evaluates and len(train.groups) > 1:
+            yield optimizer_takes_all(group.span, group.optimizer.name, "there are other groups")
+        elif group.optimizer.evaluates and train.precision == "f16":
+            yield optimizer_takes_all(group.span, group.optimizer.name, "the precision is f16")
 
 
 def _keep_used(graph: Graph) -> Graph:

@@ -179,6 +179,24 @@ def no_group_holds(span: Span | None, paths: tuple[str, ...]) -> Text:
 
 
 @message(
+    "W1439",
+    bad=train_spec(
+        minimize='cross_entropy(logits, label) with lbfgs() over "*.weight" with adamw(lr=1e-3)'
+    ),
+    good=train_spec(minimize="cross_entropy(logits, label) with lbfgs()"),
+)
+def optimizer_takes_all(span: Span | None, optimizer: str, reason: str) -> Text:
+    """A step of `lbfgs` evaluates the loss of its batch several times, each time after a move of
+    the parameters: there is no other optimizer beside it, and no scaling of the loss, as the
+    precision f16 needs it."""
+    return Text(
+        f"`{optimizer}` takes all parameters, in full precision",
+        label=reason,
+        help=f"write `minimize … with {optimizer}()` alone, or choose another optimizer",
+    )
+
+
+@message(
     "W1438",
     bad=train_spec(
         minimize='cross_entropy(logits, label) with sgd(lr=0.1, schedule=plateau("loss"))'
