@@ -44,6 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ANYWHERE = {"Scan": "it holds a graph: what walks or rewrites graphs goes into its body"}
 SUBJECTS = {
+    "backends.pytorch.train.rates": ("Plateau", "the schedule whose state is a scheduler's"),
     "compiler.compression.low_rank.adapting": ("Dense", "adapters are those of dense layers"),
     "compiler.compression.low_rank.convolutions": ("ConvTranspose", "which of its factors is one"),
     "compiler.compression.low_rank.planning": (
