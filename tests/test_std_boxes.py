@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from compiler.ops.detection import Nms
+from tests.elaborating import codes
 from tests.std_blocks import compare_block
 
 DRAWN = np.random.default_rng(6)
@@ -64,3 +66,41 @@ CASES: list[tuple[str, str, Callable[..., Any]]] = [
 @pytest.mark.parametrize(("names", "call", "oracle"), CASES, ids=[c[1] for c in CASES])
 def test_numbers_and_gradients(names: str, call: str, oracle: Callable[..., Any]) -> None:
     compare_block("boxes", call, {n: {"a": A, "b": B}[n] for n in names.split()}, oracle)
+
+
+def suppress(boxes: Any, scores: Any, threshold: float) -> list[int]:
+    """The definition: a box is dropped where a better one that stays overlaps it too much."""
+    kept: list[int] = []
+    for i in sorted(range(len(scores)), key=lambda i: -scores[i]):
+        overlaps = iou(boxes[i : i + 1], boxes[kept])[0] if kept else torch.zeros(1)
+        if not (overlaps > threshold).any():
+            kept.append(i)
+    return kept
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6])
+def test_boxes_that_overlap_are_dropped(threshold: float) -> None:
+    boxes, scores = draw_boxes(20)[0], DRAWN.random(20).astype(np.float32)
+    wanted = suppress(torch.tensor(boxes), scores, threshold)
+    assert 1 < len(wanted) < 20
+    for most in (1, len(wanted), 25):
+        (found,) = Nms(threshold, most).evaluate(boxes, scores)
+        assert found.tolist() == [*wanted, *[-1] * most][:most]
+    turned = boxes[:, [2, 1, 0, 3]]  # other corners
+    assert Nms(threshold, 20).evaluate(turned, scores)[0][: len(wanted)].tolist() == wanted
+
+
+WRONG = [
+    ("nms(boxes, scores, iou_threshold=1.5, most=3)", "W0353"),
+    ("nms(boxes, scores, iou_threshold=0.5, most=0)", "W0353"),
+    ("nms(boxes[0], scores, iou_threshold=0.5, most=3)", "W0380"),
+    ("nms(boxes, boxes, iou_threshold=0.5, most=3)", "W0380"),
+    ("nms(cast(boxes, f64), scores, iou_threshold=0.5, most=3)", "W0382"),
+    ("nms(boxes[:, :3], scores, iou_threshold=0.5, most=3)", "W0387"),
+]
+
+
+@pytest.mark.parametrize(("call", "code"), WRONG)
+def test_what_is_refused(call: str, code: str) -> None:
+    inputs = "input boxes: f32[n, 4]\n    input scores: f32[n]"
+    assert codes(f"model M {{\n    {inputs}\n    output y = {call}\n}}") == [code]

@@ -175,6 +175,26 @@ class PackedLinear(nn.Module):
         """One number for each entry of a row instead of one for each block."""
         return blocks.repeat_interleave(self.block, dim=1)[:, : self.codes.shape[1]]
 ''',
+    "nms": '''\
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
+    """Non-maximum suppression: places of the boxes that no better one overlaps by more than the
+    threshold, best first, and -1 behind them."""
+    low = torch.minimum(boxes[:, :2], boxes[:, 2:])
+    high = torch.maximum(boxes[:, :2], boxes[:, 2:])
+    area = (high - low).prod(dim=1)
+    order = scores.argsort(descending=True, stable=True)
+    kept = torch.full((most,), -1, device=boxes.device)
+    for place in range(most):
+        if not len(order):
+            break
+        best, order = order[0], order[1:]
+        kept[place] = best
+        size = torch.minimum(high[best], high[order]) - torch.maximum(low[best], low[order])
+        both = size.clamp(min=0).prod(dim=1)
+        overlap = both / (area[best] + area[order] - both)
+        order = order[~(overlap > iou_threshold)]
+    return kept
+''',
     "top_k": '''\
 def top_k(
     x: Tensor, k: int, dim: int = -1, largest: bool = True
