@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from backends.pytorch.terms.helpers import HELPERS
 from compiler.ir.evaluate import evaluate
+from compiler.writing.names import LOCAL_RESERVED
 from tests.elaborating import build, codes
+from tests.pytorch_compare import assert_means_the_same
 from tests.std_blocks import compare_block
 
 DRAWN = np.random.default_rng(8)
@@ -96,6 +99,26 @@ def test_places_are_pytorchs() -> None:
         (found,) = evaluate(build(text).graph, {}, {"x": x}).values()
         expected = torch.tensor(x).argsort(descending=descending, stable=True)
         assert np.array_equal(found, expected.numpy())
+
+
+def test_names_of_helpers_are_no_names_of_a_spec() -> None:
+    """A variable or block of a spec may be called as a function that the module brings along."""
+    assert {name for name in HELPERS if name.islower()} <= LOCAL_RESERVED
+    text = """block top_k(x) {
+    top_k, _ = x -> topk(2)
+    return top_k * 2
+}
+model M {
+    input boxes: f32[n, 4]
+    input scores: f32[n]
+    top_k = top_k(boxes)
+    nms = nms(boxes, scores, iou_threshold=0.3, most=3)
+    other = nms(boxes, -scores, iou_threshold=0.3, most=3)
+    output a = top_k + topk(boxes, 1)[0]
+    output b = nms + other
+}
+"""
+    assert_means_the_same(build(text).graph, {"n": 5})
 
 
 WRONG = [

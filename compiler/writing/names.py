@@ -32,8 +32,17 @@ Any Callable DistributedDataParallel F OrderedDict Path Tensor dist fnmatchcase 
 SafetensorError safe_open save_file torch tqdm
 """
 
+_HELPERS = "nms round_to_bytes round_to_steps run_packed run_recurrent top_k"
+"""Functions that generated modules bring along."""
+
 LOCAL_RESERVED = frozenset(
-    {*SOFT_KEYWORDS, *_AMBIGUOUS, *_USED_BUILTINS.split(), *_SCRIPT_LOCALS.split()}
+    {
+        *SOFT_KEYWORDS,
+        *_AMBIGUOUS,
+        *_USED_BUILTINS.split(),
+        *_SCRIPT_LOCALS.split(),
+        *_HELPERS.split(),
+    }
 )
 """What functions of a spec may use: no argument or variable of theirs has such a name."""
 
