@@ -205,7 +205,7 @@ def test_frozen_parameters_stay(tmp_path: Path) -> None:
         "adam(lr=0.02, schedule=exponential(0.9))",
         'adamw(lr=0.02, weight_decay=0, schedule=cosine) over "*.bias" '
         "with adamw(lr=0.01, schedule=cosine)",
-        'sgd(lr=0.1, momentum=0.9, schedule=step) over "*.bias" with sgd(lr=0.2)',
+        'sgd(lr=0.1, momentum=0.9, schedule=step(every=2epochs)) over "*.bias" with sgd(lr=0.2)',
         'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)',
         'muon(lr=0.02, schedule=one_cycle) over "*.weight" with lion(lr=0.01)',
         'lamb over "hidden.*" with sgd(lr=0.1, momentum=0.9, velocity="steps") over "head.bias" '
