@@ -272,7 +272,7 @@ def find_helpers(text: str) -> list[str]:
         more = {
             name: source
             for name, source in HELPERS.items()
-            if name not in found and re.search(rf"(?<!class )(?<!def )\b{name}\(", calling)
+            if name not in found and re.search(rf"(?<!class )(?<!def )(?<![.\w]){name}\(", calling)
         }
         if not more:
             return [source.rstrip("\n") for _, source in sorted(found.items())]
