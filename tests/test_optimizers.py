@@ -260,6 +260,7 @@ def test_defaults_are_those_of_its_class(cls: type[Optimizer]) -> None:
         lambda: Lion(betas=(1.0, 0.9)),
         lambda: Muon(ns_steps=0),
         lambda: Muon(ns_steps=100),
+        lambda: Muon(momentum=0.0),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(make: Callable[[], object]) -> None:

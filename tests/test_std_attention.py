@@ -15,6 +15,7 @@ from torch.nn import functional
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weights import draw_weights
 from tests.elaborating import build
 from tests.pytorch_compare import draw_lively
 from tests.std_blocks import compare_block, type_text
@@ -75,6 +76,15 @@ def test_self_attention_is_pytorchs(bias: bool) -> None:
     made = nn.MultiheadAttention(D, 2, bias=bias, batch_first=True)
     call = f"multi_head_attention(x, heads=2, bias={str(bias).lower()})"
     compare_module(call, "x", made, lambda x: made(x, x, x)[0])
+
+
+def test_fresh_biases_are_pytorchs() -> None:
+    text = "use std.attention\nmodel M {\n    input x: f32[batch, t, 8]\n"
+    graph = build(f"{text}    output y = multi_head_attention(x, heads=2) as net\n}}").graph
+    weights = draw_weights(graph, 0)
+    assert not weights["net.out_proj.bias"].any()
+    assert not weights["net.in_proj_bias"].any()
+    assert weights["net.in_proj_weight"].std() > 0.1
 
 
 def test_cross_attention_is_pytorchs() -> None:

@@ -188,3 +188,27 @@ def test_every_loss_of_probabilities_says_its_range() -> None:
         cls = OPS.get(name)
         assert cls is not None
         assert cls().target_range(pair) is not None
+
+
+def test_lengths_of_a_recurrent_layer(tmp_path: Path) -> None:
+    text = SPEC.replace("input x", "input t: i64[batch]\n    input x").replace(
+        "x -> dense(3)", "(x[:, :, none] -> lstm(2, lengths=t))[:, 0] -> dense(3)"
+    )
+    for lengths, told in ((CLASSES + 1, []), (CLASSES + 2, ["takes 1 to 4"]), (CLASSES, ["takes"])):
+        lengths = put(lengths, 0, 4) if not told else put(lengths, 0, 5 if "4" in told[0] else 0)
+        arrays = {"x": DRAWN.normal(size=(ROWS, 4)).astype(np.float32), "t": lengths}
+        np.savez(tmp_path / "d.npz", **arrays)
+        (tmp_path / "spec.weft").write_text(
+            text.replace("CLAUSES", minimize("mse(scores[:, 0], x[:, 0])"))
+        )
+        sink = Sink()
+        program = check(tmp_path / "spec.weft", sink=sink)
+        assert program is not None
+        validate_data(program.trains["fit"], sink)
+        assert bool(sink.messages) == bool(told)
+        assert all(told[0] in str(message.text) for message in sink.messages)
+
+
+def test_a_loss_over_the_places_of_a_batch_is_measured(tmp_path: Path) -> None:
+    metric = "metric n = cross_entropy(scores @ transpose(scores, 0, 1), arange(scores.shape[0]))"
+    assert find(tmp_path, CLASSES, CE, metric) == []

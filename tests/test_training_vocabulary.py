@@ -72,10 +72,10 @@ SCHEDULE_CASES = [
 ]
 
 
-def run_code(schedule: Schedule) -> Callable[[int], float]:
+def run_code(schedule: Schedule, steps: int = STEPS) -> Callable[[int], float]:
     """The generated `learning_rate` as a function."""
     body = "\n    ".join(schedule.code("steps", "per_epoch"))
-    names: dict[str, Any] = {"math": math, "steps": STEPS, "per_epoch": PER_EPOCH}
+    names: dict[str, Any] = {"math": math, "steps": steps, "per_epoch": PER_EPOCH}
     exec(f"def learning_rate(step):\n    {body}", names)
     return names["learning_rate"]  # type: ignore[no-any-return]
 
@@ -155,6 +155,29 @@ ORACLES: list[tuple[Schedule, Callable[[torch.optim.Optimizer], Any]]] = [
 def test_schedule_equals_torch(schedule: Schedule, oracle: Callable[..., Any]) -> None:
     mine = [schedule.multiplier(step, STEPS, PER_EPOCH) for step in range(STEPS)]
     assert mine == pytest.approx(list(torch_factors(oracle)), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("peak", "steps"), [(0.95, 12), (0.3, 1), (0.3, 2), (0.05, 9)])
+def test_one_cycle_of_a_few_steps_is_torchs(peak: float, steps: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = LR.OneCycleLR(optimizer, 1.0, steps, pct_start=peak, cycle_momentum=False)
+    schedule = OneCycle(peak)
+    generated = run_code(schedule, steps)
+    for step in range(steps):
+        if step:
+            optimizer.step()
+            scheduler.step()
+        rate = optimizer.param_groups[0]["lr"]
+        assert schedule.multiplier(step, steps, steps) == pytest.approx(rate, abs=1e-9)
+        assert generated(step) == pytest.approx(rate, abs=1e-9)
+
+
+def test_inverse_square_root_is_that_of_the_step() -> None:
+    schedule = InverseSquareRoot(Duration(4, "steps"))
+    factors = [schedule.multiplier(step, STEPS, PER_EPOCH) for step in range(9)]
+    ramp = [0.2, 0.4, 0.6, 0.8]
+    assert factors == pytest.approx([*ramp, *(math.sqrt(4 / step) for step in range(4, 9))])
 
 
 def test_step_counts_from_the_first_step_whatever_the_warmup() -> None:

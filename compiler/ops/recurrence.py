@@ -253,7 +253,10 @@ class Recurrent(Op):
 
     def torch(self, node: Node) -> Spelling:
         places = range(START, START + len(self.state_names))
-        starts = tuple(In(place) for place in places if node.inputs[place] is not None)
+        # CUDA's kernels want states that lie in one piece.
+        starts = tuple(
+            Method(In(place), "contiguous") for place in places if node.inputs[place] is not None
+        )
         if owns_weights(node):
             call = self._call_module(node, starts)
             made = Call(self.module_name, self._spell_sizes(node), self.spell_settings())

@@ -23,7 +23,7 @@ def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
     for operand, domain in node.op.domains(_types(node)).items():
         count = domain.count.known if domain.count is not None else None
         if count is not None:
-            yield operand, TargetRange(0, count - 1, domain.besides)
+            yield operand, TargetRange(domain.least, count - 1, domain.besides)
 
 
 def find_target_range(node: Node) -> TargetRange | None:

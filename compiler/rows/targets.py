@@ -107,7 +107,8 @@ def compute_values(
         return found
     part = extract_subgraph(step, (), [Output(name, value) for name, value in rest.items()])
     read = {v.name for node in part.nodes for v in node.inputs if v is not None}
-    part = replace(part, inputs=tuple(i for i in part.inputs if i.value.name in read))
+    inputs = tuple(item for item in part.inputs if item.value.name in read)
+    part = replace(part, inputs=inputs or step.inputs[:1])  # one says how many rows there are
     size = train.batch * max(1, CHUNK // train.batch)
     pieces: dict[str, list[Array]] = {name: [] for name in rest}
     for start in range(0, len(rows), size):

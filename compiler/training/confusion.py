@@ -310,8 +310,6 @@ class BalancedAccuracy(ClassRatio):
     classes: see `binary_balanced_accuracy`.
 
     - `mask`: a bool for each label: whether it counts.
-    - `average`: "macro" is the mean over the classes that are said or are labels, "weighted" the
-      mean by how often each is the label, "micro" counts all of them together.
     - `classes`: averages over these classes only: `[1]` is the figure of class 1, `[1, 2]` leaves
       out a background 0.
     - `axis`: the axis of the classes; found from the shapes where it is not given.

@@ -107,9 +107,9 @@ class OneCycle(Schedule):
     def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
         peak = self.peak * steps - 1
         if step <= peak:
-            low, progress = self.start, step / max(1.0, peak)
+            low, progress = self.start, step / (peak or 1.0)
             return self._between(low, 1.0, progress)
-        return self._between(1.0, self.end, (step - peak) / max(1.0, steps - 1 - peak))
+        return self._between(1.0, self.end, (step - peak) / ((steps - 1 - peak) or 1.0))
 
     def _between(self, begin: float, end: float, progress: float) -> float:
         if self.shape == "linear":
@@ -120,10 +120,10 @@ class OneCycle(Schedule):
         lines = [
             f"peak = {self.peak!r} * {steps} - 1",
             "if step <= peak:",
-            f"    begin, end, progress = {self.start!r}, 1.0, step / max(1.0, peak)",
+            f"    begin, end, progress = {self.start!r}, 1.0, step / (peak or 1.0)",
             "else:",
             f"    begin, end = 1.0, {self.end!r}",
-            f"    progress = (step - peak) / max(1.0, {steps} - 1 - peak)",
+            f"    progress = (step - peak) / (({steps} - 1 - peak) or 1.0)",
         ]
         if self.shape == "linear":
             return [*lines, "return begin + (end - begin) * progress"]

@@ -9,6 +9,7 @@ from compiler.training.base import OPTIMIZERS, Optimizer, Schedule
 from compiler.training.schedules import CONSTANT
 from compiler.training.settings import (
     refuse,
+    refuse_together,
     require_at_least_zero,
     require_positive,
     require_share,
@@ -54,6 +55,9 @@ class Muon(Optimizer):
         require_positive(self.name, "lr", self.lr)
         require_at_least_zero(self.name, "weight_decay", self.weight_decay)
         require_share(self.name, "momentum", self.momentum)
+        if self.nesterov and self.momentum == 0:
+            advice = "give `momentum=0.95`, or `nesterov=false`"
+            refuse_together(self.name, "nesterov", "Nesterov needs momentum", advice)
         require_at_least_zero(self.name, "eps", self.eps)
         if not 1 <= self.ns_steps < 100:
             refuse(self.name, "ns_steps", self.ns_steps, "from 1 to 99")

@@ -204,12 +204,14 @@ class InverseSquareRoot(Schedule):
 
     def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
         warmup = max(1, self.warmup.steps(steps, steps_per_epoch))
-        return min((step + 1) / (warmup + 1), math.sqrt((warmup + 1) / (step + 1)))
+        return (step + 1) / (warmup + 1) if step < warmup else math.sqrt(warmup / step)
 
     def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
         return [
             f"warmup = max(1, {self.warmup.code(steps, steps_per_epoch)})",
-            "return min((step + 1) / (warmup + 1), math.sqrt((warmup + 1) / (step + 1)))",
+            "if step < warmup:",
+            "    return (step + 1) / (warmup + 1)",
+            "return math.sqrt(warmup / step)",
         ]
 
 

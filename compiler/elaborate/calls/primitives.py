@@ -411,7 +411,7 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
     for name, item in call.given.items():
         started = [w.name for w in wanted if w.trainable and w.start == name]
-        if name in known or any(weight not in call.given for weight in started):
+        if name in known or any(call.find_weight(weight) is None for weight in started):
             continue
         if names_start(name):
             given = started[0] if started else None
