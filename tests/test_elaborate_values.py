@@ -42,7 +42,7 @@ def value_of(expression: str) -> object:
         ("f * n", 2.5),
         ("if n > 3 then 1 else 2", 1),
         ('if s == "ab" and not (n == 4) then 1 else 2', 1),
-        ("if none == none then 1 else 2", 1),
+        ("sum([if k == none then 1 else 2 for k in [none, 3]])", 3),
         ("if 3 in w or 8 in w then 1 else 2", 1),
         ("if 3 not in w then 1 else 2", 1),
         ("len(w + [1, 2])", 4),

@@ -36,6 +36,7 @@ class Lbfgs(Optimizer):
     name: ClassVar[str] = "lbfgs"
     torch_name: ClassVar[str] = "LBFGS"
     evaluates: ClassVar[bool] = True
+    usual: ClassVar[tuple[float, float] | None] = (1e-2, 1.0)
     lr: float = 1.0
     max_iter: int = 20
     max_eval: int | None = None
