@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from compiler.elaborate.items.overrides import read_overrides, report_unknown_da
 from compiler.elaborate.items.program import elaborate_program
 from compiler.elaborate.values.values import Val
 from compiler.program.program import Program
-from compiler.report.diagnostics import Sink
+from compiler.report.diagnostics import Message, Sink
 from compiler.report.messages.files import file_missing, file_unreadable
 from compiler.report.source import Source
 from compiler.report.suggestions import did_you_mean
@@ -125,12 +125,7 @@ def check_source(
     if opened is not None:
         opened.update(scope.session.opened)
     allowances = Allowances(used.file for used in scope.session.files.values())
-    kept = scope.session.select(found.messages)
-    for message in (*allowances.mistakes, *allowances.select(kept)):
-        sink.report(message)
-    if not sink.has_errors:
-        for message in allowances.find_unused(file, lines):
-            sink.report(message)
+    _report_found(allowances, scope.session.select(found.messages), file, lines, sink)
     if not readable or program is None:
         return None  # items without mistakes were checked, and are no whole program
     if program.variants and not sink.has_errors:
@@ -143,6 +138,18 @@ def check_source(
     if "graphs" in show:
         show["graphs"](describe_graphs(program))
     return program
+
+
+def _report_found(
+    allowances: Allowances, found: Iterable[Message], file: File, lines: set[int], sink: Sink
+) -> None:
+    """Reports what an elaboration met, but for the lints that comments silence; then comments of
+    the file that silence nothing, at the lines that were elaborated."""
+    for message in (*allowances.mistakes, *allowances.select(found)):
+        sink.report(message)
+    if not sink.has_errors:
+        for message in allowances.find_unused(file, lines):
+            sink.report(message)
 
 
 def _note_lines(source: Source, lines: set[int], observe: Observe | None) -> Observe:

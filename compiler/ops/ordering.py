@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self, final
@@ -43,8 +44,9 @@ class Ordered(Op):
         return Coupling(tie_same(outputs[0].rank, outputs=2, without=(axis,)))
 
     @property
+    @abstractmethod
     def _axis(self) -> int:
-        raise NotImplementedError
+        """The axis along which entries are in order, as it is given."""
 
     def _write(self, build: OnnxBuilder, x: Any, count: Dim, rank: int, *, largest: bool) -> Values:
         attributes = {"axis": self._axis % rank, "largest": int(largest)}

@@ -12,9 +12,8 @@ from backends.pytorch.classes.merged import (
     Diverge,
     Merged,
     MergedClass,
-    MergedRef,
-    OutputRef,
     Variant,
+    find_makers,
 )
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.terms.setting import Instances, Setting
@@ -132,7 +131,7 @@ class ConditionFinder:
 
     def _only_inside(self, choice: Choice) -> set[Merged]:
         """What nothing but a branch reads."""
-        return _reach([choice.other]) - _reach([choice.base])
+        return find_makers([choice.other]) - find_makers([choice.base])
 
     def _cover_branches(self) -> None:
         """Modules inside a branch are made under the branch's condition."""
@@ -232,20 +231,6 @@ class ConditionFinder:
 def _is_strange(item: Merged, guards: list[Hint]) -> bool:
     """Whether an optional part in a branch has a condition of its own, without the branch's."""
     return any(not _parts(guard) & set(guards) for guard in _guards(item, item.instances))
-
-
-def _reach(refs: list[MergedRef]) -> set[Merged]:
-    """The items that some references are made from."""
-    found: set[Merged] = set()
-    waiting = [*refs]
-    while waiting:
-        match waiting.pop():
-            case Choice(base, other):
-                waiting += [base, other]
-            case OutputRef(item, _) if item not in found:
-                found.add(item)
-                waiting += item.refs
-    return found
 
 
 def _parts(guard: Hint) -> set[Hint]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -88,6 +88,20 @@ class Merged:
         yield from variables(self.expression)
 
 
+def find_makers(refs: Iterable[MergedRef]) -> set[Merged]:
+    """The items that some references are made from."""
+    found: set[Merged] = set()
+    waiting = [*refs]
+    while waiting:
+        match waiting.pop():
+            case Choice(base, other):
+                waiting += [base, other]
+            case OutputRef(item, _) if item not in found:
+                found.add(item)
+                waiting += item.refs
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class MergedClass:
     """The class (or function, where nothing has state) of a block's calls, before anybody has
@@ -109,16 +123,7 @@ class MergedClass:
     @cached_property
     def read(self) -> frozenset[Merged]:
         """The items that an output is made from: `forward` writes no others."""
-        found: set[Merged] = set()
-        waiting = [*self.outputs]
-        while waiting:
-            match waiting.pop():
-                case Choice(base, other):
-                    waiting += [base, other]
-                case OutputRef(item, _) if item not in found:
-                    found.add(item)
-                    waiting += item.refs
-        return frozenset(found)
+        return frozenset(find_makers(self.outputs))
 
     def find_branch(self, choice: Choice, taken: Collection[Merged]) -> list[Merged]:
         """The items that a result of a branch is made from, but for those that are taken: what
