@@ -11,7 +11,7 @@ from compiler.ir.frame import Argument
 from compiler.ir.graph import Graph, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
 from compiler.ops.items import SliceItem
-from compiler.vocabulary.initializers import Normal
+from compiler.vocabulary.initializers.drawn import Normal
 from compiler.vocabulary.no_default import NO_DEFAULT
 from tests.pytorch_sketch import Sketch, Sym, plain
 

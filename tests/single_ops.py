@@ -22,7 +22,7 @@ from compiler.ops.arithmetic import Neg
 from compiler.ops.creation import OnesLike, ZerosLike
 from compiler.report.diagnostics import Message, Sink
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.initializers.given import Zeros
 from tests.laws.harness import Applied, Case, apply_op, load_cases
 from tests.verifying import place
 

@@ -21,7 +21,7 @@ FILES = {
     "A metric": {"compiler/training/logarithmic.py"},
     "An optimizer": {"compiler/training/rprop.py"},
     "A schedule of the learning rate": {"compiler/training/circular.py"},
-    "An initializer": {"compiler/vocabulary/initializers.py"},
+    "An initializer": {"compiler/vocabulary/initializers/sparse.py"},
     "A data source": {"compiler/data/jsonl.py"},
     "A command": {"weft/cli/commands/count.py"},
 }

@@ -27,7 +27,7 @@ from compiler.ops.quantization import (
     round_array,
 )
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.initializers.given import Zeros
 
 Array = NDArray[Any]
 

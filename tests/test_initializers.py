@@ -11,36 +11,52 @@ import torch
 from torch import nn
 
 from compiler.report.messages.layers import option_out_of_range
-from compiler.vocabulary import initializers, module_initializers
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer
+from compiler.vocabulary.initializers.drawn import Normal, TruncNormal, Uniform
+from compiler.vocabulary.initializers.given import Constant, Ones, Values, Zeros
+from compiler.vocabulary.initializers.matrices import Dirac, Identity, Orthogonal
+from compiler.vocabulary.initializers.modules import (
+    ModuleConstant,
+    ModuleEmbedding,
+    ModuleUniform,
+    PaddedRows,
+)
+from compiler.vocabulary.initializers.scaled import (
+    KaimingNormal,
+    KaimingUniform,
+    LecunNormal,
+    LecunUniform,
+    XavierNormal,
+    XavierUniform,
+)
 from compiler.vocabulary.spelling import In
 from tests.faults import fault_of
 from tests.laws.torch_terms import Runner
 
 SHAPE = (64, 96, 3, 3)
 MADE: list[Initializer] = [
-    initializers.Zeros(),
-    initializers.Ones(),
-    initializers.Constant(0.3),
-    initializers.Normal(0.02, 0.5),
-    initializers.Uniform(-0.1, 0.3),
-    initializers.TruncNormal(0.02),
-    initializers.TruncNormal(1.0, 0.0, -0.5, 2.0),
-    initializers.TruncNormal(1.0, 0.0, 0.2, 0.4),
-    initializers.XavierUniform(0.5),
-    initializers.XavierNormal(),
-    initializers.KaimingUniform(math.sqrt(5)),
-    initializers.KaimingUniform(mode="fan_out", nonlinearity="relu"),
-    initializers.KaimingNormal(nonlinearity="tanh"),
-    initializers.LecunUniform(),
-    initializers.LecunNormal(),
-    initializers.Orthogonal(0.5),
-    initializers.Identity(),
-    initializers.Dirac(),
-    module_initializers.PaddedRows(initializers.Normal(0.02), 3),
-    module_initializers.ModuleUniform(96 * 9),
-    module_initializers.ModuleConstant(0.25),
-    module_initializers.ModuleEmbedding(),
+    Zeros(),
+    Ones(),
+    Constant(0.3),
+    Normal(0.02, 0.5),
+    Uniform(-0.1, 0.3),
+    TruncNormal(0.02),
+    TruncNormal(1.0, 0.0, -0.5, 2.0),
+    TruncNormal(1.0, 0.0, 0.2, 0.4),
+    XavierUniform(0.5),
+    XavierNormal(),
+    KaimingUniform(math.sqrt(5)),
+    KaimingUniform(mode="fan_out", nonlinearity="relu"),
+    KaimingNormal(nonlinearity="tanh"),
+    LecunUniform(),
+    LecunNormal(),
+    Orthogonal(0.5),
+    Identity(),
+    Dirac(),
+    PaddedRows(Normal(0.02), 3),
+    ModuleUniform(96 * 9),
+    ModuleConstant(0.25),
+    ModuleEmbedding(),
 ]
 
 
@@ -56,11 +72,11 @@ def start(initializer: Initializer, target: torch.Tensor) -> None:
 
 
 def test_every_initializer_is_tried() -> None:
-    assert {type(i) for i in MADE} == set(INITIALIZERS.classes()) - {initializers.Values}
+    assert {type(i) for i in MADE} == set(INITIALIZERS.classes()) - {Values}
 
 
 def test_given_numbers_are_kept() -> None:
-    initializer = initializers.Values((1.0, 2.5, -3.0, 4.0, 0.0, 6.0))
+    initializer = Values((1.0, 2.5, -3.0, 4.0, 0.0, 6.0))
     drawn = initializer.draw((2, 3), np.random.default_rng(0))
     target = torch.full((2, 3), math.nan)
     Runner([target], {}).run(initializer.spell(In(0)))
@@ -95,13 +111,13 @@ def test_draws_are_reproducible(initializer: Initializer) -> None:
 
 
 def test_modules_draw_by_themselves() -> None:
-    assert not module_initializers.ModuleUniform(8).torch(In(0))
-    assert len(initializers.Normal(0.02).torch(In(0))) == 1
+    assert not ModuleUniform(8).torch(In(0))
+    assert len(Normal(0.02).torch(In(0))) == 1
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6), (4, 2, 3, 3)])
 def test_orthogonal_rows_or_columns(shape: tuple[int, ...]) -> None:
-    initializer = initializers.Orthogonal(2.0)
+    initializer = Orthogonal(2.0)
     drawn = initializer.draw(shape, np.random.default_rng(0)).reshape(shape[0], -1)
     target = torch.empty(shape)
     start(initializer, target)
@@ -113,7 +129,7 @@ def test_orthogonal_rows_or_columns(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (4, 6, 3), (6, 4, 3, 2), (2, 2, 1, 4, 5)])
 def test_identities_are_pytorchs(shape: tuple[int, ...]) -> None:
-    initializer = initializers.Identity() if len(shape) == 2 else initializers.Dirac()
+    initializer = Identity() if len(shape) == 2 else Dirac()
     target = torch.empty(shape)
     start(initializer, target)
     drawn = initializer.draw(shape, np.random.default_rng(0))
@@ -121,7 +137,7 @@ def test_identities_are_pytorchs(shape: tuple[int, ...]) -> None:
 
 
 def test_padding_row_of_a_named_start_is_zero() -> None:
-    initializer = module_initializers.PaddedRows(initializers.Normal(0.02), -1)
+    initializer = PaddedRows(Normal(0.02), -1)
     target = torch.full((5, 3), math.nan)
     start(initializer, target)
     for numbers in (target.numpy(), initializer.draw((5, 3), np.random.default_rng(0))):
@@ -146,7 +162,7 @@ def test_names_of_keras_and_of_pytorch(alias: str, name: str) -> None:
 def test_module_defaults_are_pytorchs() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(64, 4096)
-    draw = module_initializers.ModuleUniform(64).draw((4096, 64), np.random.default_rng(0))
+    draw = ModuleUniform(64).draw((4096, 64), np.random.default_rng(0))
     bound = 1 / math.sqrt(64)
     for numbers in (layer.weight.detach().numpy(), layer.bias.detach().numpy(), draw):
         assert np.abs(numbers).max() <= bound
@@ -154,7 +170,7 @@ def test_module_defaults_are_pytorchs() -> None:
 
 
 def test_padding_row_is_zero() -> None:
-    numbers = module_initializers.ModuleEmbedding(2).draw((5, 3), np.random.default_rng(0))
+    numbers = ModuleEmbedding(2).draw((5, 3), np.random.default_rng(0))
     assert not numbers[2].any()
     assert numbers[1].any()
 
@@ -168,13 +184,13 @@ def test_fans_need_two_axes(initializer: Initializer) -> None:
 @pytest.mark.parametrize(
     ("make", "option"),
     [
-        (lambda: initializers.Normal(-1.0), "std"),
-        (lambda: initializers.Normal(math.inf), "std"),
-        (lambda: initializers.Uniform(1.0, 0.0), "high"),
-        (lambda: initializers.TruncNormal(1.0, low=3.0, high=2.0), "high"),
-        (lambda: initializers.TruncNormal(0.0), "std"),
-        (lambda: initializers.XavierNormal(0.0), "gain"),
-        (lambda: initializers.KaimingNormal(math.nan), "a"),
+        (lambda: Normal(-1.0), "std"),
+        (lambda: Normal(math.inf), "std"),
+        (lambda: Uniform(1.0, 0.0), "high"),
+        (lambda: TruncNormal(1.0, low=3.0, high=2.0), "high"),
+        (lambda: TruncNormal(0.0), "std"),
+        (lambda: XavierNormal(0.0), "gain"),
+        (lambda: KaimingNormal(math.nan), "a"),
     ],
 )
 def test_options_out_of_range_are_refused(make: Callable[[], Initializer], option: str) -> None:

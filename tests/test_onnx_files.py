@@ -40,7 +40,7 @@ from compiler.report.messages.lowering import (
 from compiler.report.source import Source, Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers import Uniform
+from compiler.vocabulary.initializers.drawn import Uniform
 
 SPEC = Source("net.weft", "model Net {\n    first\n    second\n}\n")
 LIBRARY = Source("library.weft", "block conv_bn {\n    inner\n}\n")

@@ -24,7 +24,7 @@ from compiler.ops.reduction import Max
 from compiler.ops.scan import Scan
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Uniform
+from compiler.vocabulary.initializers.drawn import Uniform
 
 ROOT = Frame("Net", "", 0)
 STATE = TensorType.of("f32", ["n", 3])

@@ -88,7 +88,7 @@ SUBJECTS = {
 STRINGS = {
     "compiler.compression.quantization.automatic": "the schemes that `auto` tries",
     "compiler.report.habits": "what other tools call things",
-    "compiler.vocabulary.initializers": "PyTorch's names of gains",
+    "compiler.vocabulary.initializers.scaled": "PyTorch's names of gains",
 }
 """The files with names of ops or metrics in a comparison or list, and what they mean there."""
 

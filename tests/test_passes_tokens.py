@@ -38,7 +38,7 @@ from compiler.passes.pipeline import ONNX_PASSES
 from compiler.report.diagnostics import Sink
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers import Uniform
+from compiler.vocabulary.initializers.drawn import Uniform
 
 BATCH, TOKENS, WIDTH, HEADS = Dim.of("batch"), 6, 8, 2
 

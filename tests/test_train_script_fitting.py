@@ -19,7 +19,7 @@ from compiler.ops.elementwise import Log
 from compiler.ops.fitted import Fill, Standardize
 from compiler.rows.fitting import find_statistics, fit_statistics
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers import Ones, Zeros
+from compiler.vocabulary.initializers.given import Ones, Zeros
 from tests.checking import check_text
 
 ROWS = np.array([[1.0, 7.0], [np.nan, 7.0], [4.0, 7.0], [9.0, 7.0], [2.0, 5.0]], np.float32)

@@ -11,7 +11,7 @@ from compiler.ir.weights import draw_weights
 from compiler.ops.linear import Dense
 from compiler.report.source import Source, Span
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers import Uniform
+from compiler.vocabulary.initializers.drawn import Uniform
 
 SPEC = Source("net.weft", "first\nsecond\nthird\n")
 

@@ -14,7 +14,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame, Site
 from compiler.ir.graph import Op, Value
 from compiler.ir.operands import Types
-from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.initializers.given import Zeros
 
 
 def lower_op(

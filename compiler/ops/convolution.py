@@ -56,7 +56,7 @@ from compiler.ops.windows import (
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.module_initializers import ModuleUniform
+from compiler.vocabulary.initializers.modules import ModuleUniform
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.vocabulary.spelling import Sequence as Items

@@ -18,7 +18,7 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Ones, Zeros
+from compiler.vocabulary.initializers.given import Ones, Zeros
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Infix, Method, Spelling, Term
 

@@ -34,7 +34,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Initializer
-from compiler.vocabulary.module_initializers import ModuleEmbedding, ModuleUniform, PaddedRows
+from compiler.vocabulary.initializers.modules import ModuleEmbedding, ModuleUniform, PaddedRows
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 

@@ -31,7 +31,7 @@ from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Name, Own, Spelling, Term
 from compiler.vocabulary.spelling import Sequence as Items

@@ -27,7 +27,7 @@ from compiler.ops.stored import need_bits
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import (
     Call,

@@ -16,7 +16,7 @@ from compiler.ops.layers import input_type, need_known, need_weights, owns_weigh
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Ones, Zeros
+from compiler.vocabulary.initializers.given import Ones, Zeros
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
 

@@ -30,7 +30,7 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.recurrent import sequence_does_not_fit
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.module_initializers import ModuleUniform
+from compiler.vocabulary.initializers.modules import ModuleUniform
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Index, Leaf, Method, Name, Own, Spelling, Term
 from compiler.vocabulary.spelling import Sequence as Items

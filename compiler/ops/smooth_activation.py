@@ -29,7 +29,7 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.layers import halves_differ
 from compiler.types.dims import Dim, DimError
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
 

@@ -10,7 +10,8 @@ from compiler.passes.base import Array
 from compiler.passes.scaled import ScaledArray
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers import Initializer, Zeros
+from compiler.vocabulary.initializers import Initializer
+from compiler.vocabulary.initializers.given import Zeros
 
 
 class Rewriter:

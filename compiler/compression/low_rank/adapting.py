@@ -17,7 +17,7 @@ from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense
 from compiler.ops.regularization import Dropout
 from compiler.types.dims import Dim
-from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.initializers.given import Zeros
 from compiler.vocabulary.net_functions import Lora
 
 

@@ -19,7 +19,7 @@ from compiler.ir.graph import Op
 from compiler.ir.weighted_net import WeightedNet
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.initializers.given import Zeros
 
 Array = NDArray[Any]
 

@@ -17,7 +17,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.initializers import Ones
+from compiler.vocabulary.initializers.given import Ones
 
 Array = NDArray[Any]
 

@@ -34,7 +34,7 @@ from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Expr, Item, Name
 from compiler.types.tensor import DType, TensorType
 from compiler.types.units import NOT_PLAIN
-from compiler.vocabulary import initializers
+from compiler.vocabulary.initializers.given import Constant
 
 
 def bind_parameters(
@@ -214,7 +214,7 @@ def convert_known(value: Val, kind: str) -> Val | None:
         case "initializer", InitialValue(initializer):
             return InitialValue(initializer)
         case "initializer", Known(int() | float() as start) if value.is_number:
-            return InitialValue(initializers.Constant(float(start)))
+            return InitialValue(Constant(float(start)))
         case "layer", _:
             return value if is_layer(value) else None
         case "list", ListValue() | Range() | Record():
