@@ -11,7 +11,7 @@ import torch
 
 from backends.pytorch.terms.helpers import HELPERS
 from compiler.ir.evaluate import evaluate
-from compiler.writing.names import LOCAL_RESERVED
+from compiler.writing.names import GLOBAL_RESERVED, LOCAL_RESERVED
 from tests.elaborating import build, codes
 from tests.pytorch_compare import assert_means_the_same
 from tests.std_blocks import compare_block
@@ -104,6 +104,7 @@ def test_places_are_pytorchs() -> None:
 def test_names_of_helpers_are_no_names_of_a_spec() -> None:
     """A variable or block of a spec may be called as a function that the module brings along."""
     assert {name for name in HELPERS if name.islower()} <= LOCAL_RESERVED
+    assert HELPERS.keys() <= GLOBAL_RESERVED
     text = """block top_k(x) {
     top_k, _ = x -> topk(2)
     return top_k * 2

@@ -82,6 +82,11 @@ class Op(Spelled):
         """Whether its result only changes in jumps, so that no gradient passes it."""
         return False
 
+    @property
+    def draws(self) -> bool:
+        """Whether chance has a part in it: always, or while training."""
+        return self.random or self.noisy
+
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         """The size of an axis of the result, for a size of the same axis of the first operand and
         options that are symbols: by their fields, `kernel.0` where that is a list. None where no

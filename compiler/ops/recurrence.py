@@ -3,6 +3,7 @@ directions."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -20,8 +21,10 @@ from compiler.ops.layers import (
     known,
     need_known,
     need_least,
+    need_rate,
     need_weights,
     owns_weights,
+    refuse_option,
     widen,
 )
 from compiler.ops.magnitudes import grow
@@ -40,9 +43,12 @@ X, LENGTHS, START = 0, 1, 2
 """Places of the operands: the sequence, its lengths, and the first of the initial states."""
 
 
+PEEPHOLE_ORDER = (0, 2, 1)
+"""The gates that see the cell as ONNX orders them: input, output, forget."""
 _START = {
     "weight_ih": "init",
     "weight_hh": "recurrent_init",
+    "weight_ch": "peephole_init",
     "bias_ih": "bias_init",
     "bias_hh": "bias_init",
 }
@@ -68,20 +74,34 @@ class Recurrent(Op):
     bidirectional: bool = False
     bias: bool = True
     states: bool = False
+    dropout: float = 0.0
 
     @abstractmethod
-    def step(self, mixed: Array, state: State, weight: Array, bias: Array) -> State:
+    def step(self, mixed: Array, state: State, bias: Array, *weights: Array) -> State:
         """The states behind one place: from the input times its weights `[n, gates * hidden]`, the
-        states before it, and the weight and bias of the feedback. The first is the output."""
+        states before it, and the bias and weights of the feedback. The first is the output."""
 
     @property
     @abstractmethod
     def torch_name(self) -> str:
-        """PyTorch's function, under `torch`."""
+        """PyTorch's function, under `torch`; or that of a layer which PyTorch lacks."""
 
     def onnx_attributes(self) -> dict[str, object]:
         """Attributes of ONNX's operator, besides those that all have."""
         return {}
+
+    def write_feedback(self, build: OnnxBuilder, weight: Any, dtype: DType) -> Any:
+        """The weight of the feedback as ONNX's operator takes it, before its gates are ordered."""
+        return weight
+
+    @property
+    def own_class(self) -> str:
+        """The class that generated code brings along for a layer that PyTorch lacks."""
+        return ""
+
+    @property
+    def draws(self) -> bool:
+        return self.dropout > 0
 
     @property
     def directions(self) -> int:
@@ -97,9 +117,19 @@ class Recurrent(Op):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The weights of one pass."""
-        weights = ("weight_ih", "weight_hh")
+        """The weights of one pass: of the input, those of the feedback, and the biases."""
+        weights = ("weight_ih", *self.fed_names)
         return (*weights, "bias_ih", "bias_hh") if self.bias else weights
+
+    @property
+    def fed_names(self) -> tuple[str, ...]:
+        """The weights of the feedback."""
+        return ("weight_hh",)
+
+    def find_shape(self, name: str, width: int) -> tuple[int, ...]:
+        """The shape of a weight of a pass over `width` features."""
+        rows = self.gates * self.hidden
+        return {"weight_ih": (rows, width), "weight_hh": (rows, self.hidden)}.get(name, (rows,))
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         x = operand_type(operands, X)
@@ -111,13 +141,16 @@ class Recurrent(Op):
             )
         need_least(self.name, "hidden", self.hidden, 1)
         need_least(self.name, "layers", self.layers, 1)
-        size, rows = need_known(self.name, x, -1, "the features"), self.gates * self.hidden
+        need_rate(self.name, "dropout", self.dropout)
+        if self.dropout and self.layers == 1:
+            needed = "0 in a single layer: it acts between layers"
+            refuse_option(self.name, "dropout", self.dropout, needed)
+        size = need_known(self.name, x, -1, "the features")
         draw, found = ModuleUniform(self.hidden), []
         for layer, _, suffix in self.passes:
             width = size if layer == 0 else self.directions * self.hidden
-            shapes = ((rows, width), (rows, self.hidden), (rows,), (rows,))
-            for name, shape in zip(self.names, shapes, strict=False):
-                kind = TensorType.of(x.dtype, shape)
+            for name in self.names:
+                kind = TensorType.of(x.dtype, self.find_shape(name, width))
                 found.append(Weight(f"{name}_{suffix}", kind, draw, starts_by=_START[name]))
         return tuple(found)
 
@@ -205,12 +238,13 @@ class Recurrent(Op):
     ) -> tuple[Array, State]:
         """One pass over the places that are seen of each row; others keep the state, and give 0."""
         mixed = x @ weights[0].T
-        feedback = np.zeros(self.gates * self.hidden, x.dtype)
+        fed = weights[1 : 1 + len(self.fed_names)]
+        bias = np.zeros(self.gates * self.hidden, x.dtype)
         if self.bias:
-            mixed, feedback = mixed + weights[2], weights[3]
+            mixed, bias = mixed + weights[-2], weights[-1]
         y = np.zeros((*x.shape[:2], self.hidden), x.dtype)
         for place in range(x.shape[1])[:: -1 if reverse else 1]:
-            new = self.step(mixed[:, place], state, weights[1], feedback)
+            new = self.step(mixed[:, place], state, bias, *fed)
             here = seen[:, place, None]
             state = tuple(np.where(here, n, s) for n, s in zip(new, state, strict=True))
             y[:, place] = np.where(here, new[0], 0)
@@ -226,12 +260,16 @@ class Recurrent(Op):
         weights = [weight for weight in others[count:] if weight is not None]
         for read, own, y, _ in self._go_over(x, lengths, others[:count], weights):
             terms = np.abs(read) @ np.abs(own[0]).T
-            fed = np.abs(y).max(initial=1.0) * np.abs(own[1]).sum(1)
-            terms = terms + fed + sum(np.abs(bias) for bias in own[2:])
+            terms = terms + np.abs(y).max(initial=1.0) * self.weigh_feedback(own[1:], x.shape[1])
+            terms = terms + sum(np.abs(bias) for bias in own[1 + len(self.fed_names) :])
             largest = np.maximum(largest, terms.max(axis=(1, 2), initial=0.0))
         grown = largest * x.shape[1] * grow(self.hidden + x.shape[-1], x.dtype)
         rows = [grown[:, None, None], *[grown[:, None]] * count]
         return [np.maximum(np.abs(r), m) for r, m in zip(results, rows, strict=False)]
+
+    def weigh_feedback(self, weights: Sequence[Array], places: int) -> Array:
+        """How much states of 1 add to each gate at most, behind so many places."""
+        return np.asarray(np.abs(weights[0]).sum(1))
 
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         return size if axis < 2 else options.get("hidden", Dim.of(self.hidden)) * self.directions
@@ -242,7 +280,8 @@ class Recurrent(Op):
         total = Dim.of(0)
         for layer, _, _ in self.passes:
             width = size if layer == 0 else Dim.of(self.directions * self.hidden)
-            total += n * t * (width + self.hidden) * (self.gates * self.hidden)
+            fed = sum(math.prod(self.find_shape(name, 0)) for name in self.fed_names)
+            total += n * t * (width * (self.gates * self.hidden) + fed)
         return total
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -259,7 +298,8 @@ class Recurrent(Op):
         )
         if owns_weights(node):
             call = self._call_module(node, starts)
-            made = Call(self.module_name, self._spell_sizes(node), self.spell_settings())
+            name = self.own_class or self.module_name
+            made = Call(name, self._spell_sizes(node), self.spell_settings())
         else:
             call, made = self._call_function(node, starts), None
         return Spelling(call if self.states else Index(call, (Leaf(0),)), made)
@@ -274,7 +314,8 @@ class Recurrent(Op):
         return (
             ("num_layers", self.leaf("layers", "num_layers")),
             self.named("bias"),
-            ("batch_first", Name("True")),
+            *(() if self.own_class else (("batch_first", Name("True")),)),
+            self.named("dropout"),
             self.named("bidirectional"),
         )
 
@@ -282,6 +323,8 @@ class Recurrent(Op):
         state = starts if len(starts) < 2 else (Items(starts),)
         if node.inputs[LENGTHS] is None:
             return Call(Own(), (In(X), *state))
+        if self.own_class:
+            return Call(Own(), (In(X), *state), (("lengths", In(LENGTHS)),))
         return Call("run_packed", (Own(), In(X), In(LENGTHS), *state))
 
     def _call_function(self, node: Node, starts: tuple[Term, ...]) -> Term:
@@ -294,9 +337,19 @@ class Recurrent(Op):
         weights = Items(tuple(In(place) for place in range(count, len(node.inputs))), "[]")
         state: Term = starts[0] if len(starts) == 1 else Items(starts, "[]")
         rest = [self.leaf_of(field) for field in ("bias", "layers", "bidirectional")]
-        function = Name(f"torch.{self.torch_name}")
-        lengths = (In(LENGTHS),) if node.inputs[LENGTHS] is not None else ()
-        return Call("run_recurrent", (function, In(X), state, weights, *rest, *lengths))
+        named: list[tuple[str, Term]] = []
+        if self.dropout:
+            named += [("dropout", self.leaf_of("dropout")), ("training", Name("self.training"))]
+        if node.inputs[LENGTHS] is not None:
+            named.append(("lengths", In(LENGTHS)))
+        arguments = (In(X), state, weights, *rest)
+        if self.own_class:
+            return Call(self.torch_name, arguments, (*self.spell_cell(), *named))
+        return Call("run_recurrent", (Name(f"torch.{self.torch_name}"), *arguments), tuple(named))
+
+    def spell_cell(self) -> tuple[tuple[str, Term], ...]:
+        """Arguments that only functions of layers that PyTorch lacks have."""
+        return ()
 
     def leaf_of(self, field: str) -> Leaf:
         """A field as an argument that is always written."""
@@ -341,7 +394,7 @@ class _Writer:
         self.op, self.build, self.inputs = op, build, inputs
         count = START + len(op.state_names)
         self.starts, self.weights = inputs[START:count], inputs[count:]
-        self.shape = outputs[0].shape
+        self.shape, self.dtype = outputs[0].shape, outputs[0].dtype
 
     def write(self) -> Values:
         op, build = self.op, self.build
@@ -352,14 +405,13 @@ class _Writer:
         finals: list[list[Any]] = [[] for _ in op.state_names]
         n, t, width = self.shape
         for layer in range(op.layers):
-            weights = self._stack_weights(layer)
+            weights, peepholes = self._stack_weights(layer)
             starts = [self._cut_state(start, layer) for start in self.starts]
             attributes = {"hidden_size": op.hidden, **op.onnx_attributes()}
             if op.bidirectional:
                 attributes["direction"] = "bidirectional"
-            values = build.op(
-                op.onnx_type, [x, *weights, lengths, *starts], attributes, outputs=1 + len(finals)
-            )
+            inputs = [x, *weights, lengths, *starts, *peepholes]
+            values = build.op(op.onnx_type, inputs, attributes, outputs=1 + len(finals))
             y, *states = values
             for kept, state in zip(finals, states, strict=True):
                 kept.append(state)
@@ -371,27 +423,35 @@ class _Writer:
             return [y]
         return [y, *(self._join(kept, 0) for kept in finals)]
 
-    def _stack_weights(self, layer: int) -> list[Any]:
-        """Weights of the input, of the feedback, and both biases, of all directions."""
+    def _stack_weights(self, layer: int) -> tuple[list[Any], list[Any]]:
+        """Weights of the input, of the feedback, and both biases, of all directions; and those of
+        the cell."""
         op = self.op
         count = len(op.names)
         first = layer * op.directions * count
         sides = [self.weights[first + d * count :][:count] for d in range(op.directions)]
-        found = []
-        for place in range(2):
-            found.append(self._join([self._wrap(self._order(side[place])) for side in sides], 0))
-        if not op.bias:
-            return [*found, None]
-        biases = [self._join([self._order(bias) for bias in side[2:]], 0) for side in sides]
-        return [*found, self._join([self._wrap(bias) for bias in biases], 0)]
+        read = [self._order(side[0]) for side in sides]
+        fed = [self._order(op.write_feedback(self.build, side[1], self.dtype)) for side in sides]
+        found = [self._stack(read), self._stack(fed), None]
+        if op.bias:
+            biases = [self._join([self._order(bias) for bias in side[-2:]], 0) for side in sides]
+            found[-1] = self._stack(biases)
+        if len(op.fed_names) == 1:
+            return found, []
+        cells = [self._order(side[2], PEEPHOLE_ORDER) for side in sides]
+        return found, [self._stack(cells)]
 
-    def _order(self, weight: Any) -> Any:
+    def _stack(self, sides: Sequence[Any]) -> Any:
+        return self._join([self._wrap(side) for side in sides], 0)
+
+    def _order(self, weight: Any, order: tuple[int, ...] | None = None) -> Any:
         """The gates in ONNX's order."""
-        if self.op.order == tuple(range(self.op.gates)):
+        order = order or self.op.order
+        if order == tuple(range(len(order))):
             return weight
-        sizes = self.build.constant(np.full(self.op.gates, self.op.hidden, np.int64))
-        gates = self.build.op("Split", [weight, sizes], {"axis": 0}, outputs=self.op.gates)
-        return self._join([gates[place] for place in self.op.order], 0)
+        sizes = self.build.constant(np.full(len(order), self.op.hidden, np.int64))
+        gates = self.build.op("Split", [weight, sizes], {"axis": 0}, outputs=len(order))
+        return self._join([gates[place] for place in order], 0)
 
     def _wrap(self, value: Any) -> Any:
         """An axis of one direction, before the others."""

@@ -135,7 +135,7 @@ def find_fixed(step: Graph) -> set[str]:
     """Values that follow from the columns alone, and not by chance."""
     fixed = {item.value.name for item in step.inputs}
     for node in step.nodes:
-        chance = node.op.random or node.op.noisy
+        chance = node.op.draws
         if not chance and all(v is None or v.name in fixed for v in node.inputs):
             fixed |= {value.name for value in node.outputs}
     return fixed

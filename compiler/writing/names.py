@@ -32,8 +32,18 @@ Any Callable DistributedDataParallel F OrderedDict Path Tensor dist fnmatchcase 
 SafetensorError safe_open save_file torch tqdm
 """
 
-_HELPERS = "nms round_to_bytes round_to_steps run_packed run_recurrent top_k"
+_HELPERS = """
+nms round_to_bytes round_to_steps run_cells run_diagonal_rnn run_packed run_peephole_lstm
+run_recurrent top_k
+"""
 """Functions that generated modules bring along."""
+
+_HELPER_CLASSES = """
+CellLayers DiagonalRNN DynamicLinear FakeQuantize LearnedConv1d LearnedConv2d LearnedConv3d
+LearnedLinear LearnedQuantize PackedLinear PeepholeLSTM RoundedConv1d RoundedConv2d RoundedConv3d
+RoundedLinear
+"""
+"""Classes that they bring along."""
 
 LOCAL_RESERVED = frozenset(
     {
@@ -62,7 +72,13 @@ SCRIPT_LOCALS = frozenset(
 )
 """Variables of a training script where it also has variables for outputs and columns."""
 
-GLOBAL_RESERVED = LOCAL_RESERVED | SCRIPT_GLOBALS | IMPORTS.keys() | frozenset(dir(builtins))
+GLOBAL_RESERVED = (
+    LOCAL_RESERVED
+    | frozenset(_HELPER_CLASSES.split())
+    | SCRIPT_GLOBALS
+    | IMPORTS.keys()
+    | frozenset(dir(builtins))
+)
 """What no class or function of a spec is called."""
 
 _MODULE_ATTRIBUTES = """

@@ -21,6 +21,11 @@ def draw_recurrent(draw: Any, name: str) -> Case:
     }
     if name == "rnn":
         options["act"] = draw(st.sampled_from(("tanh", "relu")))
+        options["recurrence"] = draw(st.sampled_from(("full", "diagonal")))
+    if name == "lstm":
+        options["peephole"] = draw(st.booleans())
+    if options["layers"] > 1:
+        options["dropout"] = draw(st.sampled_from((0.0, 0.3)))
     op = {"lstm": Lstm, "gru": Gru, "rnn": Rnn}[name](hidden, **options)
     lengths = draw_numbers(draw, (n,), "int64", 1, t + 1) if draw(st.booleans()) else None
     shape = (op.layers * op.directions, n, hidden)

@@ -422,7 +422,7 @@ def _share_equal(items: list[Item], results: list[str]) -> list[Item]:
             item = replace(item, reads=tuple(instead.get(v, v) for v in item.reads))
         expression = item.expression
         plain = not item.slot and item.constructor is None and item.scan is None
-        draws = any(node.op.random or node.op.noisy for node in item.nodes)
+        draws = any(node.op.draws for node in item.nodes)
         cheap = not isinstance(expression, Tree) or expression.form is Form.INDEX
         cheap = cheap or any(node.op.fills for node in item.nodes)
         if plain and item.outputs and len(item.nodes) == 1 and not (draws or cheap):

@@ -264,6 +264,6 @@ class ScriptSpec:
             "plateau": bool(self.watched),
             "statistics": bool(self.statistics),
             "replica": self.replicated,
-            "random": any(node.op.random or node.op.noisy for node in self.step.nodes),
+            "random": any(node.op.draws for node in self.step.nodes),
         }
         return self.said | {name for name, value in on.items() if value}

@@ -226,7 +226,7 @@ class DataElaborator(ItemElaborator):
         graph = context.graph()
         if graph is None or not self.check_weights(graph) or not self.check_use(graph, schema):
             return None
-        noisy = next((n for n in graph.nodes if n.op.noisy or n.op.random), None)
+        noisy = next((n for n in graph.nodes if n.op.draws), None)
         if noisy is not None:
             body.report(noise_in_data(noisy.origin.span, noisy.op.name))
             return None
