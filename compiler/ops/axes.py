@@ -112,6 +112,17 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
         )
 
 
+def need_single_or_double(op: str, type: TensorType) -> None:
+    """Raises `Fault` if the elements are not f32 or f64, of which alone PyTorch has kernels."""
+    if type.dtype not in (DType.F32, DType.F64):
+        hint = "convert it: `cast(…, f32)`"
+        raise Fault(
+            lambda where: wrong_dtype(
+                where.call, op, "a tensor of f32 or f64", type, places(where, 1), hint
+            )
+        )
+
+
 def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
     """Raises `Fault` if a prediction's elements are not floating-point: where the target's are, the
     two were most likely given in the wrong order."""

@@ -12,15 +12,15 @@ from compiler.ir.domain import Domain
 from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import need_rank, operand_type, places
+from compiler.ops.axes import need_rank, need_single_or_double, operand_type, places
 from compiler.ops.gathering import need_one_dtype
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import sizes_disagree, wrong_dtype
+from compiler.report.messages.tensor_operands import sizes_disagree
 from compiler.report.messages.tensor_shapes import wrong_rank
 from compiler.types.dims import Dim, equal, product
-from compiler.types.tensor import DType, TensorType
+from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
 
 
@@ -49,13 +49,7 @@ class MatrixOp(Op):
 
     def need_square(self, x: TensorType, assume: Assume) -> None:
         """Raises `Fault` where x holds no square matrices of f32 or f64."""
-        if x.dtype not in (DType.F32, DType.F64):
-            hint = "convert it: `cast(…, f32)`"
-            raise Fault(
-                lambda where: wrong_dtype(
-                    where.call, self.name, "a tensor of f32 or f64", x, places(where, 1), hint
-                )
-            )
+        need_single_or_double(self.name, x)
         need_rank(self.name, x, 2)
         rows, columns = x.shape[-2:]
         same = equal(rows, columns)
