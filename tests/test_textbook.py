@@ -1,0 +1,134 @@
+"""The textbook: each spec means what its formula says, and gives the numbers that are printed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import runpy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from backends.pytorch.train.folder import write_training
+from compiler.driver import check
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ir.weights import draw_weights
+from compiler.program.program import Program
+from compiler.report.diagnostics import Sink
+from compiler.report.render import render
+from tests.textbook_pages import CHAPTERS, INDEX, Example, read_chapter
+
+Array = NDArray[Any]
+PAGES = [INDEX, *CHAPTERS]
+EXAMPLES = [example for path in PAGES for example in read_chapter(path)]
+COUNT = "parameters"
+"""What the number of a net's trainable numbers is called in a chapter."""
+
+
+def find_oracles(chapter: str) -> Mapping[str, Any]:
+    module = importlib.import_module(f"tests.textbook.{chapter.replace('-', '_')}")
+    functions = inspect.getmembers(module, inspect.isfunction)
+    return {
+        name: function
+        for name, function in functions
+        if not name.startswith("_") and function.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_spec_has_its_formula_and_every_formula_its_spec(path: Path) -> None:
+    names = [example.name for example in read_chapter(path)]
+    assert len(names) >= 10 or path == INDEX
+    assert len(set(names)) == len(names)
+    assert set(names) == set(find_oracles(path.stem))
+
+
+def test_the_index_leads_to_every_chapter() -> None:
+    index = INDEX.read_text(encoding="utf-8")
+    for path in CHAPTERS:
+        assert f"]({path.name})" in index
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.chapter}-{e.name}")
+def test_spec_formula_and_printed_numbers_agree(example: Example, tmp_path: Path) -> None:
+    program = check_spec(example, tmp_path)
+    start, found = run_train(program, tmp_path) if program.trains else run_net(program, example)
+    wanted = apply_formula(example, start)
+    assert wanted.keys() == example.gives.keys()
+    for name, printed in example.gives.items():
+        assert np.shape(found[name]) == np.shape(wanted[name]) == printed.numbers.shape, name
+        np.testing.assert_allclose(found[name], wanted[name], rtol=2e-5, atol=2e-6, err_msg=name)
+        apart = np.abs(np.asarray(wanted[name], np.float64) - printed.numbers)
+        near = (apart <= printed.slack) | (wanted[name] == printed.numbers)
+        assert np.all(near), f"{name} is {np.asarray(wanted[name]).tolist()}"
+
+
+def apply_formula(example: Example, start: Mapping[str, Array]) -> Mapping[str, Any]:
+    """What the formula in NumPy makes of the weights that the spec says and of what is given."""
+    given = {**start, **example.given}
+    oracle = find_oracles(example.chapter)[example.name]
+    made = oracle(**{name.replace(".", "_"): array for name, array in given.items()})
+    return made if isinstance(made, dict) else dict.fromkeys(example.gives, made)
+
+
+def check_spec(example: Example, folder: Path) -> Program:
+    path = folder / "spec.weft"
+    path.write_text(example.text)
+    if "source npz" in example.text:
+        np.savez(folder / "rows.npz", **example.given)
+    sink = Sink()
+    program = check(path, overrides={}, sink=sink)
+    assert program is not None and not sink.messages, render(sink.messages)  # noqa: PT018
+    return program
+
+
+def find_fixed(graph: Graph) -> dict[str, Array]:
+    """The weights that the spec itself says, as numbers."""
+    one, other = (draw_weights(graph, seed) for seed in (0, 1))
+    return {path: array for path, array in one.items() if np.array_equal(array, other[path])}
+
+
+def run_net(program: Program, example: Example) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The weights that the spec says, and the outputs; the number of weights alone where no more
+    is asked for."""
+    ((_, net),) = program.models.items()
+    graph = net.graph
+    sizes = [p.value.type.size.known or 0 for p in graph.parameters if p.trainable]
+    count = {COUNT: np.asarray(sum(sizes))}
+    if example.gives.keys() == count.keys():
+        return {}, count
+    fixed = find_fixed(graph)
+    return fixed, {**count, **evaluate(graph, {**fixed, **example.given}, example.given)}
+
+
+def run_train(program: Program, folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The weights before the training that the spec says, and those after the last epoch."""
+    (train,) = program.trains.values()
+    fixed = [
+        (part.name if len(train.nets) > 1 else "", find_fixed(part.net.graph))
+        for part in train.nets
+    ]
+    write_training(train, folder)
+    start = {f"{net}.{path}".lstrip("."): a for net, found in fixed for path, a in found.items()}
+    return start, run_script(folder)
+
+
+def run_script(folder: Path) -> dict[str, Array]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train.py", "--out", "run", "--device", "cpu"])
+        patch.setattr(sys, "path", [str(folder), *sys.path])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path("train.py", run_name="__main__")
+    sys.modules.pop("model")
+    assert ended.value.code is None
+    tensors = load_file(folder / "run" / "last.safetensors")
+    marked = {tuple(name.partition("/")[::2]): array for name, array in tensors.items()}
+    return {path: array for (kind, path), array in marked.items() if kind == "model"}
