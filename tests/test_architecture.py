@@ -103,8 +103,9 @@ ARROWS = {
         "compiler.elaborate.calls compiler.elaborate.bodies compiler.elaborate"
     ),
     "compiler.manual": (
-        "compiler.types compiler.vocabulary compiler.ir compiler.ops compiler.training "
-        "compiler.data compiler.compression compiler.elaborate.scopes compiler.elaborate.items"
+        "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
+        "compiler.ir compiler.ops compiler.training compiler.data compiler.compression "
+        "compiler.elaborate.scopes compiler.elaborate.items"
     ),
     "compiler.describe": (
         "compiler.report compiler.text compiler.vocabulary compiler.ir compiler.data "
@@ -179,9 +180,8 @@ ARROWS = {
     ),
     "weft.cli": (
         "compiler.system compiler.report compiler.writing compiler.text compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.passes compiler.training compiler.data "
-        "compiler.program compiler.loading compiler.rows compiler.compression "
-        "compiler.elaborate.scopes compiler.manual "
+        "compiler.ir compiler.passes compiler.data compiler.program compiler.loading "
+        "compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.building "
         "weft"

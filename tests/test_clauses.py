@@ -16,7 +16,7 @@ from compiler.compression.registry import load_compression
 from compiler.describe import describe_program
 from compiler.driver import check_source
 from compiler.elaborate.items.item_elaborator import load_clauses
-from compiler.manual import find_clauses
+from compiler.manual.pages import find_clauses
 from compiler.program.identity import identify
 from compiler.program.train import Train
 from compiler.report import habits
@@ -283,7 +283,8 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
 from compiler.describe import describe_program
 from compiler.driver import check_source
-from compiler.manual import find_clauses, op_reference
+from compiler.manual.pages import find_clauses
+from compiler.manual.reference import op_reference
 from compiler.program.identity import identify
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source

@@ -31,7 +31,7 @@ deploy fit as onnx
 BUILD = """
 import sys
 import weft
-from compiler.manual import op_reference
+from compiler.manual.reference import op_reference
 
 name = sys.argv[1]
 assert f"`{name}`" in op_reference(), "the manual has no entry"

@@ -70,7 +70,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from compiler.driver import check
-from compiler.manual import op_reference
+from compiler.manual.reference import op_reference
 from compiler.report.diagnostics import Sink
 from compiler.vocabulary.initializers import INITIALIZERS
 from weft.cli.main import app
@@ -168,7 +168,7 @@ def check_what_is_told(said: dict[str, Any]) -> None:
     """The manual has entries, misspelt words are recognised, settings that mean nothing refused."""
     for word in WORDS:
         assert said["manual"][word].startswith(f"{word}(")
-        assert f"### `{word}`" in said["reference"]
+        assert f"| `{word}` |" in said["reference"]
     for right, wrong in MISSPELT:
         advice = f"did you mean `{right.rstrip('(')}`?"
         assert advice in [label for _, label, _ in said["wrong"][wrong]], wrong

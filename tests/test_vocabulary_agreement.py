@@ -11,7 +11,8 @@ from compiler.driver import check_source
 from compiler.elaborate.items.item_elaborator import load_clauses
 from compiler.elaborate.scopes.library import find_blocks
 from compiler.elaborate.values.functions import FUNCTIONS
-from compiler.manual import TITLES, find_clauses, op_reference
+from compiler.manual.pages import CLAUSE, TITLES, find_clauses, find_pages
+from compiler.manual.reference import op_reference
 from compiler.ops.registry import OPS, load_ops
 from compiler.report import habits
 from compiler.report.diagnostics import Message, Sink
@@ -20,7 +21,6 @@ from compiler.text.errors.recover import ITEM_WORDS
 from compiler.training.registry import load_training
 from compiler.vocabulary.clauses import ClauseHome
 from compiler.vocabulary.signature import Registry
-from weft.cli.commands.ops import find_entries
 
 load_clauses()
 load_ops()
@@ -109,22 +109,23 @@ def test_a_misspelt_word_is_told_by_its_own() -> None:
 
 
 def test_the_reference_has_these_words_only() -> None:
+    reference = op_reference().partition("\n## Clauses\n")[0]
+    rows = re.findall(r"^\| `(.*?)` \| (.*) \|$", reference, re.MULTILINE)
     classes = [cls for r in Registry.every for cls in r.classes() if cls.written]
     blocks = [block.name for block in find_blocks()]
-    headings = re.findall(r"^### `(.*)`$", op_reference(), re.MULTILINE)
-    assert sorted(headings) == sorted([*(cls.name for cls in classes), *blocks])
-    told = re.findall(r"^Also called (.*)\.$", op_reference(), re.MULTILINE)
-    aliases = sorted(alias for cls in classes for alias in cls.aliases)
-    assert sorted(re.findall(r"`(.*?)`", " ".join(told))) == aliases
+    assert sorted(name for name, _ in rows) == sorted([*(cls.name for cls in classes), *blocks])
+    told = [re.search(r" Also called (.*)\.$", text) for _, text in rows]
+    names = [name for found in told if found is not None for name in found[1].split(", ")]
+    assert sorted(names) == sorted(f"`{alias}`" for cls in classes for alias in cls.aliases)
 
 
 def test_the_manual_has_these_words_only() -> None:
-    entries = list(find_entries())
+    pages = list(find_pages())
     written = [name for _, name in WORDS]
     blocks = [block.name for block in find_blocks()]
     clauses = [clause.word for _, clause in find_clauses()]
-    assert sorted(name for e in entries for name in e.names) == sorted(written + blocks + clauses)
-    assert all(name in entry.page for entry in entries for name in entry.names)
+    assert sorted(name for p in pages for name in p.names) == sorted(written + blocks + clauses)
+    assert {page.group for page in pages if page.kind == CLAUSE} == {"Clauses"}
 
 
 def test_items_of_the_grammar_are_those_with_clauses() -> None:

@@ -40,6 +40,7 @@ class Cpu(Device):
       product). Without it products saturate in 16 bits, and weights keep 7 bits.
 
     Example: `target cpu(threads=2), batch=1`
+    Source: https://onnxruntime.ai/docs/performance/tune-performance/threading.html
     """
 
     name = "cpu"
@@ -62,6 +63,7 @@ class Cuda(Device):
     """ONNX Runtime on the first NVIDIA GPU.
 
     Example: `target cuda, batch=8`
+    Source: https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
     """
 
     name = "cuda"

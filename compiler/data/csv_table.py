@@ -55,6 +55,13 @@ class Csv(TextTable):
     - `separator`: what stands between cells: `";"`, or `"\\t"` for tabs.
     - `header`: whether the first line names the columns; else they are `c0`, `c1`, …
     - `encoding`: how the file writes letters: `"utf-8"`, `"latin-1"`, `"cp1252"`, `"utf-16"`.
+
+    Example:
+
+        source csv("houses.csv", missing=["?"])
+        inputs = stack([fill(area, "median"), rooms]) -> standardize
+
+    Source: RFC 4180, https://www.rfc-editor.org/rfc/rfc4180
     """
 
     name: ClassVar[str] = "csv"

@@ -51,6 +51,9 @@ class Images(DataSource):
     - `size`: height and width that images are resized to (bilinear; masks to the nearest pixel);
       needed where they differ.
     - `mask`: folder of the masks.
+
+    Example: `source images("photos", size=[32, 32])`, `pixels = image / 255`
+    Source: https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html
     """
 
     name: ClassVar[str] = "images"

@@ -42,6 +42,14 @@ class Mnist(DataSource):
     and `test`: `split given`.
 
     - `folder`: where the files lie, relative to the spec's folder.
+
+    Example:
+
+        source mnist("mnist")
+        pixels = (image / 255) -> reshape([1, 28, 28])
+        split given
+
+    Source: LeCun et al. 1998, https://yann.lecun.org/exdb/mnist/index.html
     """
 
     name: ClassVar[str] = "mnist"

@@ -73,6 +73,9 @@ class Npz(DataSource):
 
     - `path`: the file, relative to the spec's folder.
     - `columns`: the arrays to read; all that have rows where it is not given.
+
+    Example: `source npz("waves.npz")`, `signal = x / 10`
+    Source: https://numpy.org/doc/stable/reference/generated/numpy.savez.html
     """
 
     name: ClassVar[str] = "npz"

@@ -50,6 +50,9 @@ class Parquet(TextTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns of text that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+
+    Example: `source parquet("houses.parquet")`, `inputs = stack([area, rooms]) -> standardize`
+    Source: https://parquet.apache.org/docs/file-format/
     """
 
     name: ClassVar[str] = "parquet"

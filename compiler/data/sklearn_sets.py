@@ -111,6 +111,9 @@ class SklearnSet(DataSource):
     numbers.
 
     - `set`: the name behind `sklearn.datasets.load_`.
+
+    Example: `source sklearn("iris")`, `inputs = features -> standardize`
+    Source: https://scikit-learn.org/stable/datasets/toy_dataset.html
     """
 
     name: ClassVar[str] = "sklearn"

@@ -32,6 +32,9 @@ class Text(DataSource):
     - `context`: characters in a row.
     - `stride`: characters from the start of one row to the next; `context` where it is not given,
       so that rows do not overlap.
+
+    Example: `source text("book.txt", context=32)`, `split in_order, train=80%, val=10%, test=10%`
+    Source: Karpathy 2015, https://karpathy.github.io/2015/05/21/rnn-effectiveness/
     """
 
     name: ClassVar[str] = "text"

@@ -57,7 +57,7 @@ class Relu(Activation):
 
     Shapes: x `f32[...]` -> the same.
 
-    Example: `y = x -> conv(64, kernel=3) -> relu`
+    Example: `y = image -> conv(64, kernel=3) -> relu`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
 
@@ -83,7 +83,7 @@ class Relu6(Activation):
 
     Shapes: x `f32[...]` -> the same.
 
-    Example: `y = x -> conv(32, kernel=3) -> batch_norm -> relu6`
+    Example: `y = image -> conv(32, kernel=3, bias=false) -> batch_norm -> relu6`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html
     """
 
@@ -199,7 +199,7 @@ class Gelu(Activation):
 
     - `approximate`: `"none"` is exact, `"tanh"` is the approximation that GPT-2 was trained with.
 
-    Example: `y = x -> dense(4 * d) -> gelu -> dense(d)`
+    Example: `y = x -> dense(256) -> gelu -> dense(64)`
     Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
     """
 
@@ -234,7 +234,7 @@ class Silu(Activation):
 
     Shapes: x `f32[...]` -> the same.
 
-    Example: `y = x -> group_norm(8) -> silu`
+    Example: `y = features -> group_norm(8) -> silu`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.SiLU.html
     """
 
@@ -261,7 +261,7 @@ class Sigmoid(Activation):
 
     Shapes: x `f32[...]` -> the same, between 0 and 1.
 
-    Example: `gate = x -> dense(c) -> sigmoid`
+    Example: `gate = x -> dense(64) -> sigmoid`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.sigmoid.html
     """
 
@@ -288,7 +288,7 @@ class Tanh(Activation):
 
     Shapes: x `f32[...]` -> the same, between -1 and 1.
 
-    Example: `image = x -> conv_transpose(1, kernel=4, stride=2, padding=1) -> tanh`
+    Example: `image = features -> conv_transpose(1, kernel=4, stride=2, padding=1) -> tanh`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.tanh.html
     """
 
@@ -309,7 +309,7 @@ class HardSigmoid(Activation):
 
     Shapes: x `f32[...]` -> the same, from 0 to 1.
 
-    Example: `gate = x -> dense(c) -> hard_sigmoid`
+    Example: `gate = x -> dense(64) -> hard_sigmoid`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html
     """
 
@@ -338,7 +338,7 @@ class HardSwish(Activation):
 
     Shapes: x `f32[...]` -> the same.
 
-    Example: `y = x -> conv(16, kernel=3) -> batch_norm -> hard_swish`
+    Example: `y = image -> conv(16, kernel=3, bias=false) -> batch_norm -> hard_swish`
     Source: Howard et al. 2019 (MobileNetV3), https://arxiv.org/abs/1905.02244
     """
 

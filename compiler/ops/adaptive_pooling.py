@@ -113,8 +113,8 @@ class AdaptiveMaxPool(AdaptivePool):
 
     - `size`: the parts: one number, or a list with one for each axis of space.
 
-    Example: `y = x -> adaptive_max_pool(4) -> flatten`
     Errors: W0350 for another number of axes.
+    Example: `y = features -> adaptive_max_pool(4) -> flatten`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
     """
 
@@ -152,8 +152,8 @@ class AdaptiveAvgPool(AdaptivePool):
 
     - `size`: the parts: one number, or a list with one for each axis of space.
 
-    Example: `y = x -> adaptive_avg_pool(7) -> flatten`
     Errors: W0350 for another number of axes.
+    Example: `y = features -> adaptive_avg_pool(4) -> flatten`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
     """
 

@@ -82,6 +82,7 @@ class Add(Arithmetic):
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x + 1`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.add.html
     """
 
     name = "add"
@@ -111,6 +112,7 @@ class Sub(Arithmetic):
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x - mean(x, axis=0)`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sub.html
     """
 
     name = "sub"
@@ -144,8 +146,13 @@ class Mul(Arithmetic):
     Shapes broadcast, dtypes promote as in PyTorch.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
-    Example: `y = x * gate[:, :, none, none]`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Example:
+
+        gate = features -> global_avg_pool -> dense(16) -> sigmoid
+        y = features * gate[:, :, none, none]
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mul.html
     """
 
     name = "mul"
@@ -175,6 +182,7 @@ class Div(Arithmetic):
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x / 255`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.div.html
     """
 
     name = "div"
@@ -214,8 +222,9 @@ class FloorDivide(Arithmetic):
     Shapes broadcast, dtypes promote as in PyTorch; whole numbers stay whole.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
-    Example: `row = position // width`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Example: `row = tokens // 8`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.floor_divide.html
     """
 
     name = "floor_divide"
@@ -305,8 +314,9 @@ class Remainder(Arithmetic):
     Shapes broadcast, dtypes promote as in PyTorch.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
-    Example: `angle = remainder(phi + pi, 2 * pi) - pi`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Example: `angle = remainder(x + pi, 2 * pi) - pi`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.remainder.html
     """
 
     name = "remainder"
@@ -350,6 +360,7 @@ class Pow(Arithmetic):
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = mean(x ** 2, axis=-1)`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.pow.html
     """
 
     name = "pow"
@@ -421,8 +432,9 @@ class Neg(Elementwise):
     The shape and dtype stay. Truth values have no negative (`not x` turns them round).
 
     Shapes: x `f32[...]` -> the same.
-    Example: `half = concat([-x[..., 4:], x[..., :4]], axis=-1)`
     Errors: W0382 where x is bool.
+    Example: `y = concat([-x[..., 32:], x[..., :32]], axis=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.neg.html
     """
 
     name = "neg"

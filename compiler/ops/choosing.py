@@ -45,8 +45,9 @@ class Where(Elementwise):
     one of them or both may be plain numbers.
 
     Shapes: condition `bool[...]`, a and b `f32[...]` -> their broadcast shape.
-    Example: `score = where(valid[:, none, :], score, -inf)`
     Errors: W0375 where the shapes do not broadcast, W0382 where the condition is not bool.
+    Example: `input scores: f32[n, t, t]`, `y = where(mask[:, none, :], scores, -inf)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.where.html
     """
 
     name = "where"
@@ -111,8 +112,9 @@ class Maximum(Extreme):
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
-    Example: `y = maximum(x, floor)`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Example: `y = maximum(a, b)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.maximum.html
     """
 
     name = "maximum"
@@ -133,8 +135,9 @@ class Minimum(Extreme):
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
-    Example: `least = minimum(pt[:, :, none], pt[:, none, :])`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    Example: `least = minimum(x[:, :, none], x[:, none, :])`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.minimum.html
     """
 
     name = "minimum"
@@ -159,6 +162,7 @@ class Clip(Elementwise):
     Example: `image = clip(x, -1, 1)`
     Errors: W0382 where x is bool, W0392 where no bound is given, W0353 where the dtype cannot
     hold one.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.clamp.html
     """
 
     name = "clip"
@@ -266,6 +270,7 @@ class Cast(Elementwise):
 
     Shapes: x `f32[...]` -> `dtype[...]`.
     Example: `y = cast(tokens, f32)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to.html
     """
 
     name = "cast"

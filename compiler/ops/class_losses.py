@@ -229,8 +229,8 @@ class Nll(ClassLoss):
     - `reduction`: `"mean"`, `"sum"` or `"none"`.
     - `axis`: the axis of the classes.
 
-    Example: `minimize nll(log_softmax(logits, axis=1), label) with adam(lr=1e-3)`
     Errors: W0363 where the target does not fit, W0364 where `weight` does not.
+    Example: `minimize nll(log_softmax(logits, axis=1), label) with adam(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
     """
 

@@ -70,6 +70,7 @@ class Equal(Comparison):
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `hit = argmax(logits, axis=-1) == label`
     Errors: W0375 where the shapes do not broadcast.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.eq.html
     """
 
     name = "equal"
@@ -93,6 +94,7 @@ class NotEqual(Comparison):
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `mask = tokens != 0`
     Errors: W0375 where the shapes do not broadcast.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ne.html
     """
 
     name = "not_equal"
@@ -117,8 +119,9 @@ class Less(Comparison):
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
-    Example: `early = arange(t) < length[:, none]`
     Errors: W0375 where the shapes do not broadcast.
+    Example: `early = mask and arange(t) < length[:, none]`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.lt.html
     """
 
     name = "less"
@@ -139,8 +142,9 @@ class LessEqual(Comparison):
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
-    Example: `seen = arange(t)[none, :] <= arange(t)[:, none]`
     Errors: W0375 where the shapes do not broadcast.
+    Example: `near = abs(a - b) <= 0.5`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.le.html
     """
 
     name = "less_equal"
@@ -163,6 +167,7 @@ class Greater(Comparison):
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `active = x > 0`
     Errors: W0375 where the shapes do not broadcast.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gt.html
     """
 
     name = "greater"
@@ -183,8 +188,9 @@ class GreaterEqual(Comparison):
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
     Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
-    Example: `late = position >= start`
     Errors: W0375 where the shapes do not broadcast.
+    Example: `late = tokens >= 10`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ge.html
     """
 
     name = "greater_equal"
@@ -224,8 +230,9 @@ class LogicalAnd(Logic):
     Shapes broadcast; both operands are bool.
 
     Shapes: a `bool[...]`, b `bool[...]` -> `bool[...]` of their broadcast shape.
-    Example: `valid = seen and mask[:, none]`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
+    Example: `valid = mask and tokens != 0`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_and.html
     """
 
     name = "logical_and"
@@ -246,8 +253,9 @@ class LogicalOr(Logic):
     Shapes broadcast; both operands are bool.
 
     Shapes: a `bool[...]`, b `bool[...]` -> `bool[...]` of their broadcast shape.
-    Example: `done = done or token == stop`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
+    Example: `done = tokens == 2 or not mask`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_or.html
     """
 
     name = "logical_or"
@@ -268,8 +276,9 @@ class LogicalNot(Elementwise):
     x is bool; the shape stays.
 
     Shapes: x `bool[...]` -> the same.
-    Example: `padding = not valid`
     Errors: W0382 where x is not bool.
+    Example: `padding = not mask`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_not.html
     """
 
     name = "logical_not"

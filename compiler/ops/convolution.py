@@ -85,9 +85,9 @@ class Conv(LinearLayer):
     - `bias`: whether a number per output channel is added.
 
     Cost: c / groups * kernel… multiply-adds for each entry of the result.
-    Example: `y = x -> conv(64, kernel=3, padding=1) -> relu`
     Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
     W0351 where the kernel is larger than its input, W0354 where the channels are not known.
+    Example: `y = image -> conv(64, kernel=3, padding=1) -> relu`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
     """
 
@@ -275,9 +275,9 @@ class ConvTranspose(LinearLayer):
     - `bias`: whether a number per output channel is added.
 
     Cost: out / groups * kernel… multiply-adds for each entry of x.
-    Example: `y = x -> conv_transpose(32, kernel=2, stride=2)`
     Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
     W0353 where `output_padding` is too large, W0354 where the channels are not known.
+    Example: `y = features -> conv_transpose(32, kernel=2, stride=2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html
     """
 

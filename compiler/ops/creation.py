@@ -67,7 +67,8 @@ class Constant(Op):
     that is not known becomes a number when the network runs.
 
     Shapes: -> `dtype[shape…]`.
-    Example: `mean = tensor([0.485, 0.456, 0.406])`
+    Example: `y = image - tensor([0.485, 0.456, 0.406])[:, none, none]`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor.html
     """
 
     name = "constant"
@@ -250,8 +251,9 @@ class Zeros(Filled):
     """A tensor of zeros: `zeros([n, hidden])`.
 
     Shapes: -> `dtype[shape…]`.
-    Example: `h = zeros([n, hidden])`
     Errors: W0392 where a size is below 1.
+    Example: `y = concat([zeros([n, 1, 64]), sequence], axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.zeros.html
     """
 
     name = "zeros"
@@ -266,8 +268,9 @@ class Ones(Filled):
     """A tensor of ones: `ones([n, t], dtype=bool)`.
 
     Shapes: -> `dtype[shape…]`.
-    Example: `mask = ones([n, t], dtype=bool)`
     Errors: W0392 where a size is below 1.
+    Example: `y = concat([x, ones([n, 1])], axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ones.html
     """
 
     name = "ones"
@@ -283,8 +286,9 @@ class Full(Op):
     a whole number i64, a fraction f32. A number that is a tensor is repeated by `expand`.
 
     Shapes: -> `dtype[shape…]`.
-    Example: `done = full([batch], false)`
     Errors: W0392 where a size is below 1, W0353 where the dtype cannot hold the number.
+    Example: `y = where(score > 0, score, full([n], -1.0))`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.full.html
     """
 
     name = "full"
@@ -366,6 +370,7 @@ class ZerosLike(FilledLike):
 
     Shapes: x `f32[...]` -> the same.
     Example: `h = zeros_like(x)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.zeros_like.html
     """
 
     name = "zeros_like"
@@ -381,6 +386,7 @@ class OnesLike(FilledLike):
 
     Shapes: x `f32[...]` -> the same.
     Example: `mask = ones_like(x, dtype=bool)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ones_like.html
     """
 
     name = "ones_like"

@@ -80,6 +80,7 @@ class CumSum(Running):
     Shapes: x `f32[...]` -> the same.
     Example: `position = cumsum(mask, axis=1) - 1`
     Errors: W0376 where there is no such axis.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cumsum.html
     """
 
     name = "cumsum"
@@ -105,8 +106,9 @@ class CumProd(Running):
     it is given.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `alpha_bar = cumprod(1 - beta)`
     Errors: W0376 where there is no such axis.
+    Example: `input beta: f32[1000]`, `alpha_bar = cumprod(1 - beta)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cumprod.html
     """
 
     name = "cumprod"

@@ -39,9 +39,9 @@ class Nms(Op):
     - `iou_threshold`: the overlap up to which both boxes stay, from 0 to 1.
     - `most`: how many places there are in the result.
 
-    Example: `kept = nms(boxes, scores, iou_threshold=0.5, most=100)`
     Errors: W0353 for a threshold outside of 0 to 1 or a `most` below 1, W0380 for other axes, W0382
     where operands are not f32, W0387 where sizes differ.
+    Example: `kept = nms(boxes, score, iou_threshold=0.5, most=100)`
     Source: https://docs.pytorch.org/vision/stable/generated/torchvision.ops.nms.html
     """
 

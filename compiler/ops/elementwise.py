@@ -101,7 +101,8 @@ class Exp(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `scale = exp(0.5 * logvar)`
+    Example: `input log_variance: f32[n, 32]`, `scale = exp(0.5 * log_variance)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.exp.html
     """
 
     name = "exp"
@@ -122,7 +123,8 @@ class Expm1(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `price = expm1(predicted)`
+    Example: `price = expm1(prediction)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.expm1.html
     """
 
     name = "expm1"
@@ -147,7 +149,8 @@ class Log(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `y = log(x + 1e-8)`
+    Example: `y = log(abs(x) + 1e-8)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log.html
     """
 
     name = "log"
@@ -167,7 +170,8 @@ class Log1p(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `feature = log1p(population)`
+    Example: `feature = log1p(abs(x))`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log1p.html
     """
 
     name = "log1p"
@@ -193,6 +197,7 @@ class Sqrt(FloatFunction):
 
     Shapes: x `f32[...]` -> the same.
     Example: `y = sqrt(sum(x ** 2, axis=-1))`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sqrt.html
     """
 
     name = "sqrt"
@@ -213,6 +218,7 @@ class Rsqrt(FloatFunction):
 
     Shapes: x `f32[...]` -> the same.
     Example: `y = x * rsqrt(mean(x ** 2, axis=-1, keep=true) + 1e-5)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rsqrt.html
     """
 
     name = "rsqrt"
@@ -236,6 +242,7 @@ class Reciprocal(FloatFunction):
 
     Shapes: x `f32[...]` -> the same.
     Example: `y = reciprocal(1 + x)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.reciprocal.html
     """
 
     name = "reciprocal"
@@ -255,7 +262,8 @@ class Sin(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
+    Example: `y = concat([sin(x), cos(x)], axis=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sin.html
     """
 
     name = "sin"
@@ -274,7 +282,8 @@ class Cos(FloatFunction):
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
+    Example: `y = concat([sin(x), cos(x)], axis=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cos.html
     """
 
     name = "cos"
@@ -294,6 +303,7 @@ class Erf(FloatFunction):
 
     Shapes: x `f32[...]` -> the same.
     Example: `normal_cdf = 0.5 * (1 + erf(x / sqrt(2)))`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.erf.html
     """
 
     name = "erf"

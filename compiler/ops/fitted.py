@@ -86,9 +86,10 @@ class Standardize(Fitted):
       the other axes: `standardize(axis=0)` of images `[3, h, w]` has a mean for each of 3
       channels, `standardize(axis=[])` one for all entries. None: every element has its own.
 
-    Example: `features = stack([age, bmi, bp]) -> standardize`
     Errors: W0376 where there is no such axis, W0382 for a column of bools.
-    Source: scikit-learn's StandardScaler
+    Example: `source sklearn("diabetes")`, `inputs = stack([age, bmi, bp]) -> standardize`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.preprocessing.StandardScaler.html
     """
 
     name: ClassVar[str] = "standardize"
@@ -143,9 +144,9 @@ class Fill(Fitted):
 
     - `value`: "median", "mean" or a number.
 
-    Example: `rooms = fill(total_bedrooms, "median")`
     Errors: W0382 for a column of bools.
-    Source: scikit-learn's SimpleImputer
+    Example: `source sklearn("diabetes")`, `pressure = fill(bp, "median")`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.impute.SimpleImputer.html
     """
 
     name: ClassVar[str] = "fill"

@@ -110,9 +110,10 @@ class Gather(Op):
     `y[i, j] = x[i, index[i, j]]` for axis 1. Positions are at least 0.
 
     Shapes: x `f32[…, n, …]`, index `i64[…, k, …]` -> `f32[…, k, …]`.
-    Example: `chosen = probability -> gather(label[:, none], axis=1)`
     Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
     index holds no positions, W0387 where the index is larger than x beside the axis.
+    Example: `chosen = softmax(logits, axis=1) -> gather(label[:, none], axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
     """
 
     name = "gather"
@@ -171,9 +172,10 @@ class TakeAlong(Op):
 
     Shapes: x `f32[b…, n, d…]`, index `i64[b…]` or `i64[b…, k]` -> `f32[b…, d…]` or `f32[b…, k,
     d…]`.
-    Example: `last = take_along(states, length - 1, axis=1)`
     Errors: W0376 where there is no such axis, W0380 where the index has too few or too many
     axes, W0382 where it holds no positions, W0387 where its first axes are not those of x.
+    Example: `last = take_along(sequence, length - 1, axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
     """
 
     name = "take_along"
@@ -251,9 +253,16 @@ class Put(Op):
     axis, along which it is not longer, and it lies inside.
 
     Shapes: x `f32[…, n, …]`, update `f32[…, m, …]` with m <= n, at `i64[]` -> `f32[…, n, …]`.
-    Example: `cache = past -> put(key, at=position, axis=2)`
     Errors: W0376 where there is no such axis, W0380, W0382 for `at`, W0387 where the update
     does not fit, W0397 where the dtypes differ.
+    Example:
+
+        input past: f32[n, 4, 100, 16]
+        input new: f32[n, 4, 1, 16]
+        input position: i64[]
+        cache = past -> put(new, at=position, axis=2)
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.slice_scatter.html
     """
 
     name = "put"
@@ -346,8 +355,9 @@ class OneHot(Op):
     Every number is at least 0 and below `classes`; `dtype` is that of the result.
 
     Shapes: x `i64[...]` -> `i64[..., classes]`.
-    Example: `kind = one_hot(ocean_proximity, 5, dtype=f32)`
     Errors: W0382 where x is not an integer tensor, W0392 where there is no class.
+    Example: `y = one_hot(label, 10, dtype=f32)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
     """
 
     name = "one_hot"

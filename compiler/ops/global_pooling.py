@@ -59,8 +59,8 @@ class GlobalAvgPool(GlobalPool):
 
     Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c]`.
 
-    Example: `logits = x -> global_avg_pool -> dense(10)`
     Errors: W0350 for another number of axes.
+    Example: `logits = features -> global_avg_pool -> dense(10)`
     Source: Lin et al. 2013, https://arxiv.org/abs/1312.4400
     """
 
@@ -87,8 +87,8 @@ class GlobalMaxPool(GlobalPool):
 
     Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c]`.
 
-    Example: `y = x -> global_max_pool -> dense(10)`
     Errors: W0350 for another number of axes.
+    Example: `logits = features -> global_max_pool -> dense(10)`
     Source: https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html
     """
 

@@ -84,9 +84,9 @@ class GroupNorm(Op):
     - `eps`: added to the variance.
     - `affine`: whether there are weight and bias.
 
-    Example: `y = x -> group_norm(8) -> silu`
     Errors: W0312 where `groups` does not divide the channels, W0354 where they are not known, W0359
     where a group is a single entry.
+    Example: `y = features -> group_norm(8) -> silu`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GroupNorm.html
     """
 
@@ -196,9 +196,9 @@ class InstanceNorm(Op):
     - `eps`: added to the variance.
     - `affine`: whether there are weight and bias; as in PyTorch there are none by default.
 
-    Example: `y = x -> instance_norm(affine=true) -> leaky_relu(0.2)`
     Errors: W0350 for another number of axes, W0354 where the channels are not known, W0359 where
     space is a single entry.
+    Example: `y = features -> instance_norm(affine=true) -> leaky_relu(0.2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.InstanceNorm2d.html
     """
 

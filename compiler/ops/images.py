@@ -62,8 +62,8 @@ class PixelShuffle(Op):
     Any axes may stand before the channels; `factor` is r.
 
     Shapes: x `f32[..., c * r * r, h, w]` -> `f32[..., c, h * r, w * r]`.
-    Example: `y = x -> conv(4 * c, kernel=3, padding="same") -> pixel_shuffle(2)`
     Errors: W0380 for fewer than three axes, W0387 where the channels are no multiple of r * r.
+    Example: `y = features -> conv(64, kernel=3, padding="same") -> pixel_shuffle(2)`
     Source: Shi et al. (2016), https://arxiv.org/abs/1609.05158
     """
 
@@ -119,8 +119,9 @@ class PixelUnshuffle(Op):
     Any axes may stand before the channels; `factor` is r. The inverse of `pixel_shuffle`.
 
     Shapes: x `f32[..., c, h * r, w * r]` -> `f32[..., c * r * r, h, w]`.
-    Example: `y = x -> pixel_unshuffle(2)`
     Errors: W0380 for fewer than three axes, W0387 where the space is no multiple of r.
+    Example: `y = features -> pixel_unshuffle(2)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.PixelUnshuffle.html
     """
 
     name = "pixel_unshuffle"
@@ -177,6 +178,7 @@ class Normalize(Op):
     Example: `image = image -> normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])`
     Errors: W0376 where there is no such axis, W0382 where x is not floating-point, W0387 where the
     lists have another length than the axis, W0392 where a `std` is 0.
+    Source: https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.Normalize.html
     """
 
     name = "normalize"

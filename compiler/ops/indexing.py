@@ -139,9 +139,16 @@ class Index(Op):
     is `f32[n, t, d]`; several such tensors stand side by side and pick together.
 
     Shapes: as the items say.
-    Example: `y = x[:, 0]`, `y = x[..., 2:5]`, `y = table[tokens]`
     Errors: W0384 outside the axis, W0385 for too many items, W0386 for an empty slice, W0382
     for a tensor that holds no positions, W0396 for tensors that stand apart.
+    Example:
+
+        input table: f32[100, 8]
+        first = x[:, 0]
+        some = x[..., 2:5]
+        rows = table[tokens]
+
+    Source: https://numpy.org/doc/stable/user/basics.indexing.html
     """
 
     name = "index"

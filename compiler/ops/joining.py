@@ -84,8 +84,9 @@ class Concat(Op):
     `f32[n, 8, d]`. Dtypes promote as in PyTorch.
 
     Shapes: `f32[…, n, …]`, `f32[…, m, …]` … -> `f32[…, n + m + …, …]`.
-    Example: `y = concat([skip, x], axis=1)`
     Errors: W0376 where there is no such axis, W0381 where the shapes do not fit.
+    Example: `y = concat([a, b], axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
     """
 
     name = "concat"
@@ -149,8 +150,9 @@ class Stack(Op):
     promote as in PyTorch.
 
     Shapes: k tensors `f32[…, …]` -> `f32[…, k, …]`.
-    Example: `p = stack([m(image) for m in members])`
     Errors: W0376 where the result has no such axis, W0381 where the shapes differ.
+    Example: `net first = dense(10)`, `net second = dense(10)`, `p = stack([first(x), second(x)])`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
 
     name = "stack"
@@ -209,9 +211,10 @@ class Split(Op):
     last may be smaller), as in PyTorch. `chunk` cuts into a number of equal pieces.
 
     Shapes: x `f32[…, n, …]` -> `f32[…, sizes[0], …]`, `f32[…, sizes[1], …]` …
-    Example: `a, b = x -> split([4, 6], axis=1)`
     Errors: W0376 where there is no such axis, W0383 where the sizes do not add up, W0391 where
     the number of pieces would not be known.
+    Example: `a, b = x -> split([24, 40], axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
     """
 
     name = "split"
@@ -300,9 +303,10 @@ class Chunk(Op):
     Where the axis is no multiple of `parts`, the last piece is smaller, as in PyTorch.
 
     Shapes: x `f32[…, n, …]` -> `parts` tensors `f32[…, n / parts, …]`.
-    Example: `q, k, v = x -> dense(3 * d) -> chunk(3, axis=-1)`
     Errors: W0376 where there is no such axis, W0383 where there would be fewer pieces than
     `parts`, or a size that is not known is not provably a multiple of it.
+    Example: `q, k, v = x -> dense(192) -> chunk(3, axis=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.chunk.html
     """
 
     name = "chunk"
@@ -376,8 +380,9 @@ class Unbind(Op):
     """The entries along an axis, one tensor each, without that axis.
 
     Shapes: x `f32[…, n, …]` -> n tensors `f32[…, …]`.
-    Example: `pt, eta, phi, energy = unbind(v, -1)`
     Errors: W0376 where there is no such axis, W0391 where its size is not known.
+    Example: `input v: f32[n, 4]`, `pt, eta, phi, energy = unbind(v, -1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unbind.html
     """
 
     name = "unbind"

@@ -146,8 +146,8 @@ class Embedding(Layer):
     - `size`: the length of each.
     - `padding_idx`: an entry whose vector starts as zeros and is not trained.
 
-    Example: `x = tokens -> embedding(50_257, 768) as wte`
     Errors: W0382 where x does not hold whole numbers, W0353 where `padding_idx` is none of them.
+    Example: `x = tokens -> embedding(1000, 64) as wte`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
     """
 

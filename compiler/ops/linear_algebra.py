@@ -55,9 +55,10 @@ class MatMul(Op):
 
     Shapes: a `f32[..., m, k]`, b `f32[..., k, n]` -> `f32[..., m, n]`.
     Cost: one multiply-add for each entry of the result and each of the inner size.
-    Example: `score = q @ transpose(k, -2, -1)`
     Errors: W0375 where the first axes do not broadcast, W0380 for a tensor without axes, W0387
     where the inner sizes differ, W0397 where the dtypes differ.
+    Example: `scores = q @ transpose(k, -2, -1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
     """
 
     name = "matmul"

@@ -38,8 +38,8 @@ class LocalResponseNorm(Op):
     - `size`: how many channels are summed.
     - `alpha`, `beta`, `k`: factor, exponent and summand of the formula.
 
-    Example: `y = x -> conv(96, kernel=11, stride=4) -> relu -> local_response_norm(5, k=2)`
     Errors: W0353 where `size` is below 1, or `k` or `alpha` below 0; W0380 for fewer axes.
+    Example: `y = image -> conv(96, kernel=11, stride=4) -> relu -> local_response_norm(5, k=2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LocalResponseNorm.html
     """
 

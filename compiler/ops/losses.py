@@ -139,8 +139,8 @@ class Mse(PairLoss):
 
     - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
 
-    Example: `minimize mse(price, target) with adamw(lr=1e-3)`
     Errors: W0363 where the shapes differ.
+    Example: `minimize mse(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
     """
 
@@ -169,8 +169,8 @@ class L1(PairLoss):
 
     - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
 
-    Example: `minimize l1(price, target) with adamw(lr=1e-3)`
     Errors: W0363 where the shapes differ.
+    Example: `minimize l1(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html
     """
 
@@ -200,8 +200,8 @@ class SmoothL1(PairLoss):
     - `beta`: where one becomes the other; 0 is `l1`.
     - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
 
-    Example: `minimize smooth_l1(box, target) with adamw(lr=1e-3)`
     Errors: W0353 where `beta` is below 0, W0363 where the shapes differ.
+    Example: `minimize smooth_l1(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html
     """
 
@@ -250,8 +250,8 @@ class Huber(PairLoss):
     - `delta`: where one becomes the other.
     - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
 
-    Example: `minimize huber(value, target, delta=0.5) with adamw(lr=1e-3)`
     Errors: W0353 where `delta` is not above 0, W0363 where the shapes differ.
+    Example: `minimize huber(prediction, target, delta=0.5) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html
     """
 

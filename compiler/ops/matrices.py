@@ -96,9 +96,9 @@ class Det(MatrixOp):
 
     Shapes: x `f32[..., n, n]` -> `f32[...]`.
     Cost: n³ multiply-adds for each matrix.
-    Example: `volume = det(jacobian)`
     Errors: W0380 for fewer than two axes, W0382 where x is not f32 or f64, W0387 where the
     matrices are not square.
+    Example: `volume = det(matrix)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.det.html
     """
 
@@ -133,9 +133,9 @@ class LogDet(Unexported):
 
     Shapes: x `f32[..., n, n]` -> `f32[...]`.
     Cost: n³ multiply-adds for each matrix.
-    Example: `penalty = -logdet(covariance)`
     Errors: W0380 for fewer than two axes, W0382 where x is not f32 or f64, W0387 where the
     matrices are not square, W1446 where it is deployed.
+    Example: `penalty = -logdet(covariance)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.logdet.html
     """
 
@@ -166,9 +166,9 @@ class Inverse(Unexported):
 
     Shapes: x `f32[..., n, n]` -> the same.
     Cost: n³ multiply-adds for each matrix.
-    Example: `precision = inverse(covariance)`
     Errors: W0380 for fewer than two axes, W0382 where x is not f32 or f64, W0387 where the
     matrices are not square, W1446 where it is deployed.
+    Example: `precision = inverse(covariance)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.inv.html
     """
 
@@ -206,10 +206,10 @@ class Solve(Unexported):
 
     Shapes: a `f32[..., n, n]`, b `f32[..., n, k]` -> `f32[..., n, k]`.
     Cost: n³ multiply-adds for each matrix.
-    Example: `weight = solve(transpose(x, 0, 1) @ x, transpose(x, 0, 1) @ y)`
     Errors: W0380 for fewer than two axes or another number of them in b, W0382 where a is not f32
     or f64, W0387 where the matrices are not square or sizes differ, W0397 where the dtypes differ,
     W1446 where it is deployed.
+    Example: `weight = solve(covariance, matrix)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.solve.html
     """
 
@@ -262,9 +262,9 @@ class Cholesky(Unexported):
 
     Shapes: x `f32[..., n, n]` -> the same.
     Cost: n³ multiply-adds for each matrix.
-    Example: `sample = mean + (cholesky(covariance) @ noise[..., none])[..., 0]`
     Errors: W0380 for fewer than two axes, W0382 where x is not f32 or f64, W0387 where the
     matrices are not square, W1446 where it is deployed.
+    Example: `input noise: f32[n, 8]`, `sample = (cholesky(covariance) @ noise[..., none])[..., 0]`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cholesky.html
     """
 

@@ -127,8 +127,8 @@ class BatchNorm(Op):
     - `momentum`: share of the batch in the running figures (as in PyTorch; Keras means the rest).
     - `affine`: whether there are weight and bias.
 
-    Example: `y = x -> conv(64, kernel=3, bias=false) -> batch_norm -> relu`
     Errors: W0353 for a number of channels given as `eps`, W0354 where channels are not known.
+    Example: `y = image -> conv(64, kernel=3, bias=false) -> batch_norm -> relu`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
     """
 
@@ -247,8 +247,8 @@ class LayerNorm(Op):
     - `affine`: whether there is a weight; `bias`: whether there is a bias beside it.
     - `axes`: how many of the last axes are normalised together.
 
-    Example: `y = x -> layer_norm(eps=1e-6) -> dense(4 * d)`
     Errors: W0353 for a size given as `eps`, W0354 where the size of the weight is not known.
+    Example: `y = x -> layer_norm(eps=1e-6) -> dense(256)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html
     """
 

@@ -124,9 +124,9 @@ class TopK(Ordered):
     - `axis`: along which entries are compared.
     - `largest`: false takes the smallest, the smallest first.
 
-    Example: `score, label = probability -> topk(5)`
     Errors: W0376 where there is no such axis, W0382 where x is boolean, W0392 where k is below 1
     or above the size of the axis.
+    Example: `best, place = softmax(logits, axis=-1) -> topk(5)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.topk.html
     """
 
@@ -185,8 +185,8 @@ class Roll(Op):
     - `shift`: by how many places, below 0 to the front; a number for each axis.
     - `axis`: along which axis, or axes.
 
-    Example: `windows = x -> roll([-3, -3], axis=[1, 2])`
     Errors: W0376 where there is no such axis, W0392 where there is not one shift for each axis.
+    Example: `y = features -> roll([-3, -3], axis=[2, 3])`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
     """
 

@@ -43,9 +43,10 @@ class Pad(Op):
     the other end; the last three leave one or two axes in front unpadded, as in PyTorch.
 
     Shapes: x `f32[…, n]` -> `f32[…, before + n + behind]`.
-    Example: `y = x -> pad([1, 1, 1, 1], mode="reflect")`
     Errors: W0392 for widths that do not suit the tensor, W0380 where it has too few or too
     many axes, W0382 where a mode other than "constant" meets whole numbers.
+    Example: `y = image -> pad([1, 1, 1, 1], mode="reflect")`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
 
     name = "pad"

@@ -171,9 +171,9 @@ class MaxPool(WindowPool):
       space. The stride is the kernel unless given; the padding never wins.
     - `ceil_mode`: whether entries left over at the end get a window too.
 
-    Example: `y = x -> max_pool(3, stride=2, padding=1)`
     Errors: W0350 for another number of axes, W0351 where the kernel is larger than its input,
     W0353 where the padding exceeds half of the kernel.
+    Example: `y = features -> max_pool(3, stride=2, padding=1)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
     """
 
@@ -240,9 +240,9 @@ class AvgPool(WindowPool):
     - `count_include_pad`: whether zeros of the padding count in the mean; what `ceil_mode` adds
       never does.
 
-    Example: `y = x -> avg_pool(2)`
     Errors: W0350 for another number of axes, W0351 where the kernel is larger than its input,
     W0353 where the padding exceeds half of the kernel.
+    Example: `y = features -> avg_pool(2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
     """
 

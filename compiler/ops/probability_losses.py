@@ -39,8 +39,8 @@ class Bce(PairLoss):
 
     For scores before the sigmoid, `bce_with_logits` is exact where this one is cut off.
 
-    Example: `minimize bce(recon, image, reduction="sum") / batch with adam(lr=1e-3)`
     Errors: W0363 where the shapes differ.
+    Example: `minimize bce(sigmoid(decoded), x) with adam(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
     """
 
@@ -85,8 +85,8 @@ class BceWithLogits(PairLoss):
       one for each entry of the last axis.
     - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
 
-    Example: `minimize bce_with_logits(score, label, pos_weight=3.0) with adamw(lr=1e-3)`
     Errors: W0363 where the shapes differ, W0364 where `pos_weight` does not fit the last axis.
+    Example: `minimize bce_with_logits(score, cast(even, f32), pos_weight=3.0) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
     """
 
@@ -159,8 +159,11 @@ class Kl(PairLoss):
     - `reduction`: `"mean"` over all entries, `"batchmean"` (the sum divided by the first axis,
       which is the divergence proper), `"sum"` or `"none"`.
 
-    Example: `kl(log_softmax(score / 4, axis=-1), soft, reduction="batchmean")`
     Errors: W0363 where the shapes differ.
+    Example:
+
+        loss = kl(log_softmax(a / 4, axis=-1), softmax(b / 4, axis=-1), reduction="batchmean")
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html
     """
 

@@ -37,8 +37,9 @@ class Arange(Op):
     Integers make i64, floating-point numbers f32, unless `dtype` is given.
 
     Shapes: -> `i64[n]` with `n = ceil((stop - start) / step)`.
-    Example: `position = arange(t)`
     Errors: W0392 where the step is 0 or there is no number.
+    Example: `position = where(mask, arange(t), -1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.arange.html
     """
 
     name = "arange"
@@ -133,8 +134,9 @@ class Linspace(Op):
     """`steps` numbers at equal distances from `start` to `stop`, both included, as f32.
 
     Shapes: -> `f32[steps]`.
-    Example: `beta = linspace(1e-4, 0.02, 1000)`
     Errors: W0392 where `steps` is below 1.
+    Example: `hit = score[:, none] > linspace(0, 1, 11)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linspace.html
     """
 
     name = "linspace"

@@ -211,9 +211,9 @@ class Rnn(OneState):
 
     Cost: hidden (d + hidden) multiply-adds for each place, layer and direction; hidden (d + 1) of
     diagonal recurrence.
-    Example: `y = x -> rnn(32, act="relu")`
     Errors: W0353 where `dropout` is no probability or there is one layer, W0354 where the features
     are not known, W1424 where operands do not fit.
+    Example: `y = sequence -> rnn(32, act="relu")`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html
     """
 

@@ -230,6 +230,7 @@ class Sum(Total):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = sum(x ** 2, axis=-1)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sum.html
     """
 
     name = "sum"
@@ -272,6 +273,7 @@ class Mean(Reduction):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - mean(x, axis=-1, keep=true)`
     Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mean.html
     """
 
     name = "mean"
@@ -325,6 +327,7 @@ class Max(Extremum):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - max(x, axis=-1, keep=true)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.max.html
     """
 
     name = "max"
@@ -346,6 +349,7 @@ class Min(Extremum):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - min(x, axis=-1, keep=true)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.min.html
     """
 
     name = "min"
@@ -367,6 +371,7 @@ class Prod(Total):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = prod(x, axis=-1)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.prod.html
     """
 
     name = "prod"
@@ -415,8 +420,9 @@ class AnyTrue(Quantifier):
     size 1.
 
     Shapes: x `bool[...]` -> `bool[...]` without the axes, or with size 1 there.
-    Example: `found = any(tokens == stop, axis=1)`
     Errors: W0376, W0377 for the axes, W0382 where x is not bool.
+    Example: `found = any(tokens == 2, axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.any.html
     """
 
     name = "any"
@@ -437,8 +443,9 @@ class AllTrue(Quantifier):
     size 1.
 
     Shapes: x `bool[...]` -> `bool[...]` without the axes, or with size 1 there.
-    Example: `finished = all(done)`
     Errors: W0376, W0377 for the axes, W0382 where x is not bool.
+    Example: `finished = all(mask)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.all.html
     """
 
     name = "all"

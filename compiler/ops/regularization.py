@@ -92,8 +92,8 @@ class ChannelDropout(Noise):
 
     - `p`: the probability, from 0 to 1.
 
-    Example: `y = x -> conv(64, kernel=3) -> relu -> channel_dropout(20%)`
     Errors: W0350 for another number of axes, W0353 where `p` is no probability.
+    Example: `y = image -> conv(64, kernel=3) -> relu -> channel_dropout(20%)`
     Source: Tompson et al. 2015, https://arxiv.org/abs/1411.4280; `torch.nn.Dropout2d`
     """
 
@@ -157,8 +157,8 @@ class DropPath(Noise):
 
     - `p`: the probability, from 0 to 1. Nets often let it grow with depth: `20% * i / count`.
 
-    Example: `y = x + (x -> layer_norm -> mlp(4 * d) -> drop_path(10%))`
     Errors: W0353 where `p` is no probability.
+    Example: `y = sequence + (sequence -> layer_norm -> mlp(256) -> drop_path(10%))`
     Source: Huang et al. 2016, https://arxiv.org/abs/1603.09382;
     `torchvision.ops.stochastic_depth` in mode "row"
     """

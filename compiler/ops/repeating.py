@@ -46,6 +46,7 @@ class Repeat(Op):
     Shapes: x `f32[d0, …]` -> `f32[times[0] * d0, …]`.
     Example: `y = x -> repeat([1, 4])`
     Errors: W0392 for a number of copies below 1.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.repeat.html
     """
 
     name = "repeat"
@@ -104,8 +105,9 @@ class RepeatInterleave(Op):
     `f32[n, groups, t, d]` with 4 times along axis 1 is `f32[n, 4 * groups, t, d]`.
 
     Shapes: x `f32[…, n, …]` -> `f32[…, times * n, …]`.
-    Example: `k = k -> repeat_interleave(heads / groups, axis=1)`
     Errors: W0376 where there is no such axis, W0392 for a number of copies below 1.
+    Example: `y = k -> repeat_interleave(2, axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
     """
 
     name = "repeat_interleave"

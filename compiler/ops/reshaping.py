@@ -156,8 +156,9 @@ class Reshape(Op):
     sizes before it repeat those of x. `f32[n, t, 12]` with `[..., 3, 4]` is `f32[n, t, 3, 4]`.
 
     Shapes: x `f32[...]` -> `f32[shape…]`.
-    Example: `y = x -> reshape([n, t, heads, d / heads])`
     Errors: W0378 where the elements differ, W0379 where `...` or -1 stands for nothing whole.
+    Example: `y = sequence -> reshape([n, t, 4, 16])`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
     """
 
     name = "reshape"
@@ -311,8 +312,9 @@ class Flatten(Op):
     `f32[n, c * h * w]` then.
 
     Shapes: x `f32[a…, b…, c…]` -> `f32[a…, product of b…, c…]`.
-    Example: `y = x -> flatten -> dense(10)`
     Errors: W0376 where there is no such axis, W0392 where `end` stands before `start`.
+    Example: `y = image -> flatten -> dense(10)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flatten.html
     """
 
     name = "flatten"

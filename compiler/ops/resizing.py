@@ -55,9 +55,9 @@ class Resize(Op):
     "bilinear" and "bicubic". As in PyTorch's `interpolate`.
 
     Shapes: x `f32[n, c, size…]` -> `f32[n, c, new size…]`.
-    Example: `y = x -> resize(scale=2, mode="nearest")`
     Errors: W0380 for too few or too many axes, W0382 for whole numbers, W0392 where not exactly
     one of `size` and `scale` is given, or one does not suit.
+    Example: `y = image -> resize(scale=2, mode="nearest")`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
     """
 

@@ -42,6 +42,7 @@ class Square(Function):
     Shapes: x `f32[...]` -> the same.
     Example: `loss = mean(square(a - b))`
     Errors: W0382 where x is bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.square.html
     """
 
     name = "square"
@@ -65,6 +66,7 @@ class Abs(Function):
     Shapes: x `f32[...]` -> the same.
     Example: `distance = abs(a - b)`
     Errors: W0382 where x is bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.abs.html
     """
 
     name = "abs"
@@ -87,6 +89,7 @@ class Floor(Rounding):
     Shapes: x `f32[...]` -> the same.
     Example: `cell = floor(x * 8)`
     Errors: W0382 where x is bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.floor.html
     """
 
     name = "floor"
@@ -105,8 +108,9 @@ class Ceil(Rounding):
     The shape and dtype stay; of a compile-time number it makes an int.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `cells = ceil(width / 8)`
     Errors: W0382 where x is bool.
+    Example: `cells = ceil(score / 8)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ceil.html
     """
 
     name = "ceil"
@@ -125,8 +129,9 @@ class Round(Rounding):
     The shape and dtype stay; of a compile-time number it makes an int.
 
     Shapes: x `f32[...]` -> the same.
-    Example: `level = round(x / scale)`
     Errors: W0382 where x is bool.
+    Example: `level = round(x / 0.1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.round.html
     """
 
     name = "round"
@@ -147,6 +152,7 @@ class IsNan(Function):
     Shapes: x `f32[...]` -> `bool[...]`.
     Example: `filled = where(isnan(x), 0, x)`
     Errors: W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isnan.html
     """
 
     name = "isnan"

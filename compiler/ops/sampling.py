@@ -42,9 +42,9 @@ class GridSample(Op):
     - `padding`: what is beyond the image: "zeros", its "border", or its "reflection".
     - `align_corners`: whether -1 and 1 are the centers of the outer pixels, not their edges.
 
-    Example: `y = image -> grid_sample(affine_grid(theta, h, w))`
     Errors: W0380 for tensors of other ranks, W0382 for whole numbers, W0397 where the dtypes
     differ, W0387 where the sizes do.
+    Example: `input theta: f32[n, 2, 3]`, `y = image -> grid_sample(affine_grid(theta, 32, 32))`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.grid_sample.html
     """
 

@@ -46,6 +46,16 @@ class Scan(Op):
     Nodes of the body stand under the frames of the graph around it.
 
     Cost: that of the body in every step.
+    Example:
+
+        h = zeros([n, 32])
+        scan x_t in sequence, axis=1 {
+            h = tanh(concat([x_t, h], axis=-1) -> dense(32) as cell)
+            emit states = h
+        }
+        output y = states
+
+    Source: https://onnx.ai/onnx/operators/onnx__Scan.html
     """
 
     name = "scan"

@@ -203,10 +203,15 @@ class ScatterAdd(Elementwise):
 
     - `axis`: along which the positions count.
 
-    Example: `count = zeros([n, 10]) -> scatter_add(bin, weight, axis=1)`
     Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
     index holds no positions or x is boolean, W0387 where sizes differ, W0397 where the dtypes
     differ.
+    Example:
+
+        input bin: i64[n, t]
+        input amount: f32[n, t]
+        count = zeros([n, 10]) -> scatter_add(bin, amount, axis=1)
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
 
@@ -231,10 +236,15 @@ class ScatterReduce(Elementwise):
     - `axis`: along which the positions count.
     - `reduce`: `"sum"`, `"prod"`, `"amax"` or `"amin"`, as in PyTorch.
 
-    Example: `best = zeros([n, 10]) -> scatter_reduce(bin, score, axis=1, reduce="amax")`
     Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
     index holds no positions or x is boolean, W0387 where sizes differ, W0397 where the dtypes
     differ.
+    Example:
+
+        input bin: i64[n, t]
+        input amount: f32[n, t]
+        best = zeros([n, 10]) -> scatter_reduce(bin, amount, axis=1, reduce="amax")
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_reduce_.html
     """
 
@@ -264,10 +274,15 @@ class IndexAdd(Scattering):
 
     - `axis`: along which slices lie.
 
-    Example: `sums = zeros([nodes, d]) -> index_add(target, messages, axis=0)`
     Errors: W0376 where there is no such axis, W0380 where the index is no vector or the update
     has other axes than x, W0382 where the index holds no positions or x is boolean, W0387 where
     sizes differ, W0397 where the dtypes differ.
+    Example:
+
+        input node: i64[m]
+        input messages: f32[m, 8]
+        sums = zeros([10, 8]) -> index_add(node, messages, axis=0)
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html
     """
 

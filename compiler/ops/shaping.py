@@ -43,8 +43,9 @@ class Transpose(Op):
     """Two axes exchanged: `f32[n, t, d]` with axes 1 and 2 is `f32[n, d, t]`.
 
     Shapes: x `f32[…, m, …, n, …]` -> `f32[…, n, …, m, …]`.
-    Example: `y = x -> transpose(1, 2)`
     Errors: W0376 where there is no such axis.
+    Example: `y = sequence -> transpose(1, 2)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.transpose.html
     """
 
     name = "transpose"
@@ -94,8 +95,9 @@ class Permute(Op):
     `f32[n, h, w, c]` with `[0, 3, 1, 2]` is `f32[n, c, h, w]`.
 
     Shapes: x `f32[d0, d1, …]` -> `f32[d(axes[0]), d(axes[1]), …]`.
-    Example: `y = x -> permute([0, 3, 1, 2])`
     Errors: W0376, W0377 for the axes, W0392 where some are left out.
+    Example: `y = image -> permute([0, 2, 3, 1])`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.permute.html
     """
 
     name = "permute"
@@ -148,6 +150,7 @@ class Squeeze(Op):
     Shapes: x `f32[…, 1, …]` -> `f32[…, …]`.
     Example: `score = x -> dense(1) -> squeeze(1)`
     Errors: W0376, W0377 for the axes, W0389 where one is not of size 1.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.squeeze.html
     """
 
     name = "squeeze"
@@ -208,6 +211,7 @@ class Unsqueeze(Op):
     Shapes: x `f32[…, …]` -> `f32[…, 1, …]`.
     Example: `y = x -> unsqueeze(1)`
     Errors: W0376 where the result has no such axis.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsqueeze.html
     """
 
     name = "unsqueeze"
@@ -248,8 +252,13 @@ class Expand(Op):
     Sizes are lined up from the last axis; new axes come in front. -1 keeps what is there.
 
     Shapes: x `f32[…, 1, …]` -> `f32[new…, …, n, …]`.
-    Example: `tokens = class_token -> expand([batch, 1, d])`
     Errors: W0390 where an axis is neither of size 1 nor of the new size.
+    Example:
+
+        param token: f32[1, 1, 64] = normal(0.02)
+        y = concat([expand(token, [n, 1, 64]), sequence], axis=1)
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.expand.html
     """
 
     name = "expand"
@@ -350,6 +359,7 @@ class Flip(Op):
     Shapes: x `f32[...]` -> the same.
     Example: `mirrored = image -> flip(-1)`
     Errors: W0376, W0377 for the axes.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
     """
 
     name = "flip"

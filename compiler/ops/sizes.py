@@ -28,7 +28,8 @@ class Size(Op):
     Elaboration makes one of every size that meets a tensor and is known only when the network
     runs, with the dtype it has there.
 
-    Example: `count = size(t, dtype=f32)`
+    Example: `mean = sum(sequence, axis=1) / size(t, dtype=f32)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.size.html
     """
 
     name = "size"

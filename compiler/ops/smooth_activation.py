@@ -46,8 +46,8 @@ class Softplus(Activation):
     - `beta`: how sharp the bend at 0 is.
     - `threshold`: where the function becomes the identity.
 
-    Example: `scale = x -> dense(d) -> softplus`
     Errors: W0353 where `beta` is not above 0.
+    Example: `scale = x -> dense(64) -> softplus`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Softplus.html
     """
 
@@ -114,7 +114,7 @@ class Mish(Activation):
 
     Shapes: x `f32[...]` -> the same.
 
-    Example: `y = x -> conv(32, kernel=3) -> batch_norm -> mish`
+    Example: `y = image -> conv(32, kernel=3, bias=false) -> batch_norm -> mish`
     Source: Misra 2019, https://arxiv.org/abs/1908.08681
     """
 
@@ -209,8 +209,8 @@ class Prelu(Op):
     - `per_channel`: whether each channel (axis 1) has a slope of its own.
     - `init`: the slope at the beginning.
 
-    Example: `y = x -> conv(64, kernel=3) -> prelu`
     Errors: W0354 where the channels are not known.
+    Example: `y = image -> conv(64, kernel=3) -> prelu`
     Source: He et al. 2015, https://arxiv.org/abs/1502.01852
     """
 
@@ -274,8 +274,8 @@ class Glu(Op):
 
     - `axis`: the axis that is cut.
 
-    Example: `y = x -> dense(2 * d) -> glu`
     Errors: W0357 where the axis is not even, W0376 where there is no such axis.
+    Example: `y = x -> dense(128) -> glu`
     Source: Dauphin et al. 2016, https://arxiv.org/abs/1612.08083
     """
 

@@ -94,8 +94,8 @@ class Softmin(AxisShares):
 
     - `axis`: the axis, -1 for the last.
 
-    Example: `nearness = softmin(distances, axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
+    Example: `nearness = softmin(cdist(a, b), axis=-1)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Softmin.html
     """
 

@@ -43,9 +43,9 @@ class Stft(Op):
     - `hop_length`: distance of windows; none is a quarter of `n_fft`.
     - `center`: whether window t is centred at entry `t * hop_length`; else it begins there.
 
-    Example: `spectrum = stft(x, hann_window(400), n_fft=400, hop_length=160)`
     Errors: W0353 for numbers below 1, W0380 for other axes, W0382 where x is not f32 or f64, W0392
     where the window has another length or the signal is too short, W0397 where dtypes differ.
+    Example: `spectrum = stft(wave, hann_window(400), n_fft=400, hop_length=160)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.stft.html
     """
 

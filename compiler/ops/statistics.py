@@ -102,6 +102,7 @@ class Var(Spread):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `v = var(x, axis=-1, unbiased=false)`
     Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.var.html
     """
 
     name = "var"
@@ -118,8 +119,9 @@ class Std(Spread):
     is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
-    Example: `disagreement = p -> std(axis=0)`
     Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
+    Example: `spread = std(x, axis=0)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.std.html
     """
 
     name = "std"
@@ -143,6 +145,7 @@ class LogSumExp(Reduction):
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `energy = -logsumexp(logits, axis=-1)`
     Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logsumexp.html
     """
 
     name = "logsumexp"
@@ -178,9 +181,10 @@ class Norm(Reduction):
     of them, or none for all; with `keep` they stay with size 1.
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
-    Example: `slope = norm(gradient -> flatten, axis=1)`
     Errors: W0376, W0377 for the axes, W0382 where x is not floating-point, W0392 for an order
     that is not above 0.
+    Example: `size = norm(x, axis=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vector_norm.html
     """
 
     name = "norm"
@@ -296,6 +300,7 @@ class ArgMax(Position):
     Shapes: x `f32[...]` -> `i64[...]` without the axis, or with size 1 there.
     Example: `class_index = argmax(logits, axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is bool.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argmax.html
     """
 
     name = "argmax"
@@ -315,8 +320,9 @@ class ArgMin(Position):
     size 1.
 
     Shapes: x `f32[...]` -> `i64[...]` without the axis, or with size 1 there.
-    Example: `nearest = argmin(distance, axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is bool.
+    Example: `nearest = argmin(cdist(a, b), axis=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argmin.html
     """
 
     name = "argmin"
@@ -337,6 +343,7 @@ class L2Normalize(Op):
     Shapes: x `f32[...]` -> the same.
     Example: `direction = x -> l2_normalize(axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html
     """
 
     name = "l2_normalize"

@@ -128,8 +128,8 @@ class Stored(Op):
 
     - `bits`: how many bits of a code the file keeps, 4 (codes from -8 to 7, or 0 to 15) or 8.
 
-    Example: `weight = stored(codes, scale)`
     Errors: W0382 where the codes are no small whole numbers, W0353 for other `bits`.
+    Example: `input codes: i8[10, 64]`, `input scale: f32[10, 1]`, `weight = stored(codes, scale)`
     Source: Han et al., Deep Compression, https://arxiv.org/abs/1510.00149
     """
 
@@ -182,8 +182,8 @@ class Codebook(Op):
 
     - `bits`: how many bits of a code the file keeps, 4 (for a book of 16) or 8.
 
-    Example: `weight = codebook(codes, book)`
     Errors: W0382 where the codes are no small whole numbers, W0353 for other `bits`.
+    Example: `input codes: u8[10, 64]`, `input book: f32[16]`, `weight = codebook(codes, book)`
     Source: Han et al., Deep Compression, https://arxiv.org/abs/1510.00149
     """
 

@@ -32,8 +32,10 @@ class Causal(Op):
     Row i says what position i may see: itself and what stands before it.
 
     Shapes: -> `bool[size, size]`.
-    Example: `y = (q, k, v) -> scaled_dot_product_attention(mask=causal(t))`
     Errors: W0392 where the size is below 1.
+    Example: `y = (q, k, v) -> scaled_dot_product_attention(mask=causal(t))`
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
     """
 
     name = "causal"
@@ -103,8 +105,9 @@ class Triu(Triangle):
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 
     Shapes: x `f32[..., m, n]` -> the same.
-    Example: `later = triu(ones([t, t]), diagonal=1)`
     Errors: W0380 for fewer than two axes.
+    Example: `later = triu(matrix, diagonal=1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.triu.html
     """
 
     name = "triu"
@@ -123,8 +126,9 @@ class Tril(Triangle):
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 
     Shapes: x `f32[..., m, n]` -> the same.
-    Example: `earlier = tril(ones([t, t]), diagonal=-1)`
     Errors: W0380 for fewer than two axes.
+    Example: `earlier = tril(matrix, diagonal=-1)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tril.html
     """
 
     name = "tril"

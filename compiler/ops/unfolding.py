@@ -92,9 +92,9 @@ class Unfold(Columns):
     - `padding`: zeros around the image.
     - `dilation`: distance of the entries of a window.
 
-    Example: `patches = x -> unfold(kernel=4, stride=4) -> transpose(1, 2)`
     Errors: W0380 where x is no batch of images, W0382 where it is not
     floating-point, W0351 where the window is larger than the image, W0353 for a stride of 0.
+    Example: `patches = image -> unfold(kernel=4, stride=4) -> transpose(1, 2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Unfold.html
     """
 
@@ -170,9 +170,13 @@ class Fold(Columns):
     - `padding`: rows and columns around the image that are cut off.
     - `dilation`: distance of the entries of a window.
 
-    Example: `image = patches -> fold([32, 32], kernel=4, stride=4)`
     Errors: W0380 where x has not three axes, W0382 where it is not floating-point, W0387 where it
     has not a column for each window, W0392 where `size` has not two numbers.
+    Example:
+
+        input patches: f32[n, 48, 64]
+        image = patches -> fold([32, 32], kernel=4, stride=4)
+
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Fold.html
     """
 

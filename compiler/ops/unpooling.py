@@ -57,9 +57,9 @@ class MaxPoolIndices(WindowPool):
       stride is the kernel unless given; the padding never wins.
     - `ceil_mode`: whether entries left over at the end get a window too.
 
-    Example: `y, indices = x -> max_pool_indices(2)`
     Errors: W0350 for another number of axes, W0351 where the kernel is larger than its input,
     W0353 where the padding exceeds half of the kernel.
+    Example: `y, indices = features -> max_pool_indices(2)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
     """
 
@@ -130,9 +130,13 @@ class MaxUnpool(Op):
     - `size`: the sizes before the pooling, which may have dropped entries at the end: a number, or
       a list with one for each axis of space: `image.shape[2:]`.
 
-    Example: `image = y -> max_unpool(indices, 2)`
     Errors: W0350 for another number of axes, W0382 where the indices are no whole numbers, W0387
     where they have another shape than x, W0392 where no pooling makes x of `size`.
+    Example:
+
+        y, indices = features -> max_pool_indices(2)
+        restored = y -> max_unpool(indices, 2)
+
     Source: Zeiler and Fergus 2013, https://arxiv.org/abs/1311.2901;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxUnpool2d.html
     """

@@ -25,6 +25,9 @@ class Adagrad(Optimizer):
     - `initial_accumulator_value`: what the sums of squares start from.
     - `eps`: keeps the step finite where gradients vanish.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with adagrad(lr=1e-2)`
+    Source: Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html
     """
 
     name: ClassVar[str] = "adagrad"
@@ -60,6 +63,10 @@ class RmsProp(Optimizer):
     - `momentum`: share of the last step that is taken again.
     - `centered`: divides by the root of the variance of the gradient instead (Graves 2013).
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with rmsprop(lr=1e-3, momentum=0.9)`
+    Source: Tieleman and Hinton 2012;
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
     """
 
     name: ClassVar[str] = "rmsprop"
@@ -96,6 +103,9 @@ class Adadelta(Optimizer):
     - `eps`: keeps the first steps from being zero.
     - `weight_decay`: added to the gradient as `weight_decay * parameter`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with adadelta(lr=1.0)`
+    Source: Zeiler 2012, https://arxiv.org/abs/1212.5701
     """
 
     name: ClassVar[str] = "adadelta"

@@ -45,6 +45,9 @@ class Adam(Moments):
     - `weight_decay`: added to the gradient as `weight_decay * parameter`.
     - `amsgrad`: divides by the largest mean square so far (Reddi et al. 2018).
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with adam(lr=1e-3)`
+    Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980
     """
 
     name: ClassVar[str] = "adam"
@@ -66,6 +69,9 @@ class AdamW(Moments):
     - `weight_decay`: each step shrinks parameters by `lr * weight_decay`.
     - `amsgrad`: divides by the largest mean square so far (Reddi et al. 2018).
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with adamw(lr=1e-3, weight_decay=0.05)`
+    Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101
     """
 
     name: ClassVar[str] = "adamw"
@@ -89,6 +95,9 @@ class NAdam(Moments):
     - `momentum_decay`: how fast the share of the momentum rises to `betas[0]`.
     - `decoupled_weight_decay`: shrinks parameters by `lr * weight_decay` instead, as `adamw`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with nadam(lr=2e-3)`
+    Source: Dozat 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
     """
 
     name: ClassVar[str] = "nadam"
@@ -116,6 +125,9 @@ class RAdam(Moments):
     - `weight_decay`: added to the gradient as `weight_decay * parameter`.
     - `decoupled_weight_decay`: shrinks parameters by `lr * weight_decay` instead, as `adamw`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with radam(lr=1e-3)`
+    Source: Liu et al. 2019, https://arxiv.org/abs/1908.03265
     """
 
     name: ClassVar[str] = "radam"
@@ -137,6 +149,9 @@ class Adamax(Moments):
     - `eps`: keeps the step finite where gradients vanish.
     - `weight_decay`: added to the gradient as `weight_decay * parameter`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with adamax(lr=2e-3)`
+    Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980
     """
 
     name: ClassVar[str] = "adamax"

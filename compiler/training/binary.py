@@ -99,6 +99,9 @@ class BinaryPrecision(BinaryRatio):
     - `threshold`: the logit above which 1 is said; 0 is a probability of 0.5.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric precision = binary_precision(score, even)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.precision_score.html
     """
 
     name: ClassVar[str] = "binary_precision"
@@ -121,6 +124,9 @@ class BinaryRecall(BinaryRatio):
     - `threshold`: the logit above which 1 is said; 0 is a probability of 0.5.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric recall = binary_recall(score, even)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.recall_score.html
     """
 
     name: ClassVar[str] = "binary_recall"
@@ -144,6 +150,9 @@ class BinaryF1(BinaryRatio):
     - `threshold`: the logit above which 1 is said; 0 is a probability of 0.5.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric f1 = binary_f1(score, even)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html
     """
 
     name: ClassVar[str] = "binary_f1"
@@ -167,6 +176,9 @@ class BinaryIoU(BinaryRatio):
     - `threshold`: the logit above which 1 is said; 0 is a probability of 0.5.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric iou = binary_iou(score, even)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.jaccard_score.html
     """
 
     name: ClassVar[str] = "binary_iou"
@@ -199,6 +211,10 @@ class BinaryBalancedAccuracy(BinaryRatio):
     - `threshold`: the logit above which 1 is said; 0 is a probability of 0.5.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric balanced = binary_balanced_accuracy(score, even)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.balanced_accuracy_score.html
     """
 
     name: ClassVar[str] = "binary_balanced_accuracy"

@@ -38,6 +38,9 @@ class CalibrationError(ScoreComparison):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest logit of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric calibration = calibration_error(logits, label)`
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599
     """
 
     name: ClassVar[str] = "calibration_error"

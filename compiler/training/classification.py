@@ -38,6 +38,9 @@ class Accuracy(ScoreComparison):
     - `axis`: the axis of the classes; found from the shapes where it is not given.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric accuracy = accuracy(logits, label)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.accuracy_score.html
     """
 
     name: ClassVar[str] = "accuracy"
@@ -95,6 +98,9 @@ class BinaryAccuracy(LabelComparison):
     - `ignore_index`: a label that does not count.
 
     Where a logit that counts is NaN, the figure is not a number.
+
+    Example: `metric accuracy = binary_accuracy(score, even)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.accuracy_score.html
     """
 
     name: ClassVar[str] = "binary_accuracy"
@@ -153,6 +159,10 @@ class TopK(ScoreComparison):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric top3 = top_k(logits, label, k=3)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.top_k_accuracy_score.html
     """
 
     name: ClassVar[str] = "top_k"
@@ -214,6 +224,9 @@ class Perplexity(ScoreComparison):
     - `axis`: the axis of the classes; found from the shapes where it is not given.
     - `ignore_index`: a label that does not count; -100, as in losses.
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
+
+    Example: `metric perplexity = perplexity(logits, label)`
+    Source: Jelinek et al. 1977, https://doi.org/10.1121/1.2016299
     """
 
     name: ClassVar[str] = "perplexity"

@@ -191,6 +191,9 @@ class Precision(AveragedRatio):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric precision = precision(logits, label)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.precision_score.html
     """
 
     name: ClassVar[str] = "precision"
@@ -223,6 +226,9 @@ class Recall(AveragedRatio):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric recall = recall(logits, label, classes=[1])`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.recall_score.html
     """
 
     name: ClassVar[str] = "recall"
@@ -255,6 +261,9 @@ class F1(AveragedRatio):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric f1 = f1(logits, label, average="weighted")`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html
     """
 
     name: ClassVar[str] = "f1"
@@ -288,6 +297,9 @@ class IoU(AveragedRatio):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric iou = iou(logits, label)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.jaccard_score.html
     """
 
     name: ClassVar[str] = "iou"
@@ -318,6 +330,10 @@ class BalancedAccuracy(ClassRatio):
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
 
     Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
+
+    Example: `metric balanced = balanced_accuracy(logits, label)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.balanced_accuracy_score.html
     """
 
     name: ClassVar[str] = "balanced_accuracy"

@@ -32,6 +32,12 @@ class CosineRestarts(Schedule):
     - `growth`: how much longer each cycle is than the one before.
     - `minimum`: share of the learning rate at the end of a cycle.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=cosine_restarts(2epochs))
+
+    Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
     """
 
     name: ClassVar[str] = "cosine_restarts"
@@ -91,6 +97,9 @@ class OneCycle(Schedule):
     - `start`: share of the learning rate at the first step.
     - `end`: share of the learning rate at the last step.
     - `shape`: halves of a cosine, or straight lines; PyTorch's anneal_strategy.
+
+    Example: `minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=one_cycle(peak=30%))`
+    Source: Smith and Topin 2017, https://arxiv.org/abs/1708.07120
     """
 
     name: ClassVar[str] = "one_cycle"

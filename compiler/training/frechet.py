@@ -45,6 +45,9 @@ class FrechetDistance(Metric):
     takes two rows at least, and says little below some times d of them.
 
     - `features`: how many there are; found from the types.
+
+    Example: `metric distance = frechet_distance(decoded, x)`
+    Source: Heusel et al. 2017, https://arxiv.org/abs/1706.08500
     """
 
     name: ClassVar[str] = "frechet_distance"

@@ -29,6 +29,9 @@ class Psnr(Metric):
     error over the whole split; infinite where nothing differs.
 
     - `data_range`: the greatest difference that two values may have: 1 for images from 0 to 1.
+
+    Example: `metric psnr = psnr(painted, image, data_range=1)`
+    Source: https://lightning.ai/docs/torchmetrics/stable/image/peak_signal_noise_ratio.html
     """
 
     name: ClassVar[str] = "psnr"
@@ -67,6 +70,9 @@ class Ssim(Metric):
     L)²`, `c2 = (0.03 L)²`, L the range.
 
     - `data_range`: the greatest difference that two values may have: 1 for images from 0 to 1.
+
+    Example: `metric ssim = ssim(painted, image, data_range=1)`
+    Source: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861
     """
 
     name: ClassVar[str] = "ssim"

@@ -68,6 +68,9 @@ class Lamb(Moments):
     - `eps`: keeps the step finite where gradients vanish.
     - `weight_decay`: share of a parameter that its step takes along.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with lamb(lr=2e-3)`
+    Source: You et al. 2019, https://arxiv.org/abs/1904.00962
     """
 
     name: ClassVar[str] = "lamb"

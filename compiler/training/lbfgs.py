@@ -30,7 +30,13 @@ class Lbfgs(Optimizer):
     - `line_search_fn`: "strong_wolfe" looks for the length of each move; none takes `lr`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
 
-    Example: `minimize mse(y, target) with lbfgs(line_search_fn="strong_wolfe")`
+    Example:
+
+        minimize mse(prediction, target) with lbfgs(line_search_fn="strong_wolfe")
+        batch 1437
+
+    Source: Liu and Nocedal 1989;
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html
     """
 
     name: ClassVar[str] = "lbfgs"

@@ -54,6 +54,9 @@ class Lion(Optimizer):
     - `betas`: how much of the momentum a step takes, and how slowly it forgets.
     - `weight_decay`: each step shrinks parameters by `lr * weight_decay`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example: `minimize cross_entropy(logits, label) with lion(lr=1e-4, weight_decay=0.1)`
+    Source: Chen et al. 2023, https://arxiv.org/abs/2302.06675
     """
 
     name: ClassVar[str] = "lion"

@@ -36,6 +36,12 @@ class Muon(Optimizer):
       `sqrt(max(1, rows / columns))`, "match_rms_adamw" by `0.2 * sqrt(max(rows, columns))`, so
       that a rate of AdamW's fits; none is "original".
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with muon(lr=0.02) over "*.weight" with adamw(lr=1e-3)
+
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
     """
 
     name: ClassVar[str] = "muon"

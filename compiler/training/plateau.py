@@ -40,7 +40,9 @@ class Plateau(Schedule):
     - `eps`: a fall by no more than this is left out.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`; a fall in it has no effect.
 
-    Example: `with sgd(lr=0.1, schedule=plateau(val.accuracy, factor=0.5, patience=5))`
+    Example: `minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=plateau(patience=3))`
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
     """
 
     name: ClassVar[str] = "plateau"

@@ -125,6 +125,9 @@ class Auroc(Ranking):
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.
     - `num_classes`: how many there are; found from the scores.
+
+    Example: `metric auroc = auroc(score, even)`
+    Source: Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010
     """
 
     name: ClassVar[str] = "auroc"
@@ -164,6 +167,10 @@ class AveragePrecision(Ranking):
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.
     - `num_classes`: how many there are; found from the scores.
+
+    Example: `metric ap = average_precision(score, even)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.average_precision_score.html
     """
 
     name: ClassVar[str] = "average_precision"

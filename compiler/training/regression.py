@@ -29,6 +29,10 @@ class MeanSquaredError(Comparison):
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
+
+    Example: `metric mse = mse(prediction, target)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.mean_squared_error.html
     """
 
     name: ClassVar[str] = "mse"
@@ -54,6 +58,10 @@ class RootMeanSquaredError(Comparison):
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
+
+    Example: `metric rmse = rmse(prediction, target)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.root_mean_squared_error.html
     """
 
     name: ClassVar[str] = "rmse"
@@ -79,6 +87,10 @@ class MeanAbsoluteError(Comparison):
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
+
+    Example: `metric mae = mae(prediction, target)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.mean_absolute_error.html
     """
 
     name: ClassVar[str] = "mae"
@@ -105,6 +117,10 @@ class MeanAbsolutePercentageError(Comparison):
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
+
+    Example: `metric mape = mape(prediction, target + 1)`
+    Source:
+    https://scikit-learn.org/stable/modules/generated/sklearn.metrics.mean_absolute_percentage_error.html
     """
 
     name: ClassVar[str] = "mape"
@@ -135,6 +151,9 @@ class R2(Comparison):
     - `mask`: a bool for each entry of the target, in its shape: whether it counts. To a target
       `[n, 1]` belongs a mask `[n, 1]`.
     - `weight`: a number for each entry, in the same shape: how much it counts.
+
+    Example: `metric r2 = r2(prediction, target)`
+    Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.r2_score.html
     """
 
     name: ClassVar[str] = "r2"

@@ -27,7 +27,8 @@ class L1(Penalty):
 
     - `strength`: how strong the penalty is.
 
-    Example: `regularize l1(1e-4) over "hidden"`
+    Example: `regularize l1(1e-5) over "head"`
+    Source: Tibshirani 1996, https://doi.org/10.1111/j.2517-6161.1996.tb02080.x
     """
 
     name: ClassVar[str] = "l1"
@@ -60,7 +61,8 @@ class L2(Penalty):
 
     - `strength`: how strong the penalty is.
 
-    Example: `regularize l2(1e-4) over "hidden", "head"`
+    Example: `regularize l2(1e-4) over "head"`
+    Source: Hoerl and Kennard 1970, https://doi.org/10.1080/00401706.1970.10488634
     """
 
     name: ClassVar[str] = "l2"
@@ -93,7 +95,8 @@ class ElasticNet(Penalty):
     - `l1`: how strong the penalty of sizes is.
     - `l2`: how strong the penalty of squares is.
 
-    Example: `regularize elastic_net(l1=1e-5, l2=1e-4) over "hidden"`
+    Example: `regularize elastic_net(1e-5, 1e-4) over "head"`
+    Source: Zou and Hastie 2005, https://doi.org/10.1111/j.1467-9868.2005.00503.x
     """
 
     name: ClassVar[str] = "elastic_net"
@@ -137,7 +140,8 @@ class GroupLasso(ProximalStep):
     - `groups`: "outputs" makes a group of all weights into a neuron or filter, with its bias;
       "inputs" of all weights that read one of a layer's inputs.
 
-    Example: `regularize group_lasso(1e-3) over "hidden"`
+    Example: `regularize group_lasso(1e-3) over "head"`
+    Source: Yuan and Lin 2006, https://doi.org/10.1111/j.1467-9868.2005.00532.x
     """
 
     name: ClassVar[str] = "group_lasso"

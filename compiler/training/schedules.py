@@ -44,6 +44,12 @@ class Constant(Schedule):
     """The learning rate stays as it is, after a linear warm-up.
 
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=constant(warmup=500steps))
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html
     """
 
     name: ClassVar[str] = "constant"
@@ -73,6 +79,12 @@ class Step(Schedule):
     - `every`: `30epochs`, `10_000steps`, or a share of all steps.
     - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=step(every=30%, factor=0.1))
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.StepLR.html
     """
 
     name: ClassVar[str] = "step"
@@ -116,6 +128,12 @@ class MultiStep(Schedule):
     - `at`: when: `[30epochs, 60epochs]`, `[50%, 75%]` or `[20_000steps]`.
     - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=multi_step(at=[50%, 75%]))
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.MultiStepLR.html
     """
 
     name: ClassVar[str] = "multi_step"
@@ -157,6 +175,13 @@ class InverseTime(Schedule):
     - `rate`: how fast; 1 halves the learning rate in the first stretch.
     - `every`: `1epoch`, `1000steps`, or a share of all steps.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=inverse_time(rate=0.5))
+
+    Source: Robbins and Monro 1951;
+    https://keras.io/api/optimizers/learning_rate_schedules/inverse_time_decay/
     """
 
     name: ClassVar[str] = "inverse_time"
@@ -194,6 +219,12 @@ class InverseSquareRoot(Schedule):
 
     - `warmup`: a share of all steps (`5%`), `2epochs` or `4000steps`; from its end the fall is
       counted.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with adam(schedule=inverse_square_root(warmup=10%))
+
+    Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
     """
 
     name: ClassVar[str] = "inverse_square_root"
@@ -228,6 +259,13 @@ class Polynomial(Schedule):
     - `power`: the exponent.
     - `minimum`: share of the learning rate at the end.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=polynomial(power=2.0))
+
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.PolynomialLR.html
     """
 
     name: ClassVar[str] = "polynomial"
@@ -268,6 +306,10 @@ class Exponential(Schedule):
     - `factor`: what is left of the learning rate after each stretch; PyTorch's gamma.
     - `every`: `1epoch`, `1000steps`, or a share of all steps.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+
+    Example: `minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=exponential(0.9))`
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ExponentialLR.html
     """
 
     name: ClassVar[str] = "exponential"
@@ -307,6 +349,9 @@ class Cosine(Schedule):
 
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
     - `minimum`: share of the learning rate at the end.
+
+    Example: `minimize cross_entropy(logits, label) with adamw(lr=1e-3, schedule=cosine(warmup=5%))`
+    Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
     """
 
     name: ClassVar[str] = "cosine"

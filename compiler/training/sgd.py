@@ -66,6 +66,12 @@ class Sgd(Optimizer):
       Keras: after a cut of the rate, the steps before it count in full. A constant rate makes them
       equal.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+
+    Example:
+
+        minimize cross_entropy(logits, label) with sgd(lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+    Source: Polyak 1964; https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
 
     name: ClassVar[str] = "sgd"

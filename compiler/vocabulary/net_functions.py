@@ -39,8 +39,16 @@ class Lora(NetFunction):
     - `only`, `except`: path patterns of dense layers that get, or do not get, one.
     - `train`: path patterns of parameters that are trained too, such as a new head.
 
-    Example: `net tuned = Gpt() -> load("gpt.safetensors") -> lora(rank=8, only=["*.attention.*"])`
     Errors: W1132 where no dense layer is adapted, W0353 for numbers out of range.
+    Example:
+
+        model Net {
+            input x: f32[n, 64]
+            output y = x -> dense(64) as hidden -> relu -> dense(10) as head
+        }
+
+        net tuned = Net() -> lora(rank=8, only=["hidden"])
+
     Source: Hu et al. (2021), https://arxiv.org/abs/2106.09685; defaults as in peft.
     """
 

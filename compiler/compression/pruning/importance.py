@@ -118,6 +118,7 @@ class L1(Importance):
     """The sum of the absolute values of all weights of a channel, those that make it and those
     that read it; of a weight, its own.
 
+    Example: `apply prune(channels=50%, importance=l1)`
     Source: Li et al. 2017, https://arxiv.org/abs/1608.08710
     """
 
@@ -134,6 +135,7 @@ class L2(Importance):
     """The Euclidean length of all weights of a channel, those that make it and those that read
     it; of a weight, its size.
 
+    Example: `apply prune(channels=50%, importance=l2)`
     Source: Fang et al. 2023, https://arxiv.org/abs/2301.12900
     """
 
@@ -156,6 +158,7 @@ class Taylor(Importance):
 
     - `rows`: training rows over which gradients are averaged.
 
+    Example: `apply prune(channels=50%, importance=taylor(rows=256))`
     Source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771
     """
 
@@ -184,6 +187,7 @@ class BatchNormScale(Importance):
     """The scale that a batch norm gives the channel. Groups of channels without a batch norm are
     left alone.
 
+    Example: `apply prune(channels=50%, importance=batch_norm)`
     Source: Liu et al. 2017, https://arxiv.org/abs/1708.06519
     """
 
@@ -212,6 +216,7 @@ class Activation(Importance):
 
     - `rows`: training rows over which the mean is taken.
 
+    Example: `apply prune(channels=50%, importance=activation)`
     Source: Sun et al. 2024, https://arxiv.org/abs/2306.11695
     """
 

@@ -59,6 +59,7 @@ class Auto(Scheme):
     - `sqnr`: the least ratio of signal to noise at the outputs, in decibels.
 
     Example: `apply quantize(auto)`
+    Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
 
     name = "auto"

@@ -102,6 +102,7 @@ class Quantize(CompressionPass):
     - `only`, `except`: path patterns of layers that may, or may not, be touched.
 
     Example: `apply quantize(int8, except=["head"])`
+    Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
 
     name = "quantize"

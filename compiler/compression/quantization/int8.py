@@ -70,10 +70,9 @@ class Int8(Scheme):
       must have to be chosen.
     - `form`: how ONNX says it: "qdq", or "qoperator" for a file that is a kilobyte or two smaller.
 
-    Example: `apply quantize(int8(calibration="entropy", float_layers=1), except=["head"])`
-    Source: Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference; Nagel et al. 2021, A White Paper on Neural Network
-    Quantization
+    Example: `apply quantize(int8(calibration="entropy", float_layers=1), except=["conv"])`
+    Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877; Nagel et al. 2021,
+    https://arxiv.org/abs/2106.08295
     """
 
     name = "int8"

@@ -223,6 +223,7 @@ class Weights8(Scheme):
     - `rest`: `stored` keeps all other weights in 8 bits in the file, `float` as they are.
 
     Example: `apply quantize(weights8(block=64))`
+    Source: Frantar et al. 2022, GPTQ, https://arxiv.org/abs/2210.17323
     """
 
     name = "weights8"

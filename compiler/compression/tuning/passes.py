@@ -38,6 +38,7 @@ class Finetune(CompressionPass):
       2020, https://arxiv.org/abs/1902.08153), at a hundredth of the rate.
 
     Example: `apply prune(channels=50%) -> finetune(epochs=8)`
+    Source: Han et al. 2015, https://arxiv.org/abs/1506.02626
     """
 
     name = "finetune"
@@ -106,6 +107,7 @@ class Distill(CompressionPass):
       gradients' size. Without a cross-entropy there are no scores to divide.
 
     Example: `apply prune(channels=75%) -> distill(epochs=10, temperature=4)`
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531
     """
 
     name = "distill"

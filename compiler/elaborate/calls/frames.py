@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.elaborate.calls.signatures import BlockSignature
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.library import describe_block
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_layer, plain_items
 from compiler.elaborate.values.values import (
@@ -85,7 +86,7 @@ def open_frame(
         arguments,
         tensors,
         caller.guard,
-        item.doc,
+        describe_block(item),
         origin,
         label,
         caller.turns,

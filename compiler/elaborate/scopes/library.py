@@ -11,7 +11,8 @@ from compiler.records import dataclass
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
 from compiler.text.parse import parse
-from compiler.text.tree.syntax import Block
+from compiler.text.tree.syntax import Block, Item
+from compiler.vocabulary.manual_text import read_manual
 
 STD = "std"
 """The first word of `use std.vision`: the library that comes with Weft."""
@@ -51,6 +52,14 @@ def find_blocks() -> Iterator[LibraryBlock]:
         for item in parse(source, Sink()).items:
             if isinstance(item, Block):
                 yield LibraryBlock(name, item.name.text, _write_signature(item), item.doc)
+
+
+def describe_block(item: Item) -> str:
+    """What generated code says of a block: its comment, of one of the library without the example
+    and the source, which are for the manual."""
+    if not item.span.source.path.startswith(f"{STD}/"):
+        return item.doc
+    return read_manual(item.doc).prose
 
 
 def _write_signature(block: Block) -> str:

@@ -18,7 +18,8 @@ from compiler.vocabulary.spelling import Call, Leaf, Term
 class Normal(Initializer):
     """The normal distribution with standard deviation `std` around `mean`.
 
-    Example: `param position: f32[1, t, d] = normal(0.02)`
+    Example: `param position: f32[50, 64] = normal(0.02)`, `y = sequence + position[:t]`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.normal_
     """
 
     name = "normal"
@@ -45,7 +46,8 @@ class Normal(Initializer):
 class Uniform(Initializer):
     """The uniform distribution from `low` to `high`.
 
-    Example: `param shift: f32[d] = uniform(-0.1, 0.1)`
+    Example: `param shift: f32[64] = uniform(-0.1, 0.1)`, `y = x + shift`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.uniform_
     """
 
     name = "uniform"
@@ -73,7 +75,8 @@ class TruncNormal(Initializer):
     """The normal distribution around `mean`, drawn anew wherever it falls outside `low` to
     `high`. As in PyTorch the bounds are values, not multiples of `std`.
 
-    Example: `param prototypes: f32[k, 256] = trunc_normal(0.02)`
+    Example: `param prototypes: f32[10, 64] = trunc_normal(0.02)`, `y = cdist(x, prototypes)`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.trunc_normal_
     """
 
     name = "trunc_normal"

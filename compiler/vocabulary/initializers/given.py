@@ -15,7 +15,11 @@ from compiler.vocabulary.spelling import Attribute, Call, Leaf, Method, Sequence
 @final
 @dataclass(frozen=True)
 class Zeros(Initializer):
-    """All 0. Example: `param token: f32[1, 1, d] = zeros`"""
+    """All 0.
+
+    Example: `param shift: f32[64] = zeros`, `y = x + shift`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.zeros_
+    """
 
     name = "zeros"
     maker = "torch.zeros"
@@ -35,7 +39,11 @@ class Zeros(Initializer):
 @final
 @dataclass(frozen=True)
 class Ones(Initializer):
-    """All 1. Example: `param scale: f32[d] = ones`"""
+    """All 1.
+
+    Example: `param scale: f32[64] = ones`, `y = x * scale`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.ones_
+    """
 
     name = "ones"
     maker = "torch.ones"
@@ -51,7 +59,11 @@ class Ones(Initializer):
 @final
 @dataclass(frozen=True)
 class Constant(Initializer):
-    """One number everywhere. Example: `param temperature: f32[] = constant(0.07)`"""
+    """One number everywhere.
+
+    Example: `param temperature: f32[] = constant(0.07)`, `y = x / temperature`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.constant_
+    """
 
     name = "constant"
     value: float

@@ -22,7 +22,8 @@ class Orthogonal(Initializer):
     Axes behind the first are one axis. It is the Q of a normal matrix, with the signs that make R's
     diagonal positive, so that every orthogonal matrix is as likely.
 
-    Example: `param w: f32[d, d] = orthogonal`
+    Example: `y = x -> dense(32, init=orthogonal())`
+    Source: Saxe et al. 2013, https://arxiv.org/abs/1312.6120
     """
 
     name = "orthogonal"
@@ -53,7 +54,8 @@ class Orthogonal(Initializer):
 class Identity(Initializer):
     """The identity matrix: 1 on the diagonal, 0 elsewhere; a dense layer hands on its inputs.
 
-    Example: `param w: f32[d, d] = identity`
+    Example: `y = x -> dense(64, init=identity())`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.eye_
     """
 
     name = "identity"
@@ -78,7 +80,8 @@ class Dirac(Initializer):
 
     A weight is `[outputs, inputs, window…]` with a window of one to three axes.
 
-    Example: `y = x -> conv(64, kernel=3, padding="same", init=dirac())`
+    Example: `y = features -> conv(16, kernel=3, padding="same", init=dirac())`
+    Source: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.dirac_
     """
 
     name = "dirac"

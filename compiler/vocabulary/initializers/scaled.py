@@ -37,7 +37,8 @@ class XavierUniform(Xavier):
 
     A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
 
-    Example: `param w: f32[64, d] = xavier_uniform`
+    Example: `y = x -> dense(32, init=xavier_uniform())`
+    Source: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
 
     name = "xavier_uniform"
@@ -60,7 +61,8 @@ class XavierNormal(Xavier):
 
     A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
 
-    Example: `param w: f32[64, d] = xavier_normal(gain=0.5)`
+    Example: `y = x -> dense(32, init=xavier_normal(gain=0.5))`
+    Source: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
 
     name = "xavier_normal"
@@ -110,7 +112,8 @@ class KaimingUniform(Kaiming):
     `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
     window…]`; `nonlinearity` and, for `leaky_relu`, the slope `a` set the gain: √(2 / (1 + a²)).
 
-    Example: `param w: f32[64, d] = kaiming_uniform(nonlinearity="relu")`
+    Example: `y = x -> dense(32, init=kaiming_uniform(nonlinearity="relu")) -> relu`
+    Source: He et al. 2015, https://arxiv.org/abs/1502.01852
     """
 
     name = "kaiming_uniform"
@@ -136,7 +139,8 @@ class KaimingNormal(Kaiming):
     `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
     window…]`; `nonlinearity` and, for `leaky_relu`, the slope `a` set the gain: √(2 / (1 + a²)).
 
-    Example: `param w: f32[64, d] = kaiming_normal(mode="fan_out", nonlinearity="relu")`
+    Example: `y = x -> dense(32, init=kaiming_normal(mode="fan_out", nonlinearity="relu")) -> relu`
+    Source: He et al. 2015, https://arxiv.org/abs/1502.01852
     """
 
     name = "kaiming_normal"
@@ -171,7 +175,8 @@ class LecunUniform(Lecun):
 
     A weight is `[outputs, inputs, window…]`; the window multiplies the count.
 
-    Example: `y = x -> dense(64, init=lecun_uniform())`
+    Example: `y = x -> dense(32, init=lecun_uniform())`
+    Source: LeCun et al. 1998, https://doi.org/10.1007/3-540-49430-8_2
     """
 
     name = "lecun_uniform"
@@ -193,7 +198,8 @@ class LecunNormal(Lecun):
 
     A weight is `[outputs, inputs, window…]`; the window multiplies the count.
 
-    Example: `y = x -> dense(64, init=lecun_normal()) -> selu`
+    Example: `y = x -> dense(32, init=lecun_normal()) -> selu`
+    Source: LeCun et al. 1998, https://doi.org/10.1007/3-540-49430-8_2
     """
 
     name = "lecun_normal"
