@@ -91,6 +91,18 @@ FOLLOWED = [
         ("output y = x -> dense(5, bias=use_bias) -> layer_norm(eps=eps) -> dropout(p)",),
         [{"use_bias": False}, {"eps": 0.5}, {"p": 0.5}],
     ),
+    (  # loops that name nothing of what they go through
+        "depth: int = 3, widths: list = [4, 6]",
+        (
+            "h = x",
+            "for _ in 0..depth { h = relu(h) + x }",
+            "for _ in 1..depth { for _ in widths { h = tanh(h) + x } }",
+            "for _, _ in enumerate(widths) { h = sigmoid(h) - x }",
+            "for _ in [relu, relu] { h = sigmoid(h) * h }",
+            "output y = h",
+        ),
+        [{"depth": 1}, {"depth": 4}, {"widths": [5]}, {"depth": 2, "widths": [1, 2, 3]}],
+    ),
 ]
 
 
@@ -120,6 +132,7 @@ DROPPED = [
         ("h = x -> dense(width)", "output y = h -> dense(4 * ceil(inner / 4)) -> dense(3)"),
         "width",
     ),
+    ("scale: float = 3.0", ("output y = x / (batch + 2 * scale - 2)",), "scale"),
 ]
 
 

@@ -26,7 +26,7 @@ from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Hole, Many, Operand, Tree, same_value
 from compiler.ir.frame import Frame, Turn
-from compiler.ir.hint import Hint, HintName, hint_names
+from compiler.ir.hint import Hint, HintCall, HintName, count_items, hint_names
 from compiler.report.source import Span
 
 
@@ -411,12 +411,17 @@ def _bound(frame: Frame, name: str) -> object:
 
 
 def _over(turns: Sequence[TurnFrame]) -> Hole:
-    """What a loop goes through."""
+    """What a loop goes through; where it names nothing of that, the numbers of its turns."""
+    over = _turn(turns[0]).over
+    if not _turn(turns[0]).names:
+        count = count_items(over) if over is not None else None
+        numbers = HintCall("range", (count,)) if count is not None else None
+        return Hole(tuple(range(len(turns))), "over", hint=numbers)
     rows = []
     for turn in turns:
         row = tuple(n.value for n in _turn(turn).names)
         rows.append(row[0] if len(row) == 1 else row)
-    return Hole(tuple(rows), "over", hint=_turn(turns[0]).over)
+    return Hole(tuple(rows), "over", hint=over)
 
 
 def _holes(target: TurnClass, instances: Sequence[int]) -> Iterator[Hole]:

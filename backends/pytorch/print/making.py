@@ -377,7 +377,7 @@ def _own(sizes: Part) -> Part:
 
 def write_header(names: tuple[str, ...], over: Part, used: set[str]) -> tuple[str, Part]:
     """The names of a loop and what it goes through: `_` for names that nothing reads."""
-    shown = [safe_name(n) if safe_name(n) in used else "_" for n in names]
+    shown = [safe_name(n) if safe_name(n) in used else "_" for n in names] or ["_"]
     match over:
         case Tree(Form.LITERAL, text) if text == str(tuple(range(text.count(",") + 1))):
             return ", ".join(shown), call("range", Tree(Form.LITERAL, str(text.count(",") + 1)))

@@ -95,7 +95,11 @@ class Dim:
 
     @staticmethod
     def of(value: int | str | Dim) -> Dim:
-        """A dim from an int, a symbol's name, or a dim."""
+        """A dim from an int, a symbol's name, or a dim.
+
+        Raises:
+            TypeError: it is none of them, such as a number with a fraction.
+        """
         match value:
             case Dim():
                 return value
@@ -103,6 +107,7 @@ class Dim:
                 return _constant(value)
             case str():
                 return _symbol(value)
+        raise TypeError(f"{value!r} is no size")
 
     # --- asking ---------------------------------------------------------------------------
 
