@@ -213,6 +213,11 @@ PLAIN: dict[str, Callable[[], Plain]] = {
         model("x: f32[batch, t, 16]; z: f32[batch, t, 16]", "(x + z) -> layer_norm as n"),
         {"s": np.ones(4096, np.float32), "b": np.zeros(4096, np.float32)},
     ),
+    "transpose_before_vector": lambda: Plain(
+        (node("Transpose", "x", to="q", perm=[1, 0]), node("MatMul", "q", "v")),
+        {"x": image()[0, 0, :4, :4], "v": image()[0, 0, 0, :4]},
+        model("x: f32[t, 4]; v: f32[t]", "2.5 * (transpose(x, 0, 1) @ v)"),
+    ),
     "relu_before_clip": lambda: Plain(
         (node("Relu", "x", to="r"), node("Clip", "r", "p", "q")),
         {"x": image().astype(np.float64)},

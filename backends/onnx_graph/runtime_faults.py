@@ -191,6 +191,14 @@ FAULTS = (
         "backends.onnx_graph.runtime_faults.part_scales",
     ),
     RuntimeFault(
+        "transpose_before_vector",
+        Harm.WRONG,
+        "1.31.1",
+        "a Transpose is fused into the MatMul behind it, which leaves it out where the right factor"
+        " is a vector",
+        "compiler.ops.linear_algebra.MatMul.onnx",
+    ),
+    RuntimeFault(
         "nearly_gelu",
         Harm.WRONG,
         "1.31.1",

@@ -12,7 +12,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
-from compiler.ops.axes import need_number, need_rank, operand_type, places
+from compiler.ops.axes import need_number, need_rank, operand_type, places, squeeze, unsqueeze
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
 from compiler.ops.choosing import spell_cast
 from compiler.ops.magnitudes import measure_terms
@@ -111,10 +111,15 @@ class MatMul(Op):
         return Spelling(Infix("@", In(0), In(1)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        """A vector behind a matrix is a column there (`transpose_before_vector`)."""
         kept = outputs[0].dtype
         wide = whole_kernel_dtype(kept)
-        operands = cast_operands(build, inputs, types, wide)
-        return [cast(build, build.op("MatMul", operands), wide, kept)]
+        left, right = cast_operands(build, inputs, types, wide)
+        is_column = operand_type(types, 0).rank > 1 and operand_type(types, 1).rank == 1
+        if is_column:
+            right = unsqueeze(build, right, [1])
+        y = build.op("MatMul", [left, right])
+        return [cast(build, squeeze(build, y, [-1]) if is_column else y, wide, kept)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         a, b = operand_type(operands, 0).rank, operand_type(operands, 1).rank
