@@ -17,6 +17,7 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.stream import write_model
+from compiler.driver import check_source
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.frame import Frame, Site
@@ -29,11 +30,12 @@ from compiler.ops.linear import Dense
 from compiler.ops.normalization import BatchNorm
 from compiler.ops.reshaping import Flatten
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET
-from compiler.report.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.deployments import dimension_without_size, opset_out_of_range
 from compiler.report.messages.lowering import (
     dimension_fixed,
     dimension_not_readable,
+    input_and_output,
     opset_too_old,
     unknown_dimension,
 )
@@ -41,6 +43,7 @@ from compiler.report.source import Source, Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers.drawn import Uniform
+from tests.elaborating import build
 
 SPEC = Source("net.weft", "model Net {\n    first\n    second\n}\n")
 LIBRARY = Source("library.weft", "block conv_bn {\n    inner\n}\n")
@@ -368,3 +371,18 @@ def test_a_free_dim_that_is_fixed_inside_is_found(tmp_path: Path) -> None:
     )
     with pytest.raises(MalformedModel, match="`n` of output `y` is fixed to 5"):
         check_onnx(tmp_path / "net.onnx")
+
+
+def test_an_output_has_another_name_than_an_input(tmp_path: Path) -> None:
+    """When a net is checked that is deployed so, and where one is written from Python."""
+    text = "model M {\n    input x: f32[n, 2]\n    output x = 2 * x\n    output y = x\n}\n"
+    deployed = f"{text}net m = M()\ndeploy m as onnx "
+    sink = Sink()
+    check_source(Source("spec.weft", deployed + "{}"), sink=sink)
+    assert [m.kind for m in sink.messages] == [input_and_output]
+    sink = Sink()
+    check_source(Source("spec.weft", deployed + "{ outputs y }"), sink=sink)
+    assert not sink.messages
+    with pytest.raises(CompileError) as caught:
+        compile_onnx(build(text).graph, {}, tmp_path / "net.onnx")
+    assert [m.kind for m in caught.value.messages] == [input_and_output]

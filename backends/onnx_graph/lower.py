@@ -37,6 +37,7 @@ from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.lowering import (
     dimension_fixed,
     dimension_not_readable,
+    input_and_output,
     kernel_missing,
     no_operator,
     opset_too_old,
@@ -109,6 +110,8 @@ def _declare(
     for item in graph.inputs:
         values[item.name] = build.input(item.name, item.value.type, item.doc)
     for output in graph.outputs:
+        if output.name in values:
+            raise CompileError([input_and_output(output.origin, output.name)])
         build.names.hold(output.name)
     for parameter in graph.parameters:
         path = parameter.path

@@ -69,7 +69,7 @@ def max_norm(w: Array) -> Array:
 
 def spectral_norm(w: Array) -> dict[str, Any]:
     sigma = np.linalg.svd(w, compute_uv=False)[0]
-    return {"sigma": sigma, "w": w / sigma}
+    return {"sigma": sigma, "scaled": w / sigma}
 
 
 def weight_normalization(x: Array, fc_weight_g: Array, fc_weight_v: Array, fc_bias: Array) -> Array:

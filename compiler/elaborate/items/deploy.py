@@ -37,7 +37,7 @@ from compiler.report.messages.deployments import (
     unknown_output,
 )
 from compiler.report.messages.items import setting_range
-from compiler.report.messages.lowering import no_operator
+from compiler.report.messages.lowering import input_and_output, no_operator
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
@@ -111,6 +111,7 @@ class DeployElaborator(ItemElaborator):
         if graph is None:
             return None
         self.check_operators(graph)
+        self.check_names(graph)
         self.check_dims(graph)
         self.check_fixed(subject, measured=first)
         self.check_labels(graph, subject)
@@ -257,6 +258,14 @@ class DeployElaborator(ItemElaborator):
         if node is not None:
             span, used = self.item.subject.span, node.origin.span
             self.body.report(no_operator(span, node.op.name, used))
+
+    def check_names(self, graph: Graph) -> None:
+        """Whether outputs have other names than inputs."""
+        inputs = {item.name for item in graph.inputs}
+        for output in graph.outputs:
+            if output.name in inputs:
+                span = self.item.subject.span
+                self.body.report(input_and_output(span, output.name, output.origin))
 
     def check_dims(self, graph: Graph) -> None:
         """Whether the sizes that clauses name are open in the net."""

@@ -45,6 +45,34 @@ def no_operator(span: Span | None, layer: str, used: Span | None = None) -> Text
     )
 
 
+@message(
+    "W1431",
+    bad=(
+        "model Double {\n    input x: f32[batch, 3]\n    output x = 2 * x\n}\n"
+        "net double = Double()\ndeploy double as onnx {}\n"
+    ),
+    good=(
+        "model Double {\n    input x: f32[batch, 3]\n    output y = 2 * x\n}\n"
+        "net double = Double()\ndeploy double as onnx {}\n"
+    ),
+)
+def input_and_output(span: Span | None, name: str, used: Span | None = None) -> Text:
+    """A net is deployed as ONNX with an output that has the name of an input.
+
+    In an ONNX file a name stands for one tensor, so that no runtime loads a file in which what goes
+    in and what comes out are called the same. Give the output another name. PyTorch code has no
+    such limit.
+    """
+    return Text(
+        f"an input and an output are called `{name}`",
+        label="in an ONNX file a name is one tensor"
+        if used is None
+        else "this is to become an ONNX file, in which a name is one tensor",
+        labels=() if used is None else (Label(used, "the output"),),
+        help="give the output another name",
+    )
+
+
 @message("W1363")
 def kernel_missing(span: Span | None, layer: str, operator: str, dtype: str) -> Text:
     """A layer becomes an operator that ONNX Runtime does not compute in the dtype of its input.
