@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.operands import UNLIMITED, Limits, describe_limits
 from compiler.ir.weights import (
-    COUNTER,
+    StoredTensor,
     WeightsError,
     draw_weights,
     find_misfits,
+    keep_array,
     match_paths,
-    path_matches,
     read_note,
     read_weights,
 )
@@ -32,7 +32,6 @@ from compiler.report.messages.weights import (
     weight_missing,
     weight_range,
     weight_shape,
-    weights_collide,
     weights_not_finite,
     weights_surplus,
     weights_too_large,
@@ -40,8 +39,11 @@ from compiler.report.messages.weights import (
 )
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.system.files import match_files, parse_json
+from compiler.system.files import parse_json
 from compiler.types.tensor import DType
+from compiler.weights.files import WeightFiles, find_files, list_files, open_tensors
+from compiler.weights.layout import arrange, refuse_unclear
+from compiler.weights.left_out import explain_left_out, find_surplus
 
 Array = NDArray[Any]
 
@@ -71,15 +73,49 @@ def find_loaded(net: Net, folder: Path, results: Path | None = None) -> dict[str
         CompileError: a file cannot be read, lacks a weight, or has one of another shape.
     """
     weights: dict[str, Array] = {}
+    for source in open_sources(net, folder, results):
+        weights |= source.read(net.graph)
+    return weights
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """What a `load(…)` takes from its files, with nothing of their numbers read: the tensors of
+    the parameters that it serves, by path. `left_out` are those that no parameter takes, and the
+    rule by which they may be there."""
+
+    load: LoadWeights
+    files: WeightFiles
+    parameters: tuple[Parameter, ...]
+    tensors: Mapping[str, StoredTensor]
+    left_out: Mapping[str, str]
+
+    def read(self, graph: Graph) -> dict[str, Array]:
+        """The numbers.
+
+        Raises:
+            CompileError: they are not such as their parameters take.
+        """
+        file, span = self.load.file, self.load.span
+        return _read_chosen(graph, self.parameters, self.tensors, file, span)
+
+
+def open_sources(net: Net, folder: Path, results: Path | None = None) -> list[WeightSource]:
+    """What each `load(…)` of a net takes, in order.
+
+    Raises:
+        CompileError: a file cannot be read, lacks a weight, or has one of another shape.
+    """
+    sources: list[WeightSource] = []
     faults: list[Message] = []
     for load in net.loads:
         try:
-            weights |= _load(net.graph, _settle(load, results), folder)
+            sources.append(_open_source(net.graph, _settle(load, results), folder))
         except CompileError as error:
             faults += error.messages
     if faults:
         raise CompileError(faults)
-    return weights
+    return sources
 
 
 def read_all_weights(
@@ -101,7 +137,8 @@ def read_all_weights(
         CompileError: the file cannot be read, lacks a weight, has one of another shape, or one
             that is no part of the net.
     """
-    return choose_weights(graph, _read([path], None), str(path), known, whole)
+    found = open_tensors(list_files(path), None)
+    return _choose_all(graph, found, str(path), known, whole)
 
 
 def choose_weights(
@@ -117,11 +154,26 @@ def choose_weights(
     Raises:
         CompileError: a weight is missing, has another shape, or is no part of the net.
     """
-    chosen = _choose(graph, graph.parameters, {**found, **(known or {})}, name, None)
+    tensors = {path: keep_array(array) for path, array in found.items()}
+    return _choose_all(graph, tensors, name, known, whole)
+
+
+def _choose_all(
+    graph: Graph,
+    found: Mapping[str, StoredTensor],
+    name: str,
+    known: Mapping[str, Array] | None,
+    whole: Iterable[str],
+) -> dict[str, Array]:
+    fitted = {path: keep_array(array) for path, array in (known or {}).items()}
+    tensors = {**found, **fitted}
+    _refuse_misfits(graph.parameters, tensors, name, None)
     surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
+    left_out = explain_left_out(surplus, found, tensors)
+    surplus = [path for path in surplus if path not in left_out]
     if surplus:
         raise CompileError([weights_surplus(None, name, tuple(surplus))])
-    return chosen
+    return _read_chosen(graph, graph.parameters, tensors, name, None)
 
 
 def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str, Array]:
@@ -136,11 +188,13 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
         raise CompileError([weights_unreadable(span, str(error), trained=True)]) from error
     for part in train.nets:
         inner = {
-            name.removeprefix(part.prefix): array
+            name.removeprefix(part.prefix): keep_array(array)
             for name, array in found.items()
             if name.startswith(part.prefix)
         }
-        _choose(part.net.graph, part.net.graph.parameters, inner, str(path), span)
+        graph = part.net.graph
+        _refuse_misfits(graph.parameters, inner, str(path), span)
+        _read_chosen(graph, graph.parameters, inner, str(path), span)
     return found
 
 
@@ -165,71 +219,39 @@ def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
     return replace(load, file=str(path.resolve()))
 
 
-def _match_files(folder: Path, load: LoadWeights) -> list[Path]:
-    if not any(c in load.file for c in "*?["):
-        return []
-    try:
-        return match_files(folder, load.file)
-    except ValueError as error:
-        raise CompileError([weights_unreadable(load.span, str(error))]) from error
-
-
-def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
-    files = _match_files(folder, load)
-    found = _read(files or [folder / load.file], load.span)
-    inner = {
-        path.removeprefix(load.source): array
-        for path, array in found.items()
+def _open_source(graph: Graph, load: LoadWeights, folder: Path) -> WeightSource:
+    files = find_files(load, folder)
+    found = {
+        path.removeprefix(load.source): tensor
+        for path, tensor in open_tensors(files, load.span).items()
         if path.startswith(load.source)
     }
-    renamed = _rename(inner, load)
     prefix = f"{load.prefix}." if load.prefix else ""
-    inside = [p.path.removeprefix(prefix) for p in graph.parameters if p.path.startswith(prefix)]
-    _check_patterns(load, inside, renamed)
+    inside = {p.path.removeprefix(prefix): p for p in graph.parameters if p.path.startswith(prefix)}
+    shapes = {path: p.value.type.known_shape or () for path, p in inside.items()}
+    arranged = arrange(found, load, shapes)
+    tensors = arranged.tensors
+    _check_patterns(load, list(inside), tensors)
     wanted = set(match_paths(inside, load.only) if load.only else inside)
     wanted -= set(match_paths(inside, load.excluded))
-    full = {prefix + path for path in wanted}
-    parameters = [p for p in graph.parameters if p.path in full]
-    placed = {prefix + path: array for path, array in renamed.items()}
-    chosen = _choose(graph, parameters, placed, load.file, load.span)
+    parameters = tuple(p for path, p in inside.items() if path in wanted)
+    placed = {prefix + path: tensor for path, tensor in tensors.items()}
+    _refuse_misfits(parameters, placed, load.file, load.span)
+    refuse_unclear(load, {path: shapes[path] for path in inside if path in wanted}, arranged)
+    left_out: dict[str, str] = {}
     if load.train is None and not load.only:
-        surplus = find_surplus(renamed, inside)
+        surplus = find_surplus(tensors, inside)
         surplus = [path for path in surplus if not match_paths([path], load.excluded)]
+        chosen = {path: tensors[path] for path in inside if path in wanted}
+        left_out = explain_left_out(surplus, tensors, chosen)
+        surplus = [path for path in surplus if path not in left_out]
         if surplus:
             raise CompileError([weights_surplus(load.span, load.file, tuple(surplus))])
-    return chosen
+    taken = {p.path: placed[p.path] for p in parameters}
+    return WeightSource(load, files, parameters, taken, left_out)
 
 
-def _rename(found: Mapping[str, Array], load: LoadWeights) -> dict[str, Array]:
-    """The tensors under the names that the net has for them.
-
-    Raises:
-        CompileError: two tensors come under one name.
-    """
-    renamed: dict[str, Array] = {}
-    origins: dict[str, str] = {}
-    for path, array in found.items():
-        new = rename_path(path, load.rename)
-        if new in renamed:
-            both = (origins[new], path)
-            raise CompileError([weights_collide(load.span, load.file, new, both)])
-        renamed[new], origins[new] = array, path
-    unused = [old for old, new in load.rename if not _renames(old, found, load.rename)]
-    if unused:
-        raise CompileError([pattern_unused(load.span, load.file, "rename", tuple(unused))])
-    return renamed
-
-
-def _renames(old: str, found: Iterable[str], rules: Sequence[tuple[str, str]]) -> bool:
-    """Whether a rule finds a name to change, after those that stand before it."""
-    before = rules[: [pattern for pattern, _ in rules].index(old)]
-    names = (rename_path(path, before) for path in found)
-    if "*" in old:
-        return any(_match_stars(name, old) is not None for name in names)
-    return any(path_matches(name, old) for name in names)
-
-
-def _check_patterns(load: LoadWeights, inside: Sequence[str], found: Mapping[str, Array]) -> None:
+def _check_patterns(load: LoadWeights, inside: Sequence[str], found: Iterable[str]) -> None:
     """Refuses patterns that no path of the net matches, nor, for `except=`, one of the file.
 
     Raises:
@@ -247,39 +269,17 @@ def _check_patterns(load: LoadWeights, inside: Sequence[str], found: Mapping[str
         raise CompileError(faults)
 
 
-def find_surplus(found: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Paths of a file that a net does not have. The counters of PyTorch's batch norms, which no
-    output depends on, may stand beside the statistics that they belong to."""
-    paths = set(known)
-    return sorted(path for path in found if path not in paths and not _is_counter(path, paths))
-
-
-def _is_counter(path: str, known: Collection[str]) -> bool:
-    layer, _, name = path.rpartition(".")
-    return name == COUNTER and f"{layer}.running_mean".lstrip(".") in known
-
-
-def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    for file in files:
-        try:
-            read = read_weights(file)
-        except WeightsError as error:
-            raise CompileError([weights_unreadable(span, str(error))]) from error
-        twice = sorted(found.keys() & read.keys())
-        if twice:
-            raise CompileError([weights_unreadable(span, f"{file} has {twice[0]} once more")])
-        found |= read
-    return found
-
-
-def _choose(
-    graph: Graph,
+def _refuse_misfits(
     parameters: Iterable[Parameter],
-    found: Mapping[str, Array],
+    found: Mapping[str, StoredTensor],
     file: str,
     span: Span | None,
-) -> dict[str, Array]:
+) -> None:
+    """Refuses tensors that do not serve parameters.
+
+    Raises:
+        CompileError: one is missing, or has another shape.
+    """
     wanted = tuple(parameters)
     missing: list[Parameter] = []
     faults: list[Message] = []
@@ -288,8 +288,12 @@ def _choose(
             missing.append(parameter)
         else:
             place, expected = span or parameter.origin, str(parameter.value.type)
-            fault = weight_shape(place, file, parameter.path, shape, expected, parameter.origin)
-            faults.append(fault)
+            turned = shape[::-1] == parameter.value.type.known_shape
+            faults.append(
+                weight_shape(
+                    place, file, parameter.path, shape, expected, parameter.origin, turned=turned
+                )
+            )
     if missing:
         unused = sorted(found.keys() - {p.path for p in wanted})
         paths, layer = tuple(p.path for p in missing), missing[0].origin
@@ -297,12 +301,26 @@ def _choose(
         faults.insert(0, weight_missing(span or layer, file, paths, suggestion, layer))
     if faults:
         raise CompileError(faults)
-    chosen = {p.path: _convert(p, found[p.path], file, span) for p in wanted}
+
+
+def _read_chosen(
+    graph: Graph,
+    parameters: Iterable[Parameter],
+    found: Mapping[str, StoredTensor],
+    file: str,
+    span: Span | None,
+) -> dict[str, Array]:
+    """The numbers of parameters, whose shapes are right.
+
+    Raises:
+        CompileError: they are of another kind, or such as no layer takes.
+    """
+    chosen = {p.path: _convert(p, found[p.path], file, span) for p in parameters}
     refuse_numbers(graph, chosen, file, span)
     return chosen
 
 
-def _convert(parameter: Parameter, array: Array, file: str, span: Span | None) -> Array:
+def _convert(parameter: Parameter, tensor: StoredTensor, file: str, span: Span | None) -> Array:
     """Numbers in the dtype of their parameter.
 
     Raises:
@@ -310,10 +328,14 @@ def _convert(parameter: Parameter, array: Array, file: str, span: Span | None) -
     """
     dtype, path, layer = parameter.value.type.dtype, parameter.path, parameter.origin
     place = span or layer
-    if array.dtype.kind != np.dtype(dtype.numpy).kind:
-        found = DType.of_numpy(array.dtype) or array.dtype
+    if tensor.dtype.kind != np.dtype(dtype.numpy).kind:
+        found = DType.of_numpy(tensor.dtype) or tensor.dtype
         expected = str(parameter.value.type)
         raise CompileError([weight_kind(place, file, path, str(found), expected, layer)])
+    try:
+        array = tensor.read()
+    except WeightsError as error:
+        raise CompileError([weights_unreadable(span, str(error))]) from error
     with np.errstate(over="ignore"):
         made = array.astype(dtype.numpy, copy=False)
     if made is array or array.dtype.itemsize <= made.dtype.itemsize:
@@ -371,39 +393,3 @@ def _find_limits(graph: Graph) -> dict[str, Limits]:
                 if value is not None and weight.name in node.op.weight_limits:
                     found[value.name] = node.op.weight_limits[weight.name]
     return found
-
-
-def rename_path(path: str, rules: Iterable[tuple[str, str]]) -> str:
-    """A path of the file as the net calls it. In each rule `old -> new` a `*` stands for the
-    same text on both sides, in order, and a pattern without `*` for everything below it; rules
-    apply one after another, each at most once."""
-    for old, new in rules:
-        if "*" not in old:
-            path = new + path[len(old) :] if path_matches(path, old) else path
-            continue
-        texts = _match_stars(path, old)
-        if texts is None:
-            continue
-        parts = new.split("*")
-        filled = parts[0]
-        for text, part in zip(texts, parts[1:], strict=False):
-            filled += text + part
-        path = filled
-    return path
-
-
-def _match_stars(path: str, pattern: str) -> list[str] | None:
-    """What each `*` of a pattern stands for, earlier ones as short as can be; None where it does
-    not match."""
-    head, *rest = pattern.split("*")
-    if not path.startswith(head):
-        return None
-    position, texts = len(head), []
-    for index, part in enumerate(rest):
-        last = index == len(rest) - 1
-        end = len(path) - len(part) if last else path.find(part, position)
-        if end < position or not path.startswith(part, end):
-            return None
-        texts.append(path[position:end])
-        position = end + len(part)
-    return texts if position == len(path) else None

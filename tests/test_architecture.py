@@ -50,8 +50,12 @@ ARROWS = {
         "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
         "compiler.training compiler.data"
     ),
+    "compiler.weights": (
+        "compiler.records compiler.system compiler.report compiler.ir compiler.program"
+    ),
     "compiler.loading": (
-        "compiler.system compiler.types compiler.report compiler.ir compiler.program"
+        "compiler.system compiler.types compiler.report compiler.ir compiler.program "
+        "compiler.weights"
     ),
     "compiler.rows": (
         "compiler.records compiler.types compiler.report compiler.writing compiler.ir "
@@ -76,7 +80,8 @@ ARROWS = {
     ),
     "compiler.elaborate.calls": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.training compiler.program compiler.compression "
+        "compiler.ir compiler.ops compiler.training compiler.program compiler.weights "
+        "compiler.compression "
         "compiler.elaborate.values compiler.elaborate.scopes compiler.elaborate.shapes"
     ),
     "compiler.elaborate.evaluate": (
@@ -161,13 +166,14 @@ ARROWS = {
     ),
     "weft.deployed": (
         "compiler.system compiler.types compiler.report compiler.text compiler.ir compiler.passes "
-        "compiler.data compiler.program compiler.loading compiler.rows compiler.compression "
+        "compiler.data compiler.program compiler.weights compiler.loading compiler.rows "
+        "compiler.compression "
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime "
         "backends.verification weft.results"
     ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.program compiler.loading "
+        "compiler.ir compiler.program compiler.weights compiler.loading "
         "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
         "weft.results weft.deployed"
@@ -180,8 +186,8 @@ ARROWS = {
     ),
     "weft.cli": (
         "compiler.system compiler.report compiler.writing compiler.text compiler.vocabulary "
-        "compiler.ir compiler.passes compiler.data compiler.program compiler.loading "
-        "compiler.rows compiler.manual "
+        "compiler.ir compiler.passes compiler.data compiler.program compiler.weights "
+        "compiler.loading compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.building "
         "weft"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.program.net import Net
+from compiler.program.net import Net, Renaming
 from tests.elaborating import build, elaborate
 
 
@@ -149,7 +149,7 @@ def test_models_as_nets_and_loads() -> None:
     assert (load.file, load.excluded, load.rename) == (
         "a.safetensors",
         ("fc.*",),
-        (("e.*", "b.*"),),
+        (Renaming(("e.*",), ("b.*",)),),
     )
     assert [item.file for item in nets["b"].loads] == ["a.safetensors", "b.safetensors"]
     assert nets["b"].loads[1].only == ("dense.*",)

@@ -14,7 +14,7 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
-from compiler.loading import rename_path
+from compiler.weights.layout import rename_path
 from tests.elaborating import elaborate_file
 from tests.pytorch_compare import draw_inputs
 from tests.torchvision_models import make_model

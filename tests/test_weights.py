@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.ir.weights import WeightsError, match_paths, read_weights, write_weights
-from compiler.loading import rename_path
+from compiler.weights.layout import rename_path
 
 
 def test_reads_what_it_writes(tmp_path: Path) -> None:
@@ -55,7 +55,9 @@ def test_reads_what_torch_writes_bf16_included(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"", "0 bytes"),
-        (b"PK\x03\x04 a zip file, as torch.save writes", "cut short"),
+        (b"PK\x03\x04 a zip file, as torch.save writes", "a pickle of PyTorch"),
+        (b"\x80\x02}q\x00(X\x01\x00\x00\x00a", "a pickle of PyTorch"),
+        (struct.pack("<Q", 640) + b"{}", "cut short"),
         (struct.pack("<Q", 4) + b"nope", "not JSON"),
         (struct.pack("<Q", 2) + b"[]", "not an object"),
         (struct.pack("<Q", 20) + b'{"a":{"dtype":"F32"}', "not JSON"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from compiler.ir.weights import write_weights
+from compiler.ir.weights import read_weights, write_weights
 from tests.test_commands import weft
 from weft.api import loads
 from weft.cli.rename_rules import propose_rules
@@ -102,3 +102,92 @@ def test_faults_are_told(tmp_path: Path) -> None:
         done = weft("weights", *arguments, cwd=tmp_path)
         assert done.returncode == 1
         assert f"error[{code}]" in done.stderr
+
+
+LINEAR = """
+block attend(x: f32[n, t, d]) {
+    q = x -> dense(d) as q
+    k = x -> dense(d) as k
+    v = x -> dense(d) as v
+    return (q, k, v) -> scaled_dot_product_attention -> dense(d) as c_proj
+}
+block layer(x: f32[n, t, d]) {
+    x = x + (x -> layer_norm as ln_1 -> attend as attn)
+    return x + (x -> dense(3 * d) as c_fc -> gelu -> dense(d) as c_proj)
+}
+model Net {
+    input x: i64[n, t]
+    x = x -> embedding(10, 8) as wte
+    x = x -> 2 * layer as h
+    output y = x -> dense(10, bias=false) as lm_head
+}
+"""
+GPT2_RULE = '"h.*.attn.c_attn.*" -> ["h.*.attn.q.*", "h.*.attn.k.*", "h.*.attn.v.*"]'
+
+
+def make_gpt2(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights in the layout of GPT-2's published file."""
+    made = {path: array for path, array in weights.items() if path != "lm_head.weight"}
+    for i in range(2):
+        for name in ("weight", "bias"):
+            parts = [made.pop(f"h.{i}.attn.{part}.{name}") for part in "qkv"]
+            made[f"h.{i}.attn.c_attn.{name}"] = np.concatenate(parts)
+        made[f"h.{i}.attn.bias"] = np.tri(16, dtype=np.float32)[None, None]
+    turned = re.compile(r".*\.c_\w+\.weight")
+    made = {p: np.ascontiguousarray(a.T) if turned.match(p) else a for p, a in made.items()}
+    return {f"transformer.{path}": array for path, array in made.items()}
+
+
+def test_layouts_are_proposed_and_square_matrices_asked_for(tmp_path: Path) -> None:
+    weights = loads(LINEAR).model("Net").weights(seed=1)
+    weights["lm_head.weight"] = weights["wte.weight"]
+    write_weights(tmp_path / "w.safetensors", make_gpt2(weights), {})
+    (tmp_path / "net.weft").write_text(LINEAR)
+    done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
+    found, proposal, parts, asked, left = done.stdout.splitlines()
+    assert found == f"{len(weights)} of {len(weights)} weights of Net are in w.safetensors"
+    assert f'rename=["transformer.*" -> "*", {GPT2_RULE}]' in proposal
+    assert 'copy=["wte.weight" -> "lm_head.weight"]' in proposal
+    # A pattern `h.*.c_proj.weight` would be of the square `h.0.attn.c_proj.weight` too.
+    turned = '"h.*.c_fc.weight", "h.0.c_proj.weight", "h.1.c_proj.weight"'
+    assert f"transpose=[{turned}]" in proposal
+    assert parts.startswith("parts are taken to lie behind one another")
+    square = [f"h.*.attn.{name}.weight" for name in ("c_proj", "k", "q", "v")]
+    assert asked.endswith(f": {', '.join(square)}")
+    assert left == (
+        "left out by rule: h.0.attn.bias (a causal mask), h.1.attn.bias (a causal mask)"
+    )
+    (tmp_path / "net.weft").write_text(f"{LINEAR}\n{proposal}\n")
+    refused = weft("compile", "net.weft", "-o", "out", cwd=tmp_path)
+    assert "error[W1399]" in refused.stderr
+    told = proposal.replace(turned, '"h.*.attn.?.weight", "h.*.c_*.weight"')
+    (tmp_path / "net.weft").write_text(f"{LINEAR}\n{told}\n")
+    compiled = weft("compile", "net.weft", "-o", "out", cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+    assert "left out by rule: h.*.attn.bias (2 of a causal mask)" in compiled.stdout
+    made = read_weights(tmp_path / "out" / "net.safetensors")
+    for path, array in weights.items():
+        np.testing.assert_array_equal(made[path], array)
+
+
+def test_parts_are_proposed_to_be_joined(tmp_path: Path) -> None:
+    spec = (
+        "model Net {\n    input x: f32[n, 4]\n"
+        '    output y = x -> dense(12) as "h.0.in_proj" -> dense(5) as head\n}\n'
+    )
+    weights = loads(spec).model("Net").weights(seed=1)
+    made = {path: array for path, array in weights.items() if "in_proj" not in path}
+    for name in ("weight", "bias"):
+        parts = np.split(weights[f"h.0.in_proj.{name}"], 3)
+        made |= {f"h.0.{p}_proj.{name}": a for p, a in zip("qkv", parts, strict=True)}
+    write_weights(tmp_path / "w.safetensors", made, {})
+    (tmp_path / "net.weft").write_text(spec)
+    done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
+    first, proposal, _ = done.stdout.splitlines()
+    assert first == "4 of 4 weights of Net are in w.safetensors"
+    assert '["h.*.q_proj.*", "h.*.k_proj.*", "h.*.v_proj.*"] -> "h.*.in_proj.*"' in proposal
+    (tmp_path / "net.weft").write_text(f"{spec}\n{proposal}\n")
+    compiled = weft("compile", "net.weft", "-o", "out", cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+    found = read_weights(tmp_path / "out" / "net.safetensors")
+    np.testing.assert_array_equal(found["h.0.in_proj.weight"], weights["h.0.in_proj.weight"])

@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.memory import need_weights
+from compiler.records import dataclass
 from compiler.system.files import need_file, parse_json, replacing
 from compiler.types.tensor import MAX_RANK
 
@@ -44,6 +45,9 @@ LONGEST_HEADER = 16 << 20
 _MOST = 1 << 59
 """Elements of the largest tensor that NumPy counts."""
 
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How the files of `torch.save` begin: archives, and pickles of protocols 2 to 5."""
+
 COUNTER = "num_batches_tracked"
 """A buffer of PyTorch's batch norms that no graph has."""
 
@@ -54,6 +58,27 @@ class _NamedTwice(ValueError):
 
 class WeightsError(ValueError):
     """A weights file that is not what its format promises, or does not fit the graph."""
+
+
+class PickleError(WeightsError):
+    """A weights file that is a pickle, which can run code, or an archive with one."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """A tensor whose shape and dtype are known, and whose numbers are read when they are needed:
+    `read` gives them as an array of that shape and dtype."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Array]
+    stored: str = ""
+    """What its file calls the dtype: `bf16`, which is read as f32."""
+
+
+def keep_array(array: Array) -> StoredTensor:
+    """An array in memory as a stored tensor."""
+    return StoredTensor(tuple(array.shape), array.dtype, lambda: array)
 
 
 def draw_weights(graph: Graph, seed: int = 0) -> dict[str, Array]:
@@ -84,6 +109,16 @@ def read_weights(path: Path) -> dict[str, Array]:
     Raises:
         WeightsError: the file is missing, cut short or malformed.
     """
+    return {name: tensor.read() for name, tensor in open_weights(path).items()}
+
+
+def open_weights(path: Path) -> dict[str, StoredTensor]:
+    """Every tensor of a safetensors file, with nothing of its numbers read.
+
+    Raises:
+        WeightsError: the file is missing, cut short or malformed. `read` of a tensor raises it for
+            bytes that are no booleans.
+    """
     # safetensors' own NumPy loader copies every tensor and refuses bf16; the format is a header
     # and plain memory (https://huggingface.co/docs/safetensors), so it is mapped here.
     try:
@@ -98,18 +133,6 @@ def read_weights(path: Path) -> dict[str, Array]:
     _check_ranges(path, entries, len(data) - start)
     _check_training(path, header, entries, data[start:])
     return tensors
-
-
-def list_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The dtype, `f32` or `bf16`, and the shape of every tensor of a safetensors file.
-
-    Raises:
-        WeightsError: the file is missing, cut short or malformed.
-    """
-    arrays = read_weights(path)
-    with path.open("rb") as file:
-        header, _ = _read_header(file, path)
-    return {name: (header[name]["dtype"].lower(), array.shape) for name, array in arrays.items()}
 
 
 def _check_ranges(path: Path, entries: Mapping[str, Any], size: int) -> None:
@@ -196,6 +219,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     if len(prefix) < 8:
         raise WeightsError(f"{path} is not a safetensors file: it has {size} bytes")
     (length,) = struct.unpack("<Q", prefix)
+    if length > size - 8 and length > 1 << 40 and prefix.startswith(_PICKLES):
+        raise PickleError(f"{path} is a pickle of PyTorch, which could run code")
     if length > size - 8:
         raise WeightsError(f"{path} is not a safetensors file, or it is cut short")
     if length > LONGEST_HEADER:
@@ -211,7 +236,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> Array:
+def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> StoredTensor:
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
@@ -232,12 +257,17 @@ def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> A
     if not fits or prod(shape) * width != end - begin:
         found = f"{dtype} of the shape {list(shape[:MAX_RANK])}"
         raise WeightsError(f"{path}: {name} is {found}, and has {end - begin:,} bytes")
-    if dtype == "BF16":
-        wide = raw.view("<u2").astype("<u4") << 16
-        return wide.view("<f4").reshape(shape)
-    if dtype == "BOOL" and raw.max(initial=0) > 1:
-        raise WeightsError(f"{path}: {name} has bytes that are no booleans")
-    return np.asarray(raw).view(_DTYPES[dtype]).reshape(shape)
+
+    def read() -> Array:
+        if dtype == "BF16":
+            wide = raw.view("<u2").astype("<u4") << 16
+            return wide.view("<f4").reshape(shape)
+        if dtype == "BOOL" and raw.max(initial=0) > 1:
+            raise WeightsError(f"{path}: {name} has bytes that are no booleans")
+        return np.asarray(raw).view(_DTYPES[dtype]).reshape(shape)
+
+    found_dtype = np.dtype("<f4" if dtype == "BF16" else _DTYPES[dtype])
+    return StoredTensor(shape, found_dtype, read, dtype.lower())
 
 
 def write_weights(path: Path, weights: Mapping[str, Array], note: Mapping[str, str]) -> None:
@@ -267,12 +297,12 @@ def path_matches(path: str, pattern: str) -> bool:
 
 
 def find_misfits(
-    parameters: Iterable[Parameter], weights: Mapping[str, Array]
+    parameters: Iterable[Parameter], weights: Mapping[str, Array] | Mapping[str, StoredTensor]
 ) -> Iterator[tuple[Parameter, tuple[int, ...] | None]]:
     """Parameters that the weights do not serve: each with the shape found, None where missing."""
     for parameter in parameters:
-        array = weights.get(parameter.path)
-        if array is None:
+        found = weights.get(parameter.path)
+        if found is None:
             yield parameter, None
-        elif array.shape != parameter.value.type.known_shape:
-            yield parameter, tuple(array.shape)
+        elif found.shape != parameter.value.type.known_shape:
+            yield parameter, tuple(found.shape)

@@ -9,22 +9,36 @@ from compiler.vocabulary.net_functions import Lora
 
 
 @dataclass(frozen=True)
+class Renaming:
+    """`"enc.*" -> "body.*"`, `"qkv" -> ["q", "k", "v"]` or `["q", "k", "v"] -> "qkv"`: how tensors
+    of a file become those of a net. Several names are parts of one tensor."""
+
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoadWeights:
     """`-> load("file.safetensors", only=[…], except=[…], rename=["enc.*" -> "body.*"])`.
 
     `prefix` is the path of the part of the net that it loads (`backbone`; empty for the whole):
     the paths of the file and of the patterns are relative to it. `net teacher = fit` loads what
     the train `fit` learned, whose weights lie under `source` in its file; then `file` is empty.
+    `transpose` names matrices that lie transposed in the file, with `!` in front those that do not;
+    `copy` gives tensors to further weights. `revision` is of a repository (`hf:OWNER/NAME`).
     """
 
     file: str  # as written; relative to the spec's folder
     only: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-    rename: tuple[tuple[str, str], ...] = ()
+    rename: tuple[Renaming, ...] = ()
     span: Span | None = None
     prefix: str = ""
     train: str | None = None
     source: str = ""
+    transpose: tuple[str, ...] = ()
+    copy: tuple[Renaming, ...] = ()
+    revision: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,11 @@ from compiler.report.messages.contracts import large_output_error, threads_beyon
 from compiler.report.messages.verification import not_verified
 from weft.building.build_outputs import open_context
 from weft.building.deploy_stages import DeployStages
-from weft.building.describing import describe_outcome, describe_unfinished
+from weft.building.describing import (
+    describe_outcome,
+    describe_unfinished,
+    describe_weights,
+)
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
@@ -95,7 +99,8 @@ class Build:
             sections.append(describe_unfinished(left, error))
             report = self._report(plan, sections, outcomes, context.files)
             raise CompileError([*report.failures, *error.messages]) from error
-        return self._report(plan, sections, outcomes, context.files)
+        weights = describe_weights(plan, self.program.source.folder, self.folder)
+        return self._report(plan, [*weights, *sections], outcomes, context.files)
 
     def _report(
         self,

@@ -16,6 +16,7 @@ from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import variant_not_built
 from compiler.vocabulary.signature import write_call
+from compiler.weights.files import find_files
 from weft.building.stage import BuildContext, Echo, fingerprint
 from weft.building.variants import VariantBuild, name_stage
 from weft.building.version import identify_weft
@@ -95,9 +96,9 @@ def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
 
 def fingerprint_trained(train: Train, program: Program) -> str:
     """What tells whether a training that has ended is still one of this spec and its data."""
-    loads = (load for part in train.nets for load in part.net.loads)
+    loads = (load for part in train.nets for load in part.net.loads if load.train is None)
     folder = program.source.folder
-    files = [folder / load.file for load in loads]
+    files = [path for load in loads for path in find_files(load, folder).all_paths]
     return fingerprint(read_settings(ScriptSpec(train)), *files, *find_data(train, folder))
 
 

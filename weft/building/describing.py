@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from compiler.compression.base import pass_of
@@ -19,7 +20,9 @@ from compiler.compression.wording import (
 from compiler.report.diagnostics import CompileError
 from compiler.types.units import format_size
 from weft.building.outcomes import SPREAD_ERROR, Outcome
+from weft.building.plan import Plan
 from weft.building.report import Section
+from weft.deployed.loaded import list_loaded
 from weft.deployed.sizing import describe_sizes
 
 
@@ -28,6 +31,23 @@ def describe_unfinished(items: Sequence[str], error: CompileError) -> Section:
     reasons = [f"{m.code}: {m.text.title}: {m.text.label}" for m in error.messages]
     rows = [(items[0], "; ".join(reasons)), *((item, "not begun") for item in items[1:])]
     return Section("not finished", tuple(rows), {"unfinished": list(items)})
+
+
+def describe_weights(plan: Plan, folder: Path, results: Path) -> Iterator[Section]:
+    """A section for each net that loads weights from elsewhere: files, commits, what was left out
+    of them by a rule."""
+    parts = [(part.name, part.net) for train in plan.trains for part in train.nets]
+    parts += [(v.net, v.source) for v in plan.variants if v.source is not None]
+    parts += [(deploy.net.name, deploy.net) for deploy in plan.deploys if deploy.net is not None]
+    for name, net in dict(reversed(parts)).items():
+        found = list(list_loaded(net, folder, results))
+        if not found:
+            continue
+        rows = [("loaded from", "; ".join(file.source for file in found))]
+        left_out = [file.omissions for file in found if file.left_out]
+        if left_out:
+            rows.append(("left out by rule", "; ".join(left_out)))
+        yield Section(f"weights {name}", tuple(rows), {"loaded": [asdict(file) for file in found]})
 
 
 def describe_outcome(outcome: Outcome) -> Section:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from backends.pytorch.run.running import read_results, run_training
 from backends.pytorch.train.folder import write_training
-from backends.pytorch.train.models import START
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
 from compiler.loading import read_trained
@@ -44,7 +43,8 @@ class TrainStages:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         code = {p.name: p.read_bytes() for p in (self.folder / n for n in CODE) if p.is_file()}
         write_training(self.train, self.folder, files=self.context.files)
-        written = (self.folder / name for name in ("model.py", "train.py", START))
+        # The script has a checksum of the weights that it starts from.
+        written = (self.folder / name for name in ("model.py", "train.py"))
         reads = (*written, *find_data(self.train, self.program.source.folder))
         begun: Stage[Metadata] = Stage(f"{self.name} (begun)", reads, dict, quiet=True)
         writes = tuple(self.folder / name for name in RESULTS)

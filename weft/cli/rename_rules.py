@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from compiler.loading import find_surplus, rename_path
+from compiler.weights.layout import rename_path
+from compiler.weights.left_out import find_surplus
 
 Shapes = Mapping[str, tuple[int, ...]]
 Rule = tuple[str, str]
@@ -20,7 +21,7 @@ TRIED = 60
 
 
 @dataclass(frozen=True)
-class Proposal:
+class Rules:
     """Rules, in order, and what they leave: weights of the net that the file has not, or has in
     another shape, and tensors of the file that the net has not."""
 
@@ -29,7 +30,7 @@ class Proposal:
     surplus: tuple[str, ...]
 
 
-def propose_rules(found: Shapes, wanted: Shapes) -> Proposal:
+def propose_rules(found: Shapes, wanted: Shapes) -> Rules:
     """Rules under which as many tensors of a file as can be have the name and shape of a weight of
     a net: those that names with equal shapes and like words ask for, the most useful one first."""
     rules: list[Rule] = []
@@ -53,7 +54,7 @@ def propose_rules(found: Shapes, wanted: Shapes) -> Proposal:
     taken = {rename_path(path, rules) for path in right}
     rest = [rename_path(path, rules) for path in found if path not in right]
     surplus = find_surplus(rest, wanted) + [path for path in rest if path in wanted]
-    return Proposal(tuple(rules), tuple(p for p in wanted if p not in taken), tuple(surplus))
+    return Rules(tuple(rules), tuple(p for p in wanted if p not in taken), tuple(surplus))
 
 
 def _find_right(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str]:
@@ -71,7 +72,7 @@ def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
     for path, shape in wanted.items():
         groups.setdefault(shape, []).append(path)
     scored = [
-        (_compare(old, new), old, new)
+        (compare(old, new), old, new)
         for old, shape in found.items()
         for new in groups.get(shape, ())
     ]
@@ -84,12 +85,17 @@ def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
     return pairs
 
 
-def _compare(old: str, new: str) -> float:
+def compare(old: str, new: str) -> float:
+    """How alike two names are: words in common, and, for 1 more, the same numbers."""
     left, right = (re.split(r"[._]", path) for path in (old, new))
-    numbers = [[word for word in side if word.isdigit()] for side in (left, right)]
     last = old.rpartition(".")[2] == new.rpartition(".")[2]
     alike = SequenceMatcher(None, left, right, autojunk=False).ratio()
-    return alike + (numbers[0] == numbers[1]) + 0.5 * last
+    return alike + (find_numbers(old) == find_numbers(new)) + 0.5 * last
+
+
+def find_numbers(path: str) -> list[str]:
+    """The numbers among the words of a name: which layer it is of."""
+    return [word for word in re.split(r"[._]", path) if word.isdigit()]
 
 
 def _write_rules(old: str, new: str) -> Iterator[Rule]:
@@ -107,12 +113,12 @@ def _write_rules(old: str, new: str) -> Iterator[Rule]:
             front += 1
         for start in {0, front}:
             pair = (left[start : ends[0]], right[start : ends[1]])
-            rule = _open_numbers(*(".".join(part) for part in pair))
+            rule = open_numbers(*(".".join(part) for part in pair))
             yield _close(rule, before=start > 0, behind=kept > 0)
 
 
-def _open_numbers(old: str, new: str) -> Rule:
-    """A `*` in place of each number, where both sides have the same ones in one order."""
+def open_numbers(old: str, new: str) -> Rule:
+    """Two names with a `*` for each number, where both have the same ones in one order."""
     numbers = [re.findall(r"(?<![A-Za-z0-9])\d+", side) for side in (old, new)]
     if not numbers[0] or numbers[0] != numbers[1]:
         return old, new

@@ -1,8 +1,9 @@
-"""`-> load("file", only=[…], except=[…], rename=["a.*" -> "b.*"])` on nets."""
+"""`-> load("file", only=[…], except=[…], rename=["a.*" -> "b.*"], …)` on nets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.scopes.context import Body
@@ -20,10 +21,15 @@ from compiler.elaborate.values.values import (
     Record,
     Val,
 )
-from compiler.program.net import AddAdapters, LoadWeights
+from compiler.program.net import AddAdapters, LoadWeights, Renaming
 from compiler.report.messages.arguments import wrong_argument
+from compiler.report.messages.repositories import bad_repository, bad_revision, stars_differ
 from compiler.report.source import Span
 from compiler.vocabulary.net_functions import LOAD
+from compiler.weights.names import SCHEME, read_name
+
+REVISION = re.compile(r"[\w][\w./-]*", re.ASCII)
+"""A branch, a tag or a commit."""
 
 _SIGNATURE = Signature(
     LOAD,
@@ -32,6 +38,9 @@ _SIGNATURE = Signature(
         Formal("only", False, False, lambda _: True),
         Formal("except", False, False, lambda _: True),
         Formal("rename", False, False, lambda _: True),
+        Formal("transpose", False, False, lambda _: True, by_name=True),
+        Formal("copy", False, False, lambda _: True, by_name=True),
+        Formal("revision", False, False, lambda _: True, by_name=True),
     ),
 )
 
@@ -50,10 +59,43 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
         return POISON
     only = _patterns(body, "only", given.get("only"))
     excluded = _patterns(body, "except", given.get("except"))
-    rename = _renames(body, given.get("rename"))
-    if only is None or excluded is None or rename is None:
+    transpose = _patterns(body, "transpose", given.get("transpose"))
+    rename = _renames(body, "rename", given.get("rename"))
+    copy = _renames(body, "copy", given.get("copy"))
+    options = (only, excluded, rename, transpose, copy)
+    holds, revision = _read_revision(body, file.value, given)
+    if any(option is None for option in options) or not holds:
         return POISON
-    return LoadFunction(LoadWeights(file.value, only, excluded, rename, span), span)
+    assert only is not None
+    assert excluded is not None
+    assert rename is not None
+    assert transpose is not None
+    assert copy is not None
+    load = LoadWeights(
+        file.value, only, excluded, rename, span, transpose=transpose, copy=copy, revision=revision
+    )
+    return LoadFunction(load, span)
+
+
+def _read_revision(
+    body: Body, file: str, given: Mapping[str, ArgumentValue]
+) -> tuple[bool, str | None]:
+    """Whether the name of a repository and its revision are such, and the revision."""
+    item = given.get("revision")
+    of_hub = file.startswith(SCHEME)
+    if of_hub and read_name(file) is None:
+        body.report(bad_repository(given["file"].span, file))
+        return False, None
+    if item is None or is_none(item.value):
+        return True, None
+    if not isinstance(item.value, Known) or not isinstance(item.value.value, str):
+        _refuse(body, "revision", "a branch, a tag or a commit in quotes", item)
+        return False, None
+    revision = item.value.value
+    if not of_hub or not REVISION.fullmatch(revision) or ".." in revision:
+        body.report(bad_revision(item.span, revision, of_file=not of_hub))
+        return False, None
+    return True, revision
 
 
 def _patterns(body: Body, name: str, item: ArgumentValue | None) -> tuple[str, ...] | None:
@@ -67,19 +109,32 @@ def _patterns(body: Body, name: str, item: ArgumentValue | None) -> tuple[str, .
     return tuple(words)
 
 
-def _renames(body: Body, item: ArgumentValue | None) -> tuple[tuple[str, str], ...] | None:
+def _renames(body: Body, name: str, item: ArgumentValue | None) -> tuple[Renaming, ...] | None:
     if item is None or is_none(item.value):
         return ()
     items = item.value.items if isinstance(item.value, ListValue) else (item.value,)
-    pairs = []
+    rules = []
     for entry in items:
-        match entry:
-            case Record(items=((_, Known(str() as old)), (_, Known(str() as new)))):
-                pairs.append((old, new))
-            case _:
-                _refuse(body, "rename", 'a list of pairs such as "enc.*" -> "body.*"', item)
-                return None
-    return tuple(pairs)
+        sides = [_words(v) for v in entry.values] if isinstance(entry, Record) else []
+        one = len(sides) == 2 and 1 in map(len, sides) and all(sides)
+        if not one or (name == "copy" and len(sides[0]) > 1):
+            _refuse(body, name, 'a list of pairs such as "enc.*" -> "body.*"', item)
+            return None
+        rule = Renaming(*sides)
+        stars = min(old.count("*") for old in rule.old)
+        many = [new for new in rule.new if new.count("*") > stars]
+        if many:
+            body.report(stars_differ(item.span, rule.old[0], many[0]))
+            return None
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _words(value: Val) -> tuple[str, ...]:
+    """The texts of a text or a list; none where it is neither."""
+    items = value.items if isinstance(value, ListValue) else (value,)
+    words = [i.value for i in items if isinstance(i, Known) and isinstance(i.value, str)]
+    return tuple(words) if len(words) == len(items) else ()
 
 
 def _refuse(body: Body, name: str, expected: str, item: ArgumentValue) -> None:

@@ -20,6 +20,7 @@ from compiler.elaborate.values.values import (
     Known,
     Labelled,
     Layer,
+    ListValue,
     Loaded,
     LoadFunction,
     Poison,
@@ -91,11 +92,19 @@ def _inputs(value: Val, span: Span) -> Sequence[ArgumentValue]:
 
 
 def _pair_strings(value: Val, stage: Stage) -> Val | None:
-    """`"enc.*" -> "body.*"`: a pair, as `rename` takes it."""
+    """`"enc.*" -> "body.*"`: a pair, as `rename` takes it; on one side may stand a list."""
     match value, stage.value:
-        case Known(str()), Known(str()):
+        case Known(str()), Known(str()) | ListValue() if _has_words(stage.value):
+            return Record((("", value), ("", stage.value)))
+        case ListValue(), Known(str()) if _has_words(value):
             return Record((("", value), ("", stage.value)))
     return None
+
+
+def _has_words(value: Val) -> bool:
+    """Whether a value is a text or a list of texts."""
+    items = value.items if isinstance(value, ListValue) else (value,)
+    return bool(items) and all(isinstance(i, Known) and isinstance(i.value, str) for i in items)
 
 
 def _refuse_stage(body: Body, value: Val, stage: Stage) -> None:

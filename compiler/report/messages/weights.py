@@ -109,12 +109,20 @@ def weight_shape(
     found: tuple[int, ...],
     expected: str,
     layer: Span | None = None,
+    *,
+    # Whether its axes in reverse order are those of the parameter.
+    turned: bool = False,
 ) -> Text:
-    """A weight in the file has another shape than the parameter of that path."""
+    """A weight in the file has another shape than the parameter of that path. One that lies
+    transposed in the file, as the dense layers of GPT-2 do, is turned by `transpose=[…]`."""
+    advice = None
+    if turned and len(found) == 2:
+        advice = f'if it lies transposed in the file, write `load(…, transpose=["{path}"])`'
     return Text(
         f"`{path}` has the shape {list(found)} in `{file}`",
         label=f"the net has {expected}",
         labels=_show_layer(layer, span),
+        help=advice,
     )
 
 

@@ -130,6 +130,7 @@ def _compile_target(
     """Writes a target, and verifies it at a place, if one is given."""
     from backends.verification.cases import need_memory
     from weft.deployed import compiling
+    from weft.deployed.loaded import list_loaded
 
     if target.deploy is not None and not target.deploy.verify:
         place = None
@@ -139,6 +140,11 @@ def _compile_target(
     if written.onnx or compiling.has_weights(target, written.weights):
         numbers, warnings = compiling.gather_weights(target, written.weights, program)
         print_messages(warnings)
+        if target.net is not None and written.weights is None and target.weights is None:
+            for file in list_loaded(target.net, program.source.folder):
+                say(f"{target.name} loads {file.source}")
+                if file.left_out:
+                    say(f"left out by rule: {file.omissions}")
     module: list[Path] = []
     if written.pytorch:
         module = _write_module(target, numbers, written.files, written.weights)

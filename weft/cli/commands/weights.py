@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from compiler.ir.graph import Graph
-from compiler.ir.weights import WeightsError, list_tensors
+from compiler.ir.weights import StoredTensor
+from compiler.program.net import LoadWeights
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
-from compiler.report.messages.weights import weights_unreadable
+from compiler.report.messages.repositories import bad_repository
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.strings import write_spec_string
+from compiler.weights.files import find_files, open_tensors
+from compiler.weights.names import SCHEME, read_name
 from weft.cli.checking import check_file
 from weft.cli.options import Assignments
 from weft.cli.printing import say
-from weft.cli.rename_rules import Proposal, propose_rules
+from weft.cli.proposing import Proposal, propose
 
 SHOWN = 8
 """How many names are shown of those that nothing fits."""
@@ -33,8 +36,12 @@ def add_to(app: typer.Typer) -> None:
 
 def weights_command(
     file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A .safetensors file.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A .safetensors file, the index of several, a folder, or hf:OWNER/NAME.",
+            show_default=False,
+        ),
     ],
     spec: Annotated[
         Path | None,
@@ -43,37 +50,44 @@ def weights_command(
     net: Annotated[
         str | None, typer.Option("--net", metavar="NAME", help="Which model or net of the spec.")
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", metavar="NAME", help="Branch, tag or commit of a repository."),
+    ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """List the tensors of a weights file, or propose the `rename=[…]` under which a net loads it.
+    """List the tensors of a weights file, or propose the options with which a net loads it.
 
-    Names are brought together by shapes and words; the proposal is what `load` takes, and what no
-    rule reaches is named.
+    Names are brought together by shapes and words; the proposal is what `load` takes, with what is
+    to be split, joined or transposed. What no rule reaches, and what no shape tells, is named.
 
     Examples:
 
         weft weights resnet18.safetensors
 
         weft weights bert.safetensors --for encoder.weft --net Bert
+
+        weft weights hf:openai-community/gpt2 --for gpt.weft
     """
-    try:
-        tensors = list_tensors(file)
-    except WeightsError as error:
-        raise CompileError([weights_unreadable(None, str(error))]) from error
+    if file.startswith(SCHEME) and read_name(file) is None:
+        raise CompileError([bad_repository(None, file)])
+    files = find_files(LoadWeights(file, revision=revision), Path())
+    tensors = open_tensors(files, None)
+    if files.commit is not None:
+        say(f"{file} at commit {files.commit}")
     if spec is None:
         _print_tensors(tensors)
         return
     name, graph = _choose(spec, assignments, net)
     wanted = {p.path: p.value.type.known_shape or () for p in graph.parameters}
-    proposal = propose_rules({path: shape for path, (_, shape) in tensors.items()}, wanted)
-    _print_proposal(file, name, len(wanted), proposal)
+    _print_proposal(file, revision, name, len(wanted), propose(tensors, wanted))
 
 
-def _print_tensors(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+def _print_tensors(tensors: Mapping[str, StoredTensor]) -> None:
     width = max(map(len, tensors), default=0)
-    for path, (dtype, shape) in tensors.items():
-        say(f"{path:{width}}  {dtype}[{', '.join(map(str, shape))}]")
-    count = sum(math.prod(shape) for _, shape in tensors.values())
+    for path, tensor in tensors.items():
+        say(f"{path:{width}}  {tensor.stored}[{', '.join(map(str, tensor.shape))}]")
+    count = sum(math.prod(tensor.shape) for tensor in tensors.values())
     say(f"{len(tensors):,} tensors, {count:,} numbers")
 
 
@@ -94,20 +108,35 @@ def _choose(spec: Path, assignments: list[str] | None, wanted: str | None) -> tu
     return wanted, graphs[wanted]
 
 
-def _print_proposal(file: Path, name: str, count: int, proposal: Proposal) -> None:
+def _print_proposal(
+    file: str, revision: str | None, name: str, count: int, proposal: Proposal
+) -> None:
     right = count - len(proposal.missing)
-    say(f"{right:,} of {count:,} weights of {name} are in {file.name}")
-    options = []
-    if proposal.rules:
-        rules = (f"{write_spec_string(o)} -> {write_spec_string(n)}" for o, n in proposal.rules)
-        options.append(f"rename=[{', '.join(rules)}]")
+    shown = file if file.startswith(SCHEME) else Path(file).name
+    say(f"{right:,} of {count:,} weights of {name} are in {shown}")
     if right:
-        arguments = ", ".join([write_spec_string(str(file)), *options])
-        say(f"net {name.lower()} = {name}() -> load({arguments})")
+        given = [write_spec_string(file)]
+        if revision is not None:
+            given.append(f"revision={write_spec_string(revision)}")
+        say(f"net {name.lower()} = {name}() -> load({', '.join([*given, *proposal.options])})")
+    if proposal.has_parts:
+        say("parts are taken to lie behind one another in the order of the list: compare outputs")
+    if proposal.unclear:
+        say(
+            "square, so that no shape tells whether they lie transposed; add them to `transpose=`, "
+            f'or with "!" in front where they do not: {_shorten(proposal.unclear)}'
+        )
     for what, paths in (
         ("not in the file, or of another shape", proposal.missing),
         ("in the file only", proposal.surplus),
     ):
         if paths:
-            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            say(f"{what}: {', '.join(paths[:SHOWN])}{more}")
+            say(f"{what}: {_shorten(paths)}")
+    if proposal.left_out:
+        reasons = [f"{path} ({reason})" for path, reason in proposal.left_out.items()]
+        say(f"left out by rule: {_shorten(reasons)}")
+
+
+def _shorten(words: Sequence[str]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: files, shards and repositories, and their names and layouts."""

@@ -1,0 +1,31 @@
+"""Names of repositories: `hf:OWNER/NAME`."""
+
+from __future__ import annotations
+
+import re
+
+from compiler.records import dataclass
+
+SCHEME = "hf:"
+"""What names of repositories begin with."""
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""What the files of weights are called that need no name."""
+
+_NAME = re.compile(r"hf:([\w-][\w.-]*/[\w-][\w.-]*)((?:/[\w-][\w.-]*)*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What `hf:OWNER/NAME/FILE` names: a repository and, if it is said, a file of it."""
+
+    name: str
+    file: str = ""
+    revision: str | None = None
+
+
+def read_name(text: str, revision: str | None = None) -> Repository | None:
+    """The repository that a text names; None where it is no such name."""
+    match = _NAME.fullmatch(text)
+    if match is None or ".." in text:
+        return None
+    return Repository(match[1], match[2].lstrip("/"), revision)
