@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from compiler.ops.class_losses import CrossEntropy, Nll
 from compiler.ops.losses import L1, Huber, Mse, SmoothL1
 from compiler.ops.probability_losses import Bce, BceWithLogits, Kl
+from compiler.ops.sequence_losses import Ctc
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 
 REDUCTIONS = st.sampled_from(("mean", "sum", "none"))
@@ -89,3 +90,23 @@ def draw_kl(draw: Any) -> Case:
     if not log_target:
         target = np.maximum(target + 2, 0)  # zeros among them
     return make_case(op, x, target, symbols=draw_pair_names(draw, len(shape)))
+
+
+@cases("ctc")
+def draw_ctc(draw: Any) -> Case:
+    n, t, classes, labels = (draw(st.integers(least, 5)) for least in (1, 1, 2, 1))
+    x = draw_numbers(draw, (n, t, classes))
+    x = x - np.log(np.exp(x).sum(-1, keepdims=True))
+    kind = draw(st.sampled_from(("int64", "int32", "uint8")))
+    target = draw_numbers(draw, (n, labels), kind, 0, classes)
+    lengths = [
+        draw_numbers(draw, (n,), "int64", 1, t + 1),
+        draw_numbers(draw, (n,), "int64", 0, labels + 1),
+    ]
+    given = [array if draw(st.booleans()) else None for array in lengths]
+    op = Ctc(draw(st.integers(0, classes - 1)), draw(REDUCTIONS), draw(st.booleans()))
+    symbols = {(0, 1): "t", (1, 1): "s", **{(place, 0): "n" for place in range(4)}}
+    symbols = {k: name for k, name in symbols.items() if k[0] < 2 or given[k[0] - 2] is not None}
+    skip = dict.fromkeys(("onnxruntime", "reference"), "ONNX has no such operator")
+    symbols = symbols if draw(st.booleans()) else {}
+    return make_case(op, x, target, *given, symbols=symbols, skip=skip)

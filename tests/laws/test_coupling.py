@@ -25,11 +25,11 @@ load_ops()
 NAMES = [cls.name for cls in OPS.classes()]
 UNCUT = {
     # Losses and figures of a whole batch, positions, sizes and fitted columns have no channels.
-    *("bce", "bce_with_logits", "cross_entropy", "huber", "kl", "l1", "mse", "nll", "smooth_l1"),
+    *("bce", "bce_with_logits", "cross_entropy", "ctc", "huber", "kl", "l1", "mse", "nll"),
     # Quantization comes after pruning.
     *("codebook", "dynamic_dense", "fake_quantize", "packed_dense", "stored"),
     *("arange", "causal", "fill", "gather", "linspace", "one_hot", "size", "standardize"),
-    *("nms", "scatter", "scatter_add", "scatter_reduce"),
+    *("nms", "smooth_l1", "scatter", "scatter_add", "scatter_reduce"),
 }
 FRAME = Frame("M", "", 0)
 SEARCH = settings(

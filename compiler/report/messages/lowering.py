@@ -34,8 +34,9 @@ def opset_too_old(span: Span | None, layer: str, operator: str, needed: int, ops
 )
 def no_operator(span: Span | None, layer: str, used: Span | None = None) -> Text:
     """A net is deployed as ONNX with a layer that no opset of ONNX has, and that Weft does not say
-    with others: `inverse`, `solve`, `cholesky` and `logdet` are computed in PyTorch alone. Deploy
-    the outputs that do without it (`outputs`), or compile PyTorch code (`weft compile --pytorch`).
+    with others: `inverse`, `solve`, `cholesky`, `logdet` and `ctc` are computed in PyTorch alone.
+    Deploy the outputs that do without it (`outputs`), or compile PyTorch code (`weft compile
+    --pytorch`).
     """
     return Text(
         f"ONNX has no operator for `{layer}`",
