@@ -101,7 +101,7 @@ def test_lp_pool_is_that_of_absolute_values(p: float, kernel: int, stride: int |
     )
     compare_block(
         "vision",
-        f"lp_pool1d(x, {options})",
+        f"lp_pool(x, {options})",
         {"x": LINES},
         lambda x: functional.lp_pool1d(x.abs(), p, kernel, stride),
     )

@@ -54,7 +54,7 @@ class Ctc(Op):
     No opset of ONNX has it: it is for training, and not for a net that is deployed.
 
     Cost: 3 multiply-adds for each place and each of 2 s + 1 labels and blanks.
-    Example: `minimize ctc(log_softmax(scores, axis=-1), text, target_lengths=count) with adam()`
+    Example: `loss = ctc(log_softmax(sequence -> dense(50), axis=-1), tokens, input_lengths=length)`
     Errors: W0353 where `blank` is no class, W0363 where the target or lengths do not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CTCLoss.html
     """
