@@ -1,4 +1,5 @@
-"""The textbook: each spec means what its formula says, and gives the numbers that are printed."""
+"""The textbook: each spec means what its formula says, in every backend, and gives the numbers that
+are printed."""
 
 from __future__ import annotations
 
@@ -12,11 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
 from backends.pytorch.train.folder import write_training
 from compiler.driver import check
+from compiler.elaborate.items.deploy import find_unexported
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
@@ -26,6 +33,7 @@ from compiler.report.render import render
 from tests.textbook_pages import CHAPTERS, INDEX, Example, read_chapter
 
 Array = NDArray[Any]
+Arrays = Mapping[str, Array]
 PAGES = [INDEX, *CHAPTERS]
 EXAMPLES = [example for path in PAGES for example in read_chapter(path)]
 COUNT = "parameters"
@@ -59,7 +67,10 @@ def test_the_index_leads_to_every_chapter() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.chapter}-{e.name}")
 def test_spec_formula_and_printed_numbers_agree(example: Example, tmp_path: Path) -> None:
     program = check_spec(example, tmp_path)
-    start, found = run_train(program, tmp_path) if program.trains else run_net(program, example)
+    if program.trains:
+        start, found = run_train(program, tmp_path)
+    else:
+        start, found = run_net(program, example, tmp_path)
     wanted = apply_formula(example, start)
     assert wanted.keys() == example.gives.keys()
     for name, printed in example.gives.items():
@@ -96,7 +107,9 @@ def find_fixed(graph: Graph) -> dict[str, Array]:
     return {path: array for path, array in one.items() if np.array_equal(array, other[path])}
 
 
-def run_net(program: Program, example: Example) -> tuple[dict[str, Array], dict[str, Array]]:
+def run_net(
+    program: Program, example: Example, folder: Path
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """The weights that the spec says, and the outputs; the number of weights alone where no more
     is asked for."""
     ((_, net),) = program.models.items()
@@ -105,8 +118,36 @@ def run_net(program: Program, example: Example) -> tuple[dict[str, Array], dict[
     count = {COUNT: np.asarray(sum(sizes))}
     if example.gives.keys() == count.keys():
         return {}, count
-    weights = {**draw_weights(graph), **example.given}
-    return find_fixed(graph), {**count, **evaluate(graph, weights, example.given)}
+    given = {**draw_weights(graph), **example.given}
+    weights = {p.path: np.asarray(given[p.path]) for p in graph.parameters}
+    outputs = evaluate(graph, weights, example.given)
+    inputs = {
+        i.name: np.asarray(example.given[i.name], i.value.type.dtype.numpy) for i in graph.inputs
+    }
+    for backend in (run_module, run_onnx):
+        found = backend(graph, weights, inputs, folder)
+        for name, array in found.items():
+            assert array.dtype == outputs[name].dtype, name
+            np.testing.assert_allclose(array, outputs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    return find_fixed(graph), {**count, **outputs}
+
+
+def run_module(graph: Graph, weights: Arrays, inputs: Arrays, _: Path) -> dict[str, Array]:
+    """The outputs of the generated PyTorch module."""
+    module = load_module(emit_module([graph], title=graph.name), graph)
+    assign_weights(module, weights)
+    with torch.no_grad():
+        made = module(*map(torch.tensor, inputs.values()))
+    outputs = made if isinstance(made, tuple) else (made,)
+    return {o.name: y.numpy() for o, y in zip(graph.outputs, outputs, strict=True)}
+
+
+def run_onnx(graph: Graph, weights: Arrays, inputs: Arrays, folder: Path) -> Arrays:
+    """The outputs of the ONNX file; none where ONNX has no operator for a layer."""
+    if find_unexported(graph) is not None:
+        return {}
+    compile_onnx(graph, weights, folder / "net.onnx")
+    return open_session(folder / "net.onnx", device=Device.CPU).run(inputs)
 
 
 def run_train(program: Program, folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
