@@ -125,7 +125,7 @@ ARROWS = {
     "backends.pytorch.terms": "compiler.types compiler.writing compiler.vocabulary compiler.ir",
     "backends.pytorch.fold": (
         "compiler.records compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.ops backends.pytorch.terms"
+        "compiler.ir compiler.ops compiler.passes backends.pytorch.terms"
     ),
     "backends.pytorch.classes": (
         "compiler.types compiler.report compiler.writing compiler.vocabulary compiler.ir "

@@ -68,9 +68,17 @@ SUBJECTS = {
     ),
     "compiler.elaborate.scopes.lints": ("Conv", "its arguments in PyTorch's order"),
     "compiler.passes.activate_before_pool": ("Conv MaxPool", "the pattern that it rewrites"),
+    "compiler.passes.cell_algebra": (
+        "Add Constant Dense MatMul Mul Neg Sigmoid Sub Tanh",
+        "what known cells are made of",
+    ),
     "compiler.passes.demands": ("Index", "reads slices"),
     "compiler.passes.fold_batch_norm": ("BatchNorm", "the norm that it folds"),
     "compiler.passes.half_precision": ("Constant", "a number takes the dtype that it meets"),
+    "compiler.passes.hoist_products": (
+        "Add Concat Constant Dense Index MatMul",
+        "the pattern that it rewrites",
+    ),
     "compiler.passes.merge_adapters": ("Add Constant Dense Mul", "the pattern that it rewrites"),
     "compiler.passes.split_projections": ("Dense", "the layer that it splits"),
     "compiler.rows.loss_parts": ("Constant Div Mul", "multiples of a loss by a number"),

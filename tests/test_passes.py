@@ -23,8 +23,10 @@ from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
+from compiler.passes.hoist_products import HoistProducts
 from compiler.passes.merge_adapters import MergeAdapters
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
+from compiler.passes.recognize_cells import RecognizeCells
 from compiler.passes.set_sizes import SetSizes
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
@@ -40,6 +42,8 @@ PASSES: Mapping[str, Pass] = {
         CommonSubexpressions(),
         ConstantFolding(),
         MergeAdapters(),
+        RecognizeCells(),
+        HoistProducts(),
         FoldBatchNorm(),
         ActivateBeforePool(),
         SplitProjections(),

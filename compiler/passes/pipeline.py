@@ -15,7 +15,9 @@ from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
+from compiler.passes.hoist_products import HoistProducts
 from compiler.passes.merge_adapters import MergeAdapters
+from compiler.passes.recognize_cells import RecognizeCells
 from compiler.passes.scaled import ScaledArray
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
@@ -34,6 +36,10 @@ ONNX_PASSES: tuple[Pass, ...] = (
     *CLEAN_PASSES,
     # Before all that looks at dense layers: what remains is a net without adapters.
     MergeAdapters(),
+    # Before all that puts other ops into the bodies of loops.
+    RecognizeCells(),
+    # After recognize_cells, which looks at whole cells.
+    HoistProducts(),
     # After constant_folding, which may have computed the weights that it reads.
     FoldBatchNorm(),
     # After fold_batch_norm, which brings convolutions next to the pools behind them.

@@ -103,6 +103,16 @@ class Rewriter:
             name, count = f"{wish}.{count}", count + 1
         return name
 
+    def free_names(self, wishes: Iterable[str]) -> list[str]:
+        """The wishes, each with a number where it is taken, by one before it too."""
+        names: list[str] = []
+        for wish in wishes:
+            name, count = self.free_name(wish), 2
+            while name in names:
+                name, count = self.free_name(f"{wish}.{count}"), count + 1
+            names.append(name)
+        return names
+
     def graph(self) -> Graph:
         """The new graph; the old one where nothing changed. Parameters that nothing reads stay
         until `dead_code` takes them."""
@@ -134,9 +144,12 @@ class Rewriter:
         names: Sequence[str],
     ) -> tuple[Value, ...]:
         self._changed = True
-        wishes = names or [self.free_name(f"%{op.name}") for _ in types]
-        outputs = tuple(Value(n, t) for n, t in zip(wishes, types, strict=True))
+        wishes = list(names)
         self._names.update(wishes)
+        while len(wishes) < len(types):
+            wishes.append(self.free_name(f"%{op.name}"))
+            self._names.add(wishes[-1])
+        outputs = tuple(Value(n, t) for n, t in zip(wishes, types, strict=True))
         self._nodes.append(Node(op, inputs, outputs, like.scope, like.origin))
         return outputs
 

@@ -14,6 +14,7 @@ from backends.pytorch.classes.list_sizes import Wanted
 from backends.pytorch.classes.merged import Diverge, spread
 from backends.pytorch.classes.repeats import make_turns
 from backends.pytorch.classes.sizes import Inexpressible
+from backends.pytorch.fold.fused_loops import fuse_loops
 from backends.pytorch.fold.holders import Holders
 from backends.pytorch.fold.index import Index, sort_topologically
 from backends.pytorch.fold.items import Body
@@ -60,6 +61,10 @@ def fold_graphs(
         holders: modules that functions are given, and read weights off.
     """
     dissolved = set(inline)
+    if not as_function:
+        fused = [fuse_loops(graph) for graph in graphs]
+        graphs = [graph for graph, _ in fused]
+        dissolved.update(frame for _, calls in fused for frame in calls)
     unrolled: set[Span] = set()
     wanted: set[tuple[Span, int]] = set()
     settled = (dissolved, taken, unrolled, wanted)

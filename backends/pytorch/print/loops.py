@@ -131,6 +131,10 @@ class ScanWriter:
         out, end = self.out, self.pairs[item]
         kept = self._keep_outside(item, end)
         way = self._way(tree.parts[scan.sequences + scan.states])
+        for ref in item.refs[: scan.sequences]:  # all of them, before one of them is read
+            pending = out.flow.pending.get(ref)
+            if pending is not None and pending.depth > 1:
+                out.flush(ref)
         overs = [f"{self._sequence(r, scan.axis)}{way}" for r in item.refs[: scan.sequences]]
         if scan.count is not None:
             counter = self._range(item, tree, scan)
@@ -190,9 +194,6 @@ class ScanWriter:
 
     def _sequence(self, ref: MergedRef, axis: int) -> str:
         """`x.unbind(1)`: one tensor for each step."""
-        pending = self.out.flow.pending.get(ref)
-        if pending is not None and pending.depth > 1:
-            self.out.flush(ref)
         tree, _ = self.out.read(ref)
         return self.out.text(Tree(Form.METHOD, "unbind", (tree, Tree(Form.LITERAL, str(axis)))))
 

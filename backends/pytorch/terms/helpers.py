@@ -445,6 +445,50 @@ def run_cells(
             x = torch.where(seen[..., None], x, 0)
     return x, [torch.stack(parts) for parts in zip(*finals)]
 ''',
+    "run_lstm": '''\
+def run_lstm(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    input_weight: Tensor,
+    state_weight: Tensor,
+    bias: Tensor | None = None,
+    axis: int = 1,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM with weights that are given: its output at each step, and its last
+    states."""
+    weights = [input_weight, state_weight]
+    if bias is not None:
+        weights += [bias, torch.zeros_like(bias)]
+    states = [h[None].contiguous(), c[None].contiguous()]
+    options = (bias is not None, 1, 0.0, torch.is_grad_enabled(), False, axis == 1)
+    y, h, c = torch.lstm(x.flip(axis) if reverse else x, states, weights, *options)
+    return y.flip(axis) if reverse else y, h[0], c[0]
+''',
+    "run_gru": '''\
+def run_gru(
+    x: Tensor,
+    h: Tensor,
+    input_weight: Tensor,
+    state_weight: Tensor,
+    input_bias: Tensor | None = None,
+    state_bias: Tensor | None = None,
+    axis: int = 1,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """A GRU with weights that are given: its output at each step, and its last
+    state."""
+    weights = [input_weight, state_weight]
+    biases = [bias for bias in (input_bias, state_bias) if bias is not None]
+    if biases:
+        zeros = torch.zeros_like(biases[0])
+        weights += [zeros if b is None else b for b in (input_bias, state_bias)]
+    options = (len(weights) > 2, 1, 0.0, torch.is_grad_enabled(), False, axis == 1)
+    x = x.flip(axis) if reverse else x
+    y, h = torch.gru(x, h[None].contiguous(), weights, *options)
+    return y.flip(axis) if reverse else y, h[0]
+''',
     "round_to_bytes": '''\
 def round_to_bytes(x: Tensor) -> Tensor:
     """What x is worth in 256 levels between its least and its greatest number and 0."""
