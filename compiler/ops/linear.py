@@ -51,7 +51,7 @@ class Dense(LinearLayer):
     - `bias`: whether a number per output is added.
 
     A weight can be given: `dense(vocab, weight=embed.weight, bias=false)` shares the one of an
-    embedding.
+    embedding; so can a bias, `bias=b`.
 
     Cost: d multiply-adds for each entry of the result.
     Example: `logits = x -> dense(120) -> relu -> dense(10)`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from symtable import SymbolTable, symtable
 
 IMPORTS = {
     "Any": "from typing import Any",
@@ -45,14 +45,25 @@ def write_imports(body: str, extra: Iterable[str] = ()) -> list[str]:
     """Sections of imports for code with this body: the standard library's, then others'.
 
     `extra` are lines that it needs besides. The body is parsed, so that words of comments and
-    texts bring nothing in.
+    texts bring nothing in, nor names that it binds itself: a tensor `time`.
     """
-    used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    used = set(_find_free(symtable(body, "", "exec")))
     lines = {*extra, *(IMPORTS[name] for name in used & IMPORTS.keys())}
     sections: tuple[list[str], list[str]] = ([], [])
     for line in _merge(lines):
         sections[_module(line).split(".")[0] not in sys.stdlib_module_names].append(line)
     return [*sections[0], "", *sections[1]] if sections[0] else sections[1]
+
+
+def _find_free(scope: SymbolTable) -> Iterator[str]:
+    """Names that code reads and does not bind itself."""
+    for symbol in scope.get_symbols():
+        outside = symbol.is_global() and not symbol.is_declared_global()
+        bound = symbol.is_assigned() or symbol.is_imported()
+        if symbol.is_referenced() and (outside or scope.get_type() == "module") and not bound:
+            yield symbol.get_name()
+    for inner in scope.get_children():
+        yield from _find_free(inner)
 
 
 def _module(line: str) -> str:

@@ -39,6 +39,7 @@ from compiler.ir.frame import Argument, Frame
 from compiler.ir.graph import Node, Parameter
 from compiler.ir.hint import (
     Hint,
+    HintConst,
     HintList,
     HintName,
     HintSize,
@@ -52,6 +53,7 @@ from compiler.ops.choosing import torch_dtype
 from compiler.types.tensor import DType
 from compiler.vocabulary.initializers import Initializer
 from compiler.vocabulary.spelling import Own
+from compiler.writing.python import CodeName
 
 
 class BodyMaker:
@@ -198,7 +200,7 @@ class BodyMaker:
                 setting.argument(number),
                 setting.name,
                 setting.default,
-                written.get(setting.name),
+                written.get(setting.name, _name_layer(setting.argument(number))),
                 ("in", *setting.dim) if setting.dim else outward.get(setting.name),
             )
             for setting in settings
@@ -331,6 +333,11 @@ class BodyMaker:
         if not sizes:  # a scalar: `torch.zeros(())`
             return call(made, Tree(Form.TUPLE), keys=keys), starts
         return call(made, *sizes, keys=keys), starts
+
+
+def _name_layer(value: object) -> Hint | None:
+    """What stands for a layer that a call names itself, and no argument around it brought."""
+    return HintConst(value) if isinstance(value, CodeName) else None
 
 
 def _write_numbers(

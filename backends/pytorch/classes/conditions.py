@@ -75,6 +75,7 @@ class ConditionFinder:
         if len(variants) == 2:
             self._check_loop(item)
             first, second = variants
+            self._check_forms(item, first, second)
             larger = len(first.instances) > len(second.instances)
             if second.constructor is not IDENTITY and larger:
                 first, second = second, first
@@ -100,6 +101,15 @@ class ConditionFinder:
                     if self.settings.holds(over, absent) is None or not self._is_free(item):
                         raise Diverge("a loop that stands in a branch")
 
+    def _check_forms(self, item: Merged, first: Variant, second: Variant) -> None:
+        """Holds two forms of a chain to one condition: where one has a part under one and the
+        other a part under another, that these came out alike is chance."""
+        own, other = (set(_guards(item, one.instances)) for one in (first, second))
+        guards = own ^ other
+        alone = [g for g in guards if _parts(g).isdisjoint(guards - {g})]
+        if self._differ(alone):
+            raise Diverge("forms of a chain under several conditions that came out alike")
+
     def _is_free(self, item: Merged) -> bool:
         """Whether the branches that an item stands in are taken by all calls."""
         always = dict.fromkeys(sorted(self.target.everyone), True)
@@ -107,10 +117,11 @@ class ConditionFinder:
         return all(self.settings.decides(guard, always) is not None for guard in guards)
 
     def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
-        guards = _guards(item, variant.instances)
         rest = self.target.everyone - variant.instances
-        others = [opposite(guard) for guard in _guards(item, rest)]
-        return self._find_test(variant.instances, [*guards, *others], variant)
+        own, others = _guards(item, variant.instances), _guards(item, rest)
+        guards = [g for g in own if g not in others]
+        guards += [opposite(g) for g in others if g not in own]
+        return self._find_test(variant.instances, guards, variant)
 
     def _find_choice(self, choice: Choice) -> None:
         inside = [m for m in self.target.items if m.instances == choice.instances]
@@ -250,8 +261,10 @@ def _find_common(item: Merged) -> set[Hint]:
 
 
 def _guards(item: Merged, instances: Instances) -> list[Hint]:
-    members = (m for i, m in item.members.items() if i in instances)
-    return list(dict.fromkeys(m.guard for m in members if m.guard is not None))
+    """The author's conditions on an item in some instances; of a chain, on parts of it."""
+    members = [m for i, m in item.members.items() if i in instances]
+    rows = (m.guards or (m.guard,) for m in members)
+    return list(dict.fromkeys(guard for row in rows for guard in row if guard is not None))
 
 
 def _substitute(hint: Hint, old: Hint, new: HintName) -> Hint:

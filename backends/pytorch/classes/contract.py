@@ -171,18 +171,20 @@ class _Contraction:
 
     def _make_chain(self, prefix: str, stages: list[_Stage], constructor: Tree) -> Item:
         chain = [s.item for s in stages if s.item is not None]
-        guards = {item.guard for item in chain if item.guard is not None}
+        guards = dict.fromkeys(item.guard for item in chain if item.guard is not None)
         made = Item(
             prefix,
             constructor,
             Tree(Form.CALL, "", (Tree(Form.OWN, prefix), Operand(0))),
             chain[0].reads,
             chain[-1].outputs,
-            guards.pop() if len(guards) == 1 else None,
+            next(iter(guards)) if len(guards) == 1 else None,
             None,
             tuple(start for item in chain for start in item.starts),
             "sequential",
             nodes=_join_nodes(chain),
+            ignored=tuple(hint for item in chain for hint in item.ignored),
+            guards=tuple(guards),
         )
         return self._replace(chain, made)
 
@@ -278,6 +280,7 @@ class _Contraction:
             tuple(start for m in members for start in m.starts),
             "loop",
             nodes=_join_nodes(members),
+            ignored=tuple(hint for m in members for hint in m.ignored),
         )
         return self._replace(members, made)
 

@@ -416,7 +416,10 @@ class _Explainer:
         """The recorded argument whose values go one to one with these functions, and which
         value means which."""
         frames = [body.frame for body in self.target.bodies]
+        passed = {hint.name if isinstance(hint, HintName) else "" for hint in leaf.hints}
         for argument in frames[0].arguments:
+            if passed not in (set(), {safe_name(argument.name)}):
+                continue
             rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
             if argument.dims or is_scalar(argument.value) or None in rows:
                 continue
@@ -436,12 +439,14 @@ class _Explainer:
         return None
 
     def _gather_functions(self, leaf: Many) -> dict[int, object]:
-        """The functions of a leaf, and in instances without it those of others like it."""
+        """The functions of a leaf, and in instances without it those of others like it, or that
+        come from the same argument."""
         found = dict(leaf.values)
         for item in self.target.items:
             for other in item.leaves():
                 shared = found.keys() & other.values.keys()
-                alike = type(other.literal) is type(leaf.literal) and bool(shared)
+                same = bool(shared) or (bool(leaf.hints) and leaf.hints == other.hints)
+                alike = type(other.literal) is type(leaf.literal) and same
                 if alike and all(found[i] == other.values[i] for i in shared):
                     found.update(other.values)
         return found

@@ -42,7 +42,8 @@ class Item:
     """A module that is made and called, an expression, or a declaration (without outputs).
 
     `slot` is the path of the module below the frame, "" for an expression. Operands of the
-    expression index `reads`, names of values. `starts` are statements that draw its weights.
+    expression index `reads`, names of values. `guards` are the conditions that parts of it stand
+    under, where it is a chain. `starts` are statements that draw its weights.
     `module` is how an expression is written inside `nn.Sequential`. `scan` is the loop that it
     opens or closes. `nodes` are what it stands for, where that is known. `general` is a longer
     expression that more instances may share. `ignored` is what a call gives for arguments that
@@ -62,6 +63,7 @@ class Item:
     nodes: tuple[Node, ...] = ()
     general: Part | None = None
     ignored: tuple[Hint, ...] = ()
+    guards: tuple[Hint, ...] = ()
     refs: list[Ref] = field(default_factory=list)
 
     @property

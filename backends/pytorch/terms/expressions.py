@@ -79,16 +79,33 @@ def hint_tree(hint: Hint, read: Callable[[str], Part]) -> Part:
             return Tree(Form.CHOOSE, "", parts)
         case HintCall(function, arguments):
             given = tuple(hint_tree(h, read) for h in arguments)
+            if function not in ITERATING:
+                given = tuple(map(_as_list, given))
             return Tree(Form.CALL, "", (Tree(Form.NAME, python_function(function)), *given))
         case HintItem(items, HintCall("slice", bounds)):
             parts = tuple(NOTHING if b == HintConst(None) else hint_tree(b, read) for b in bounds)
             cut = Tree(Form.SLICE, "", (*parts, *[NOTHING] * (3 - len(parts))))
-            return Tree(Form.INDEX, "", (hint_tree(items, read), cut))
+            return Tree(Form.INDEX, "", (_as_list(hint_tree(items, read)), cut))
         case HintItem(items, index):
-            return Tree(Form.INDEX, "", (hint_tree(items, read), hint_tree(index, read)))
+            found = _as_list(hint_tree(items, read))
+            return Tree(Form.INDEX, "", (found, hint_tree(index, read)))
         case HintList(items):
             return Tree(Form.LIST, "", tuple(hint_tree(h, read) for h in items))
     raise AssertionError(f"{hint_text(hint)} is no expression of code")
+
+
+ITERATING = ("enumerate", "zip")
+"""Functions that go through what they are given once, and need no list."""
+
+
+def _as_list(part: Part) -> Part:
+    """What is read more than once, or by an index: `widths[::-1]`, where `reversed(widths)` is
+    gone through once."""
+    match part:
+        case Tree(Form.CALL, "", (Tree(Form.NAME, "reversed"), items)):
+            backwards = Tree(Form.SLICE, "", (NOTHING, NOTHING, literal(-1)))
+            return Tree(Form.INDEX, "", (items, backwards))
+    return part
 
 
 def resolve(part: Part, read: Callable[[str], Part]) -> Part:
@@ -97,7 +114,9 @@ def resolve(part: Part, read: Callable[[str], Part]) -> Part:
     if isinstance(part, Tree) and part.keys and part.form in (Form.CALL, Form.METHOD):
         part = _drop_defaults(part)
     if isinstance(part, Tree) and part.parts:
-        return replace(part, parts=tuple(resolve(child, read) for child in part.parts))
+        parts = tuple(resolve(child, read) for child in part.parts)
+        given = map(_as_list, parts) if part.form is Form.BUILD else parts
+        return replace(part, parts=tuple(given))
     match part:
         case Many(solution=None):
             return literal(part.literal)

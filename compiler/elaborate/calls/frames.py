@@ -24,7 +24,15 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.ir.frame import Argument, Frame
-from compiler.ir.hint import Hint, HintConst, HintSize, mark_names, mark_outer, rename_hint
+from compiler.ir.hint import (
+    Hint,
+    HintConst,
+    HintName,
+    HintSize,
+    mark_names,
+    mark_outer,
+    rename_hint,
+)
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Bool,
@@ -67,7 +75,7 @@ def open_frame(
     )
     defaults = _write_defaults(body, signature, given, dict(tensors), hinted=hinted)
     arguments = (
-        *make_arguments(body, signature, given, defaults, hinted=hinted),
+        *make_arguments(body, signature, given, defaults, hinted=hinted, caller=caller),
         *(
             Argument(
                 name,
@@ -134,10 +142,11 @@ def make_arguments(
     defaults: Mapping[str, Hint] | None = None,
     *,
     hinted: bool = True,
+    caller: Body | None = None,
 ) -> Iterator[Argument]:
     """The compile-time arguments of a call, in the order of the signature. `defaults` are what it
     has for arguments that were left out; those of a whole model, which nobody calls, are in its
-    own names. `hinted` is that of `open_frame`."""
+    own names. `hinted` and `caller` are those of `open_frame`."""
     for spec in signature.parameters:
         value = body.names[0][spec.name]
         tensors = value.items if isinstance(value, ListValue) else (value,)
@@ -147,7 +156,9 @@ def make_arguments(
         yield Argument(
             spec.name,
             _plain(value),
-            _hint(source, hinted=hinted) or (defaults or {}).get(spec.name),
+            _hint(source, hinted=hinted)
+            or (defaults or {}).get(spec.name)
+            or _find_passed(source, caller),
             literal_default(spec.syntax.default, spec.kind),
             untraced=signature.untraced.get(spec.name, ()),
         )
@@ -156,6 +167,14 @@ def make_arguments(
 def _hint(source: ArgumentValue | None, *, hinted: bool) -> Hint | None:
     hint = find_hint(source.value) if source is not None else None
     return hint if hinted or hint is None else mark_outer(hint)
+
+
+def _find_passed(source: ArgumentValue | None, caller: Body | None) -> Hint | None:
+    """The argument of the caller that a layer is, where it is handed on."""
+    if source is None or caller is None or not is_layer(source.value):
+        return None
+    own = (name for name, value in caller.names[0].items() if value is source.value)
+    return next(map(HintName, own), None)
 
 
 def _plain(value: Val) -> object:

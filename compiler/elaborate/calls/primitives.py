@@ -131,7 +131,8 @@ class _Call:
     def find_weight(self, name: str) -> ArgumentValue | None:
         """What was given for a weight. `bias=true` is the option that asks for one."""
         options = {option.name for option in type(self.op).options()}
-        return None if name in options else self.given.get(name)
+        item = self.given.get(name)
+        return item if item is None or name not in options or _is_itself(item, name) else None
 
 
 # --- operands ---------------------------------------------------------------------------------
@@ -302,6 +303,9 @@ def _make_op(
         item = given.get(option.name)
         if item is None:
             continue
+        if _is_itself(item, option.name):
+            fields[option.name] = True
+            continue
         try:
             fields[option.name] = convert(item.value, option.annotation)
         except Unfit as unfit:
@@ -319,6 +323,11 @@ def _make_op(
     except Fault as fault:
         body.report(fault.make(CallPlace(application.span, given)))
         raise Refused from fault
+
+
+def _is_itself(item: ArgumentValue, name: str) -> bool:
+    """Whether it is the weight itself, where an option says if there is one: `bias=b`."""
+    return name == "bias" and isinstance(item.value, Tensor)
 
 
 # --- the node ---------------------------------------------------------------------------------
@@ -410,6 +419,10 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
     names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
     for name, item in call.given.items():
+        if _is_itself(item, name) and name in known and all(w.name != name for w in wanted):
+            found = describe(item.value)
+            call.body.report(wrong_argument(item.span, cls.name, name, "true or false", found))
+            raise Refused
         started = [w.name for w in wanted if w.trainable and w.start == name]
         if name in known or any(call.find_weight(weight) is None for weight in started):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from compiler.elaborate.calls.gathering import note_joined
@@ -272,7 +272,8 @@ def _combine_lists(symbol: str, left: Val, right: Val) -> Val | None:
     if lefts is None or rights is None:
         return None
     if symbol == "+":
-        return ListValue((*lefts, *rights))
+        written = mark_names(*_list_hints(left, lefts), *_list_hints(right, rights))
+        return ListValue((*lefts, *rights), hint=written if written.arguments else None)
     if symbol in ("==", "!="):
         same = len(lefts) == len(rights) and all(
             isinstance(a, Known) and isinstance(b, Known) and a.value == b.value
@@ -280,6 +281,13 @@ def _combine_lists(symbol: str, left: Val, right: Val) -> Val | None:
         )
         return Known(same if symbol == "==" else not same)
     return None
+
+
+def _list_hints(value: Val, items: Iterable[Val]) -> Iterator[Hint]:
+    """How a list was written, or else its items."""
+    whole = find_hint(value)
+    hints = (find_hint(item) for item in items) if whole is None else (whole,)
+    return (hint for hint in hints if hint is not None)
 
 
 def _list_items(value: Val) -> tuple[Val, ...] | None:
