@@ -18,12 +18,14 @@ from compiler.elaborate.values.values import (
     Known,
     ListValue,
     Poison,
+    Range,
     Tensor,
     Val,
 )
 from compiler.ir.hint import Hint, HintCall, HintConst, HintItem, find_readable, whole_hint
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
 from compiler.ops.registry import OPS
+from compiler.report.diagnostics import Message
 from compiler.report.messages.functions import not_whole, unknown_when_compiling
 from compiler.report.messages.values import not_a_list, outside_list
 from compiler.text.tree.syntax import Expr, Slice, Subscript
@@ -130,8 +132,13 @@ def _whole_bound(body: Body, expression: Expr, value: Val) -> int | Poison:
     if isinstance(value, Tensor) or isinstance(number, Dim):
         body.report(unknown_when_compiling(expression.span, "an index of a list", describe(value)))
     else:
-        body.report(not_whole(expression.span, "an index of a list", describe(value)))
+        body.report(_refuse_index(expression, "an index of a list", value))
     return POISON
+
+
+def _refuse_index(expression: Expr, what: str, value: Val) -> Message:
+    is_range = isinstance(value, Range)
+    return not_whole(expression.span, what, describe(value), is_range=is_range)
 
 
 # --- tensors ----------------------------------------------------------------------------------
@@ -202,7 +209,7 @@ class _Items:
                 what, found = "a bound of a slice", describe(value)
                 self.body.report(unknown_when_compiling(expression.span, what, found))
             else:
-                self.body.report(not_whole(expression.span, "an index", describe(value)))
+                self.body.report(_refuse_index(expression, "an index", value))
         elif isinstance(value, Known) and value.hint is not None:
             self.hints.append((field, value.hint))
         return number

@@ -65,11 +65,10 @@ def unknown_when_compiling(
         "    output y = x -> (d // 3) * relu\n}\n"
     ),
 )
-def not_whole(span: Span | None, what: str, found: str) -> Text:
+def not_whole(span: Span | None, what: str, found: str, *, is_range: bool = False) -> Text:
     """A whole number is needed: a size, a count or an index."""
-    return Text(
-        f"{what} is a whole number", label=f"this is {found}", help="`//` divides and rounds down"
-    )
+    advice = "a slice has a colon: `x[a:b]`" if is_range else "`//` divides and rounds down"
+    return Text(f"{what} is a whole number", label=f"this is {found}", help=advice)
 
 
 @message(
