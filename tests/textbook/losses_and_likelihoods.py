@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby, product
 from math import exp, log, pi, sqrt
 from typing import Any
 
@@ -104,6 +105,18 @@ def margins(score: Array, sign: Array, scores: Array, label: Array) -> dict[str,
         for row, y in zip(scores, label, strict=True)
     ]
     return {"two": np.maximum(0, 1 - sign * score), "many": np.array(many)}
+
+
+def temporal_classification(p: Array, target: Array) -> Array:
+    found = []
+    for places, labels in zip(p.astype(float), target.tolist(), strict=True):
+        total = 0.0
+        for path in product(range(3), repeat=len(places)):
+            read = [c for c, _ in groupby(path) if c != 0]
+            if read == labels:
+                total += float(np.prod(places[np.arange(len(path)), path]))
+        found.append(-log(total))
+    return np.array(found)
 
 
 def dice(logits: Array, mask: Array) -> dict[str, Any]:
