@@ -24,6 +24,10 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchvision==0.28.0
 	@touch $@
 
+$(BIN)/.installed-docs: $(BIN)/.installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 demo: $(BIN)/.installed ## build specs/examples/digits.weft: data to verified ONNX, with its report
 	$(BIN)/weft build specs/examples/digits.weft -o output/digits
 
@@ -44,6 +48,9 @@ coverage: $(BIN)/.installed-dev ## run the tests under branch coverage; the floo
 
 laws: $(BIN)/.installed-dev ## draw new cases for MINUTES=10, and print those that fail
 	$(BIN)/python -m tests.new_cases --minutes $(MINUTES)
+
+docs: $(BIN)/.installed-docs ## the guide, the textbook and a page per word and message as a site, output/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(BIN)/.installed-dev ## the benchmarks, as ratios against what a user would use instead
 	$(BIN)/python -m benchmarks

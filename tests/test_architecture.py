@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Golden
 
 ROOT = Path(__file__).resolve().parents[1]
-TOP = ("grammar", "compiler", "backends", "weft")
+TOP = ("grammar", "compiler", "backends", "weft", "website")
 ONNX_ROOMS = ("backends/onnx_graph/", "backends/onnx_runtime/", "backends/verification/")
 
 ARROWS = {
@@ -191,6 +191,12 @@ ARROWS = {
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.building "
         "weft"
+    ),
+    "website": (
+        "grammar compiler.types compiler.report compiler.text compiler.vocabulary compiler.ir "
+        "compiler.ops compiler.training compiler.program compiler.elaborate.shapes "
+        "compiler.elaborate.items compiler.manual compiler.driver compiler.explain "
+        "backends.pytorch backends.pytorch.train backends.onnx_graph"
     ),
 }
 """Every room, lowest first, and the rooms that its files import, imports for types included. A

@@ -96,6 +96,7 @@ class MessageKind(Generic[P]):
         self.bad = bad
         self.good = good
         self.name = write.__name__
+        self.module = write.__module__
         self.page = write.__doc__ or ""
         self._write = write
 

@@ -1,0 +1,1 @@
+"""The manual and the textbook as a site: pages, formulas and colours for MkDocs."""
