@@ -3,6 +3,7 @@ are printed."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import runpy
@@ -35,6 +36,7 @@ from tests.textbook_pages import CHAPTERS, INDEX, Example, read_chapter
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 PAGES = [INDEX, *CHAPTERS]
+ORACLES = sorted((Path(__file__).parent / "textbook").glob("*.py"))
 EXAMPLES = [example for path in PAGES for example in read_chapter(path)]
 COUNT = "parameters"
 """What the number of a net's trainable numbers is called in a chapter."""
@@ -56,6 +58,22 @@ def test_every_spec_has_its_formula_and_every_formula_its_spec(path: Path) -> No
     assert len(names) >= 10 or path == INDEX
     assert len(set(names)) == len(names)
     assert set(names) == set(find_oracles(path.stem))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_definition_is_a_formula_and_a_spec(path: Path) -> None:
+    for section in path.read_text(encoding="utf-8").split("\n### ")[1:]:
+        assert "\n$$" in section, section.partition("\n")[0]
+        assert "\n```weft" in section, section.partition("\n")[0]
+
+
+@pytest.mark.parametrize("path", ORACLES, ids=lambda path: path.stem)
+def test_formulas_are_plain_numpy(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    found |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    roots = {str(name).partition(".")[0] for name in found}
+    assert roots - {"numpy"} <= sys.stdlib_module_names
 
 
 def test_the_index_leads_to_every_chapter() -> None:
