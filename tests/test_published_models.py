@@ -42,6 +42,9 @@ PARAMETERS = {
     "mixer_b16": 59_880_472,
     "bert_base": 109_482_240,
     "gpt2": 124_439_808,
+    "clip_vit_b_32": 151_277_313,
+    "dinov2_vits14": 22_056_576,
+    "t5_small": 60_506_624,
     "llama3_8b": 8_030_261_248,
     "llama3_405b": 405_853_388_800,
     "transformer": 63_082_496,
@@ -84,6 +87,7 @@ SMALL = (*WITH_STATISTICS, "bilstm_tagger", "char_rnn")
 NO_ORACLE = (
     *("lenet5", "resnet20", "unet", "mixer_b16"),
     *("bert_base", "gpt2", "llama3_8b", "llama3_405b"),
+    *("clip_vit_b_32", "dinov2_vits14", "t5_small"),
     *("transformer", "char_rnn", "bilstm_tagger", "gpt3_175b"),
     *("mlp", "linear_regression", "polynomial_regression", "logistic_regression"),
     *("cifar10_net", "resnet1001", "autoencoder", "vae", "dcgan_generator", "dcgan_discriminator"),
