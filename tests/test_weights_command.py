@@ -191,3 +191,15 @@ def test_parts_are_proposed_to_be_joined(tmp_path: Path) -> None:
     assert compiled.returncode == 0, compiled.stderr
     found = read_weights(tmp_path / "out" / "net.safetensors")
     np.testing.assert_array_equal(found["h.0.in_proj.weight"], weights["h.0.in_proj.weight"])
+
+
+def test_a_weight_stays_with_its_bias() -> None:
+    # By shapes alone, the transposed `up` would be `fc2`, and the transposed `down` `fc1`.
+    wanted = {f"h.{i}.{name}": shape for i in range(2) for name, shape in MLP.items()}
+    found = {f"h.{i}.mlp.{name}": shape for i in range(2) for name, shape in TURNED_MLP.items()}
+    rules = dict(propose_rules(found, wanted).rules)
+    assert rules == {"h.*.mlp.up.*": "h.*.fc1.*", "h.*.mlp.down.*": "h.*.fc2.*"}
+
+
+MLP = {"fc1.weight": (12, 4), "fc1.bias": (12,), "fc2.weight": (4, 12), "fc2.bias": (4,)}
+TURNED_MLP = {"up.weight": (4, 12), "up.bias": (12,), "down.weight": (12, 4), "down.bias": (4,)}

@@ -19,6 +19,9 @@ MOST_RULES = 24
 TRIED = 60
 """Rules that are tried at a time, the most frequent ones."""
 
+LEAVES = ("weight", "bias", "running_mean", "running_var")
+"""What the tensors of one layer are called: they stay together."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -34,6 +37,7 @@ def propose_rules(found: Shapes, wanted: Shapes) -> Rules:
     """Rules under which as many tensors of a file as can be have the name and shape of a weight of
     a net: those that names with equal shapes and like words ask for, the most useful one first."""
     rules: list[Rule] = []
+    conflicts = _find_conflicts(found, wanted, rules)
     while len(rules) < MOST_RULES:
         right = _find_right(found, wanted, rules)
         named = {path: rename_path(path, rules) for path in found}
@@ -45,7 +49,11 @@ def propose_rules(found: Shapes, wanted: Shapes) -> Rules:
         best, gain = None, 0
         for rule, _ in counts.most_common(TRIED):
             now = _find_right(found, wanted, [*rules, rule])
-            if right <= now and len(now) - len(right) > gain:
+            if (
+                right <= now
+                and len(now) - len(right) > gain
+                and _find_conflicts(found, wanted, [*rules, rule]) <= conflicts
+            ):
                 best, gain = rule, len(now) - len(right)
         if best is None:
             break
@@ -64,6 +72,21 @@ def _find_right(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str
     if any(count > 1 and name in wanted for name, count in counts.items()):
         return set()
     return {path for path, name in names.items() if wanted.get(name) == found[path]}
+
+
+def _find_conflicts(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str]:
+    """Tensors that speak against rules: they would have the name of a weight of another shape,
+    even transposed, or another layer than the bias beside them."""
+    conflicts: set[str] = set()
+    layers: dict[str, set[str]] = {}
+    for path, shape in found.items():
+        name = rename_path(path, rules)
+        if name in wanted and sorted(wanted[name]) != sorted(shape):
+            conflicts.add(path)
+        layer, _, leaf = path.rpartition(".")
+        if leaf in LEAVES:
+            layers.setdefault(layer, set()).add(name.rpartition(".")[0])
+    return conflicts | {layer for layer, places in layers.items() if len(places) > 1}
 
 
 def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
