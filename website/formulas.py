@@ -16,7 +16,7 @@ GREEK = {
     "pi": "\\pi",
     "rho": "\\rho",
 }
-FUNCTIONS = {"exp", "log", "ln", "max", "min", "tanh", "sin", "cos", "det", "arg"}
+FUNCTIONS = {"exp", "log", "ln", "max", "min", "tanh", "sin", "cos", "det", "arg", "cosh"}
 """Functions that have a command in LaTeX."""
 
 RELATIONS = {
@@ -42,7 +42,7 @@ WORDS |= {"correct", "labels", "probabilities", "not"}
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<number>\d+(?:\.\d+)?(?:e[-+]?\d+)?)"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_]*[\u0302\u0304]?'?|[\u0391-\u03a0\u03a4-\u03c9][\u0302]?[₀-₉]?|Σ[₀-₉])"
-    r"|(?P<op>\*\*|//|==|<=|>=|!=|<-|\+=|⁻¹|\.\.\.|[-+*/@^=<>≈∈~²³ᵀ½√Σ∞…()\[\]{},;:|‖·_])"
+    r"|(?P<op>\*\*|//|==|<=|>=|!=|<-|\+=|⁻¹|\.\.\.|[-+*/@^=<>≈∈~²³ᵀ½√Σ∏∞…⌊⌋⌈⌉()\[\]{},;:|‖·_])"
 )
 
 
@@ -198,7 +198,7 @@ class _Formula:
             if operator == "/":
                 parts[-1] = rf"\frac{{{_strip(parts[-1])}}}{{{_strip(other)}}}"
             elif operator == "//":
-                parts[-1] = rf"\lfloor {parts[-1]} / {other} \rfloor"
+                parts = [rf"\lfloor {''.join(parts)} / {other} \rfloor"]
             else:
                 parts += [r" \, " if operator == "@" else r" \cdot ", other]
         return "".join(parts)
@@ -220,7 +220,7 @@ class _Formula:
             return self.next not in WORDS
         if self.next in ("|", "‖"):
             return self.apart and not self.follows_apart
-        return self.next != "" and self.next in "(½√Σ…"
+        return self.next != "" and self.next in "(½√Σ∏…⌊⌈"
 
     def read_power(self) -> str:
         """A factor with what stands at it: powers, places, an index."""
@@ -236,8 +236,7 @@ class _Formula:
                 self.take()
                 found += f"[{self.read_sequence()}{self.take(']')}"
             elif self.next == "_" and not self.apart:
-                self.take()
-                found += f"_{{{self.read_factor()}}}"
+                found += self.read_below()
             else:
                 return found
 
@@ -251,15 +250,16 @@ class _Formula:
             return self.read_bracket()
         if mark == "[":
             return f"[{self.read_sequence()}{self.take(']')}"
-        if mark in ("|", "‖"):
+        if mark in _PAIRS:
+            closing, left, right = _PAIRS[mark]
             inner = self.read_sum()
-            self.take(mark)
-            return rf"\lVert {inner} \rVert" if mark == "‖" else rf"\lvert {inner} \rvert"
+            self.take(closing)
+            return f"{left} {inner} {right}"
         if mark == "√":
             return rf"\sqrt{{{_strip(self.read_power())}}}"
-        if mark == "Σ":
+        if mark in _LARGE:
             below = self.read_below() if self.next == "_" else ""
-            return rf"\sum{below} {self.read_product()}"
+            return f"{_LARGE[mark]}{below} {self.read_product()}"
         plain = {"½": r"\tfrac{1}{2}", "∞": r"\infty", "…": r"\ldots", "...": r"\ldots"}
         if mark not in plain:
             raise NoFormula
@@ -273,19 +273,19 @@ class _Formula:
         return rf"\left({inner}\right)" if high else f"({inner})"
 
     def read_below(self) -> str:
-        """What stands below a sum: `_i`, `_{c, k}`."""
+        """What stands below: `_i`, `_{c, k}`."""
         self.take("_")
         if self.next == "{":
             self.take()
             return f"_{{{self.read_sequence()}{self.take('}')}"
-        return f"_{{{self.read_name(self.take())}}}"
+        return f"_{{{_write_name(self.take())}}}"
 
     def read_name(self, name: str) -> str:
         if name.endswith("_") and self.next == "{":
             self.take()
             return f"{_write_name(name[:-1])}_{{{self.read_sequence()}{self.take('}')}"
         base, _, below = name.partition("_")
-        function = base in FUNCTIONS or base in ("mean", "sum")
+        function = base in FUNCTIONS or base in ("mean", "argmax", "argmin")
         if function and len(below) <= 1:
             shown = f"\\{base}" if base in FUNCTIONS else rf"\operatorname{{{base}}}"
             return f"{shown}_{{{below}}}" if below else self._read_call(shown)
@@ -306,6 +306,16 @@ class _Formula:
         return f"{shown}{power}{inner}"
 
 
+_PAIRS = {
+    "|": ("|", r"\lvert", r"\rvert"),
+    "‖": ("‖", r"\lVert", r"\rVert"),
+    "⌊": ("⌋", r"\lfloor", r"\rfloor"),
+    "⌈": ("⌉", r"\lceil", r"\rceil"),
+}
+"""What closes a bracket, and both in LaTeX."""
+
+_LARGE = {"Σ": r"\sum", "∏": r"\prod"}
+
 _CALLS = {
     "sqrt": r"\sqrt{@}",
     "abs": r"\lvert @ \rvert",
@@ -324,7 +334,9 @@ def _write_number(text: str) -> str:
 def _write_name(name: str) -> str:
     """A letter, a Greek one by its name, or a word; digits and a letter behind `_` stand below."""
     name = name.translate(_BELOW)
-    match = re.fullmatch(r"(.+?)([\u0302\u0304]?)('?)(?:_?(\d+)|_(\w))?('?)", name)
+    match = re.fullmatch(
+        r"(.+?)([\u0302\u0304]?)('?)(?:_?(\d+)|_(\w)|(?<=\b\w)_([a-z]{2,3}))?('?)", name
+    )
     if match is None:
         raise NoFormula
     base = match[1]
@@ -334,8 +346,8 @@ def _write_name(name: str) -> str:
         base = rf"\text{{{base}}}"
     if match[2]:
         base = rf"\hat{{{base}}}" if match[2] == "\u0302" else rf"\bar{{{base}}}"
-    below = match[4] or match[5]
-    return f"{base}{match[3]}{match[6]}" + (f"_{{{below}}}" if below else "")
+    below = match[4] or match[5] or match[6]
+    return f"{base}{match[3]}{match[7]}" + (f"_{{{below}}}" if below else "")
 
 
 _BELOW = {ord(digit): str(number) for number, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")}

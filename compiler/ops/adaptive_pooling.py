@@ -106,6 +106,10 @@ def bound_part(size: Dim, part: int, parts: int) -> tuple[Dim, Dim]:
 class AdaptiveMaxPool(AdaptivePool):
     """The maximum over as many parts of each axis as are asked for.
 
+        y[n, c, p] = max_k x[n, c, k],   k from p * size // out to ((p + 1) * size - 1) // out
+
+    `size` entries of an axis become `out`.
+
     Part i of an axis of size s, cut into k parts, goes from floor(i * s / k) to
     ceil((i + 1) * s / k); neighbours overlap where k does not divide s.
 
@@ -144,6 +148,10 @@ class AdaptiveMaxPool(AdaptivePool):
 @dataclass(frozen=True)
 class AdaptiveAvgPool(AdaptivePool):
     """The mean over as many parts of each axis as are asked for.
+
+        y[n, c, p] = mean_k x[n, c, k],   k from p * size // out to ((p + 1) * size - 1) // out
+
+    `size` entries of an axis become `out`.
 
     Part i of an axis of size s, cut into k parts, goes from floor(i * s / k) to
     ceil((i + 1) * s / k); neighbours overlap where k does not divide s.

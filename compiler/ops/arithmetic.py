@@ -219,6 +219,8 @@ class Div(Arithmetic):
 class FloorDivide(Arithmetic):
     """The quotient `a // b`, rounded towards minus infinity.
 
+        y = ⌊a / b⌋
+
     Shapes broadcast, dtypes promote as in PyTorch; whole numbers stay whole.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
@@ -428,6 +430,8 @@ def _write_square(build: OnnxBuilder, x: Any, dtype: DType) -> Any:
 @dataclass(frozen=True)
 class Neg(Elementwise):
     """The negative `-x`, element by element.
+
+        y = -x
 
     The shape and dtype stay. Truth values have no negative (`not x` turns them round).
 

@@ -41,6 +41,8 @@ where_of_i16, where_of_bool)."""
 class Where(Elementwise):
     """Elements of `a` where the condition is true, of `b` elsewhere.
 
+        y = a where condition, else b
+
     The three shapes broadcast; the condition is bool; `a` and `b` promote as in PyTorch, and
     one of them or both may be plain numbers.
 
@@ -109,6 +111,8 @@ class Extreme(Elementwise):
 class Maximum(Extreme):
     """The larger of `a` and `b`, element by element (`max(x, axis=…)` reduces).
 
+        y = max(a, b)
+
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
@@ -132,6 +136,8 @@ class Maximum(Extreme):
 class Minimum(Extreme):
     """The smaller of `a` and `b`, element by element (`min(x, axis=…)` reduces).
 
+        y = min(a, b)
+
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
@@ -154,6 +160,8 @@ class Minimum(Extreme):
 @dataclass(frozen=True)
 class Clip(Elementwise):
     """Each element, but at least `minimum` and at most `maximum`.
+
+        y = min(max(x, minimum), maximum)
 
     The shape stays; whole numbers become f32 where a bound is a fraction. Left-out bounds do
     not bind. Where `minimum` is above `maximum`, the result is `maximum`.

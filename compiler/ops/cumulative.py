@@ -74,6 +74,8 @@ class Running(Op):
 class CumSum(Running):
     """The sum of all entries up to each one, along an axis.
 
+        y[i] = Σ_{j <= i} x[j]
+
     The shape stays; integers and booleans become i64. The axis is the last one unless
     it is given.
 
@@ -101,6 +103,8 @@ class CumSum(Running):
 @dataclass(frozen=True)
 class CumProd(Running):
     """The product of all entries up to each one, along an axis.
+
+        y[i] = ∏_{j <= i} x[j]
 
     The shape stays; integers and booleans become i64. The axis is the last one unless
     it is given.

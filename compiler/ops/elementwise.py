@@ -98,6 +98,8 @@ def _one(build: OnnxBuilder, dtype: DType) -> Any:
 class Exp(FloatFunction):
     """e to the power of each element.
 
+        y = exp(x)
+
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
@@ -146,6 +148,8 @@ class Expm1(FloatFunction):
 class Log(FloatFunction):
     """The natural logarithm of each element; -inf at 0, nan below.
 
+        y = log(x)
+
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
@@ -193,6 +197,8 @@ class Log1p(FloatFunction):
 class Sqrt(FloatFunction):
     """The square root of each element; nan below 0.
 
+        y = √x
+
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
@@ -238,6 +244,8 @@ class Rsqrt(FloatFunction):
 class Reciprocal(FloatFunction):
     """One over each element: `1 / x`; inf at 0.
 
+        y = 1 / x
+
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
@@ -259,6 +267,8 @@ class Reciprocal(FloatFunction):
 class Sin(FloatFunction):
     """The sine of each element, in radians.
 
+        y = sin(x)
+
     The shape stays; whole numbers become f32 first.
 
     Shapes: x `f32[...]` -> the same.
@@ -278,6 +288,8 @@ class Sin(FloatFunction):
 @dataclass(frozen=True)
 class Cos(FloatFunction):
     """The cosine of each element, in radians.
+
+        y = cos(x)
 
     The shape stays; whole numbers become f32 first.
 

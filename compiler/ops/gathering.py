@@ -352,6 +352,8 @@ def write_steps(build: OnnxBuilder, count: Dim) -> Any:
 class OneHot(Op):
     """Whole numbers as vectors with a single 1: `i64[n]` becomes `i64[n, classes]`.
 
+        y[…, k] = 1 where x[…] = k, else 0
+
     Every number is at least 0 and below `classes`; `dtype` is that of the result.
 
     Shapes: x `i64[...]` -> `i64[..., classes]`.

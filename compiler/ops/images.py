@@ -59,6 +59,8 @@ def _divide(op: str, x: TensorType, axis: int, divisor: int) -> Dim:
 class PixelShuffle(Op):
     """Channels laid out in space: `f32[n, c * r * r, h, w]` becomes `f32[n, c, h * r, w * r]`.
 
+        y[n, c, h * r + i, w * r + j] = x[n, c * r² + i * r + j, h, w]
+
     Any axes may stand before the channels; `factor` is r.
 
     Shapes: x `f32[..., c * r * r, h, w]` -> `f32[..., c, h * r, w * r]`.
@@ -115,6 +117,8 @@ class PixelShuffle(Op):
 @dataclass(frozen=True)
 class PixelUnshuffle(Op):
     """Space laid out in channels: `f32[n, c, h * r, w * r]` becomes `f32[n, c * r * r, h, w]`.
+
+        y[n, c * r² + i * r + j, h, w] = x[n, c, h * r + i, w * r + j]
 
     Any axes may stand before the channels; `factor` is r. The inverse of `pixel_shuffle`.
 

@@ -50,6 +50,8 @@ def _need_one_dtype(op: str, types: Sequence[TensorType]) -> None:
 class MatMul(Op):
     """The matrix product `a @ b` of the last two axes; the axes before them broadcast.
 
+        y[…, i, j] = Σ_k a[…, i, k] * b[…, k, j]
+
     `f32[n, t, d] @ f32[n, d, s]` is `f32[n, t, s]`. A tensor of one axis is a row on the left
     and a column on the right, and its axis disappears. Both have one dtype.
 
@@ -172,6 +174,10 @@ class Equation:
 @dataclass(frozen=True)
 class Einsum(Op):
     """Sums of products, written with a letter per axis: `"nij,njk->nik"` is a matrix product.
+
+        y[b, h, i, j] = Σ_d q[b, h, i, d] * k[b, h, j, d]
+
+    is what `einsum([q, k], "bhid,bhjd->bhij")` computes.
 
     One group of letters per operand; letters that the result leaves out are summed over, equal
     letters have equal sizes; `...` stands for axes that are not named. Without `->` the result

@@ -94,6 +94,10 @@ class Unexported(MatrixOp):
 class Det(MatrixOp):
     """The determinant of square matrices.
 
+        y = Σ_σ sign(σ) ∏_i x[i, σ(i)]
+
+    over the permutations σ of the columns.
+
     Shapes: x `f32[..., n, n]` -> `f32[...]`.
     Cost: n³ multiply-adds for each matrix.
     Errors: W0380 for fewer than two axes, W0382 where x is not f32 or f64, W0387 where the
@@ -128,6 +132,8 @@ class Det(MatrixOp):
 class LogDet(Unexported):
     """The logarithm of the determinant of square matrices, without overflow: -inf where it is 0,
     NaN where it is negative.
+
+        y = log(det(x))
 
     ONNX has no operator for it; where matrices are small, `log(det(x))` can be deployed.
 

@@ -34,6 +34,8 @@ class Arange(Op):
     """Numbers in equal steps: `arange(t)` is 0, 1 … t - 1; `arange(start, stop, step)` goes
     from `start` up to and without `stop`.
 
+        y[i] = start + step * i
+
     Integers make i64, floating-point numbers f32, unless `dtype` is given.
 
     Shapes: -> `i64[n]` with `n = ceil((stop - start) / step)`.
@@ -132,6 +134,8 @@ def _scalar(build: OnnxBuilder, number: int | float | Dim, dtype: DType) -> Any:
 @dataclass(frozen=True)
 class Linspace(Op):
     """`steps` numbers at equal distances from `start` to `stop`, both included, as f32.
+
+        y[i] = start + (stop - start) * i / (steps - 1)
 
     Shapes: -> `f32[steps]`.
     Errors: W0392 where `steps` is below 1.

@@ -224,6 +224,8 @@ class Total(Reduction):
 class Sum(Total):
     """The sum along axes; of integers and booleans it is i64.
 
+        y = Σ_i x[i]
+
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
 
@@ -266,6 +268,8 @@ class Sum(Total):
 @dataclass(frozen=True)
 class Mean(Reduction):
     """The mean along axes, of a floating-point tensor.
+
+        y = Σ_i x[i] / n
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
@@ -322,6 +326,8 @@ class Extremum(Reduction):
 class Max(Extremum):
     """The largest element along axes (`maximum(a, b)` compares two tensors).
 
+        y = max_i x[i]
+
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
@@ -344,6 +350,8 @@ class Max(Extremum):
 class Min(Extremum):
     """The smallest element along axes (`minimum(a, b)` compares two tensors).
 
+        y = min_i x[i]
+
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
@@ -365,6 +373,8 @@ class Min(Extremum):
 @dataclass(frozen=True)
 class Prod(Total):
     """The product along axes; of integers and booleans it is i64.
+
+        y = ∏_i x[i]
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 

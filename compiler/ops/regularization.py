@@ -58,6 +58,10 @@ class Dropout(Noise):
     """Dropout: in training, each entry becomes 0 with probability p and the rest is divided by
     1 - p; in evaluation nothing happens.
 
+        y = m * x / (1 - p)
+
+    m is 0 with probability p, else 1, for each entry.
+
     Shapes: x `f32[...]` -> the same.
 
     - `p`: the probability, from 0 to 1: `dropout(25%)`.
@@ -87,6 +91,10 @@ class ChannelDropout(Noise):
     """Dropout of whole channels: in training, each channel of each sample becomes 0 with
     probability p and the rest is divided by 1 - p; in evaluation nothing happens. Neighbours in an
     image say nearly the same, so that dropping single entries takes little away.
+
+        y = m * x / (1 - p)
+
+    m is 0 with probability p, else 1, for each channel of each sample.
 
     Shapes: x `f32[n, c, size…]` with one to three axes of space -> the same.
 
@@ -152,6 +160,10 @@ class DropPath(Noise):
     """Stochastic depth: in training, each sample becomes 0 with probability p and the rest is
     divided by 1 - p; in evaluation nothing happens. At the end of a residual branch it leaves the
     branch out for that sample.
+
+        y = m * x / (1 - p)
+
+    m is 0 with probability p, else 1, for each sample.
 
     Shapes: x `f32[n, ...]` -> the same.
 

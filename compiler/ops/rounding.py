@@ -37,6 +37,8 @@ class Rounding(Function):
 class Square(Function):
     """The square of each element: `x * x`.
 
+        y = x²
+
     The shape and dtype stay; booleans have none.
 
     Shapes: x `f32[...]` -> the same.
@@ -61,6 +63,8 @@ class Square(Function):
 class Abs(Function):
     """The absolute value of each element.
 
+        y = |x|
+
     The shape and dtype stay; booleans have none.
 
     Shapes: x `f32[...]` -> the same.
@@ -84,6 +88,8 @@ class Abs(Function):
 class Floor(Rounding):
     """The largest whole number at most x.
 
+        y = ⌊x⌋
+
     The shape and dtype stay; of a compile-time number it makes an int.
 
     Shapes: x `f32[...]` -> the same.
@@ -104,6 +110,8 @@ class Floor(Rounding):
 @dataclass(frozen=True)
 class Ceil(Rounding):
     """The smallest whole number at least x.
+
+        y = ⌈x⌉
 
     The shape and dtype stay; of a compile-time number it makes an int.
 

@@ -229,6 +229,8 @@ class ScatterReduce(Elementwise):
     """x with entries joined with what is there, each at a position of its own along an axis: their
     sum, product, maximum or minimum.
 
+        y[i, index[i, j]] = reduce(x[i, index[i, j]], update[i, j])
+
     What x holds counts too (PyTorch's `include_self=True`). Positions are at least 0.
 
     Shapes: x `f32[…, n, …]`, index `i64[…, k, …]`, update `f32[…, k, …]` -> `f32[…, n, …]`.

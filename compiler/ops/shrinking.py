@@ -236,6 +236,8 @@ class UnitStep(Activation):
 class Sign(Function):
     """The sign of each element: -1, 0 or 1.
 
+        y = x / |x| where x != 0, else 0
+
     The shape and dtype stay; booleans have none. Its gradient is 0, so that nothing before it
     learns. With `straight_through` it is that of the identity instead: in training the sign counts
     forward, and backward as if it were not there.

@@ -96,6 +96,8 @@ def _count(build: OnnxBuilder, count: Dim, dtype: DType) -> Any:
 class Var(Spread):
     """The variance along axes: the mean squared distance from the mean.
 
+        y = Σ_i (x[i] - mean)² / (n - 1)
+
     With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
     is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
@@ -114,6 +116,8 @@ class Var(Spread):
 @dataclass(frozen=True)
 class Std(Spread):
     """The standard deviation along axes: the root of the variance.
+
+        y = √(Σ_i (x[i] - mean)² / (n - 1))
 
     With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
     is one axis, a list of them, or none for all; with `keep` they stay with size 1.
@@ -139,6 +143,8 @@ class Std(Spread):
 @dataclass(frozen=True)
 class LogSumExp(Reduction):
     """The logarithm of the sum of exponentials along axes, without overflow.
+
+        y = log(Σ_i exp(x[i]))
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
@@ -294,6 +300,8 @@ class Position(Op):
 class ArgMax(Position):
     """The index of the largest element along an axis, as i64; of equals the first.
 
+        y = argmax_i x[i]
+
     Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
     size 1.
 
@@ -315,6 +323,8 @@ class ArgMax(Position):
 @dataclass(frozen=True)
 class ArgMin(Position):
     """The index of the smallest element along an axis, as i64; of equals the first.
+
+        y = argmin_i x[i]
 
     Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
     size 1.

@@ -29,6 +29,8 @@ from compiler.vocabulary.spelling import Call, Device, In, Leaf, Method, Name, S
 class Causal(Op):
     """The mask of causal attention: `bool[size, size]`, true at and below the diagonal.
 
+        y[i, j] = (j <= i)
+
     Row i says what position i may see: itself and what stands before it.
 
     Shapes: -> `bool[size, size]`.
@@ -102,6 +104,8 @@ class Triangle(Op):
 class Triu(Triangle):
     """The upper triangle of matrices (the last two axes): 0 below the diagonal.
 
+        y[i, j] = x[i, j] where j - i >= diagonal, else 0
+
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 
     Shapes: x `f32[..., m, n]` -> the same.
@@ -122,6 +126,8 @@ class Triu(Triangle):
 @dataclass(frozen=True)
 class Tril(Triangle):
     """The lower triangle of matrices (the last two axes): 0 above the diagonal.
+
+        y[i, j] = x[i, j] where j - i <= diagonal, else 0
 
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 

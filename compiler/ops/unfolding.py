@@ -160,6 +160,8 @@ def _write_places(build: OnnxBuilder, window: Window, count: Dim) -> Any:
 class Fold(Columns):
     """Columns of sliding windows added up to images (col2im): what `unfold` takes apart.
 
+        y[c, i + stride * p, j + stride * q] += x[c, i, j, p, q]
+
     Where windows overlap, their entries are added; the padding is cut off.
 
     Shapes: x `f32[n, c * kh * kw, l]`, l windows -> `f32[n, c, h, w]`.

@@ -50,6 +50,8 @@ class MaxPoolIndices(WindowPool):
     is that in the axes of space of its channel, counted row by row; of equal entries it is the
     first.
 
+        y[n, c, p] = max_k x[n, c, stride * p + dilation * k - padding]
+
     Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, result…]` and
     `i64[n, c, result…]`, with `result = (size + 2 * padding - kernel) // stride + 1`.
 
@@ -122,6 +124,8 @@ class MaxPoolIndices(WindowPool):
 class MaxUnpool(Op):
     """Puts maxima back to where they were before a `max_pool_indices`, and 0 everywhere else. Of
     equal entries of a window only one was the maximum: each comes back once.
+
+        y[n, c, indices[n, c, p]] = x[n, c, p]
 
     Shapes: x `f32[n, c, size…]`, indices `i64[n, c, size…]` -> `f32[n, c, result…]` with
     `result = (size - 1) * stride - 2 * padding + kernel` unless it is given.

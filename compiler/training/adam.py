@@ -39,6 +39,12 @@ class Adam(Moments):
     """Adam (Kingma & Ba 2014): `torch.optim.Adam`. Weight decay is added to the gradient; use
     `adamw` for decay that the step size does not touch.
 
+        m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
+        v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
+        p = p - lr * m̂ / (sqrt(v̂) + eps)
+
+    g is the gradient, t counts the steps; m̂ and v̂ make up for the start from 0.
+
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
     - `eps`: keeps the step finite where gradients vanish.
@@ -62,6 +68,12 @@ class Adam(Moments):
 @dataclass(frozen=True)
 class AdamW(Moments):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017): `torch.optim.AdamW`.
+
+        m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
+        v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
+        p = p - lr * weight_decay * p - lr * m̂ / (sqrt(v̂) + eps)
+
+    g is the gradient, t counts the steps; m̂ and v̂ make up for the start from 0.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -87,6 +99,12 @@ class AdamW(Moments):
 @dataclass(frozen=True)
 class NAdam(Moments):
     """Adam with Nesterov's momentum (Dozat 2016): `torch.optim.NAdam`.
+
+        μ_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2)
+        m̂ = μ_{t+1} m / (1 - ∏_{i <= t+1} μ_i) + (1 - μ_t) g / (1 - ∏_{i <= t} μ_i)
+        p = p - lr * m̂ / (sqrt(v̂) + eps)
+
+    g is the gradient, t counts the steps; m and v̂ are Adam's.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -118,6 +136,12 @@ class NAdam(Moments):
 class RAdam(Moments):
     """Adam that takes plain momentum steps until `v` is known well enough (Liu et al. 2019):
     `torch.optim.RAdam`.
+
+        ρ = a - 2 t beta2^t / (1 - beta2^t),   a = 2 / (1 - beta2) - 1
+        r = √((ρ - 4) (ρ - 2) a / ((a - 4) (a - 2) ρ))
+        p = p - lr * r * m̂ * √(1 - beta2^t) / (sqrt(v) + eps) where ρ > 5, else p - lr * m̂
+
+    t counts the steps; m̂ and v are Adam's.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.

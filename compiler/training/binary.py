@@ -205,6 +205,8 @@ class BinaryBalancedAccuracy(BinaryRatio):
     """Mean of the shares of ones and of zeros that are told right; the share of one class alone
     where no label is of the other. Logits and labels (0 and 1, or bool) have one shape.
 
+        (TP / (TP + FN) + TN / (TN + FP)) / 2
+
     - `mask`: a bool for each label: whether it counts.
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.

@@ -28,6 +28,8 @@ Array = NDArray[Any]
 class Accuracy(ScoreComparison):
     """Share of labels that are the class of the highest score.
 
+        hits / n
+
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`; every label
     counts alike. Where scores and labels have one shape, there are two classes: see
     `binary_accuracy`.
@@ -93,6 +95,8 @@ class BinaryAccuracy(LabelComparison):
     """Share of labels of two classes that are told right: a logit above 0 says 1, which is a
     probability above 0.5. Logits and labels (0 and 1, or bool) have one shape.
 
+        (TP + TN) / (TP + TN + FP + FN)
+
     - `mask`: a bool for each label: whether it counts.
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.
@@ -149,6 +153,8 @@ class BinaryAccuracy(LabelComparison):
 @dataclass(frozen=True)
 class TopK(ScoreComparison):
     """Share of labels that are among the k classes of the highest scores.
+
+        hits / n
 
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`.
 
@@ -219,6 +225,10 @@ class TopK(ScoreComparison):
 class Perplexity(ScoreComparison):
     """`exp` of the mean cross-entropy: between how many classes the net still wavers (1 is
     best). Scores are logits `[n, classes]` for labels `[n]`, or `[n, …, classes]` for `[n, …]`.
+
+        exp(-Σ log(p_i) / n)
+
+    p_i is the probability of label i.
 
     - `mask`: a bool for each label: whether it counts.
     - `axis`: the axis of the classes; found from the shapes where it is not given.

@@ -317,6 +317,10 @@ class BalancedAccuracy(ClassRatio):
     """Mean over classes of the share of their labels that is told right, whatever their numbers;
     classes that are no label do not count.
 
+        mean_c (TP_c / (TP_c + FN_c))
+
+    over the classes c.
+
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`; the class that
     is said is that of the highest score. Where scores and labels have one shape, there are two
     classes: see `binary_balanced_accuracy`.

@@ -25,6 +25,10 @@ class CosineRestarts(Schedule):
     """Half a cosine from the full learning rate down to `minimum` of it, again and again, after a
     warm-up (Loshchilov & Hutter 2016).
 
+        r = minimum + (1 - minimum) * (1 + cos(π * q)) / 2
+
+    r is the part of the learning rate, q the part of the cycle that is past.
+
     After the warm-up it is `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=first,
     T_mult=growth)` stepped once a step.
 
@@ -89,6 +93,12 @@ class CosineRestarts(Schedule):
 class OneCycle(Schedule):
     """The learning rate rises from `start` of it to all of it, and falls to `end` of it, in one
     cycle over the whole training (Smith and Topin 2017).
+
+        r = start + (1 - start) * (1 - cos(π * q)) / 2
+        r = end + (1 - end) * (1 + cos(π * q)) / 2
+
+    r is the part of the learning rate while it rises and while it falls, q the part of the rise or
+    fall that is past; of `"linear"` q stands in place of the cosines.
 
     It is the rate of `torch.optim.lr_scheduler.OneCycleLR(max_lr=lr, div_factor=1 / start,
     final_div_factor=start / end, cycle_momentum=False)`; momentum stays as the optimizer has it.

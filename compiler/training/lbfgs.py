@@ -16,6 +16,10 @@ from compiler.training.settings import refuse, require_at_least_zero, require_po
 class Lbfgs(Optimizer):
     """Limited-memory BFGS (Liu and Nocedal 1989): `torch.optim.LBFGS`.
 
+        p = p - lr * H g
+
+    g is the gradient, H what the last `history_size` steps tell of the inverse of its derivative.
+
     Each step makes up to `max_iter` moves along `-H g`, H an estimate of the inverse Hessian from
     the last `history_size` changes of the gradient g, and evaluates the loss of its batch anew for
     each. It is meant for losses without noise: let `batch` be the whole split, or large, and leave

@@ -23,6 +23,13 @@ class Muon(Optimizer):
     """Momentum whose matrices are made orthogonal by a Newton-Schulz iteration, with decoupled
     weight decay (Jordan et al. 2024): `torch.optim.Muon`.
 
+        m = momentum * m + (1 - momentum) * g
+        U S Vᵀ = momentum * m + (1 - momentum) * g
+        p = p - lr * weight_decay * p - lr * U Vᵀ
+
+    g is the gradient, U and V the singular vectors, which the iteration multiplies without finding
+    them. Without `nesterov` they are those of m alone; `adjust_lr_fn` multiplies the last term.
+
     It takes matrices only: `minimize … with muon(lr=0.02) over "blocks.*.weight" with
     adamw(lr=3e-4)` gives embeddings, biases, norms and kernels of convolutions to AdamW.
 

@@ -26,6 +26,10 @@ class Plateau(Schedule):
     """The learning rate is multiplied by `factor` where a figure has not got better for more than
     `patience` epochs.
 
+        r = factor^k
+
+    r is the part of the learning rate after k cuts.
+
     It is `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped after every epoch (Keras'
     ReduceLROnPlateau waits for one epoch less). Its metric says whether a higher or a lower figure
     is better; of `loss` the lower one is. A checkpoint holds its count.

@@ -117,6 +117,11 @@ class Auroc(Ranking):
     """Area under the receiver operating characteristic: the share of pairs of a row of the class
     and one of another that their scores put in order, ties counted half. Exact over the split.
 
+        Σ_{i, j} u(a_i - b_j) / (P * N)
+
+    a_i are the scores of the P positives, b_j those of the N others; u is 1 above 0, a half at 0,
+    else 0.
+
     Scores and labels (0 and 1, or bool) are one number for each row, logits or probabilities; or
     scores are `[n, classes]`, and the figure is the mean over the classes that are labels, each
     against the rest. Where no row is of a class, or all are, the figure is not a number.

@@ -27,6 +27,8 @@ COMPARED = compare("prediction", "target")
 class MeanSquaredError(Comparison):
     """Mean of the squared differences of two tensors of one shape.
 
+        Σ (prediction - target)² / n
+
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
 
@@ -56,6 +58,8 @@ class MeanSquaredError(Comparison):
 class RootMeanSquaredError(Comparison):
     """Square root of the mean squared difference, in the unit of the target.
 
+        √(Σ (prediction - target)² / n)
+
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
 
@@ -84,6 +88,8 @@ class RootMeanSquaredError(Comparison):
 @dataclass(frozen=True)
 class MeanAbsoluteError(Comparison):
     """Mean of the absolute differences of two tensors of one shape, in the target's unit.
+
+        Σ |prediction - target| / n
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
@@ -147,6 +153,8 @@ class R2(Comparison):
     """Share of the target's variance that is explained: 1 is perfect, 0 is as good as the
     target's mean, below 0 worse. Takes one number per row: `[n]` or `[n, 1]`. Where the target
     does not vary it is 1 for a perfect prediction and 0 for any other, as in scikit-learn.
+
+        1 - Σ (target - prediction)² / Σ (target - mean)²
 
     - `mask`: a bool for each entry of the target, in its shape: whether it counts. To a target
       `[n, 1]` belongs a mask `[n, 1]`.

@@ -43,6 +43,10 @@ def since(warmup: Duration) -> str:
 class Constant(Schedule):
     """The learning rate stays as it is, after a linear warm-up.
 
+        r = min(1, (s + 1) / (w + 1))
+
+    r is the part of the learning rate at step s, w the steps of the warm-up.
+
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
 
     Example:
@@ -71,6 +75,10 @@ class Constant(Schedule):
 @dataclass(frozen=True)
 class Step(Schedule):
     """Multiplies the learning rate by `factor` after every stretch of `every`.
+
+        r = factor^(s // every)
+
+    r is the part of the learning rate at step s.
 
     Stretches are counted from the first step of the training, warm-up included, so that
     `every=30epochs` cuts at epochs 30, 60 and 90 whatever the warm-up; during the warm-up both
@@ -124,6 +132,10 @@ class MultiStep(Schedule):
     """Multiplies the learning rate by `factor` at each of the times `at`, counted from the first
     step of the training; during the warm-up both factors are multiplied. Without warm-up it is
     `torch.optim.lr_scheduler.MultiStepLR`.
+
+        r = factor^k
+
+    r is the part of the learning rate, k how many of the times are past.
 
     - `at`: when: `[30epochs, 60epochs]`, `[50%, 75%]` or `[20_000steps]`.
     - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
@@ -253,6 +265,10 @@ class Polynomial(Schedule):
     """The learning rate falls from its full value down to `minimum` of it, as a power of what is
     left of the training, after a warm-up.
 
+        r = minimum + (1 - minimum) * (1 - (s - w) / (T - w))^power
+
+    r is the part of the learning rate at step s of T, of which w are the warm-up.
+
     After the warm-up it is `torch.optim.lr_scheduler.PolynomialLR(total_iters=remaining steps)`
     where `minimum` is 0, and Keras' PolynomialDecay; `power=1` is a straight line.
 
@@ -300,6 +316,10 @@ class Polynomial(Schedule):
 class Exponential(Schedule):
     """The learning rate falls smoothly by `factor` in every stretch of `every`, after a warm-up.
 
+        r = factor^((s - w) / every)
+
+    r is the part of the learning rate at step s, w the steps of the warm-up.
+
     At the borders of epochs it is `torch.optim.lr_scheduler.ExponentialLR(gamma=factor)` stepped
     once an epoch.
 
@@ -344,6 +364,10 @@ class Exponential(Schedule):
 class Cosine(Schedule):
     """Half a cosine from the full learning rate down to `minimum` of it, after a warm-up
     (Loshchilov & Hutter 2016, without restarts).
+
+        r = minimum + (1 - minimum) * (1 + cos(π * (s - w) / (T - w))) / 2
+
+    r is the part of the learning rate at step s of T, of which w are the warm-up.
 
     After the warm-up it is `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=remaining steps)`.
 

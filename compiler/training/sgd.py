@@ -56,6 +56,11 @@ class VelocitySGD(torch.optim.Optimizer):
 class Sgd(Optimizer):
     """Stochastic gradient descent, with momentum where it is given: `torch.optim.SGD`.
 
+        v = momentum * v + (1 - dampening) * (g + weight_decay * p)
+        p = p - lr * v
+
+    g is the gradient; v starts as the first one. With `nesterov` the step is `g + momentum * v`.
+
     - `lr`: learning rate; the schedule multiplies it.
     - `momentum`: share of the last step that is taken again; 0.9 is usual.
     - `nesterov`: looks ahead along the momentum (Sutskever et al. 2013).
