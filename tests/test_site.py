@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.manual.pages import CLAUSE, find_pages
+from compiler.manual.pages import BLOCK, CLAUSE, find_pages
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import MESSAGES
 from compiler.report.messages import load_messages
+from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
 
 config = pytest.importorskip("mkdocs.config", reason="the extra `docs` is not installed")
 from mkdocs.commands.build import build  # noqa: E402
@@ -18,7 +20,7 @@ from pygments import lex  # noqa: E402
 from pygments.token import Comment, Keyword, Name, Number, Operator, String  # noqa: E402
 
 from website import messages, reference  # noqa: E402
-from website.formulas import show_formulas, write_latex  # noqa: E402
+from website.formulas import find_formulas, show_formulas, write_latex  # noqa: E402
 from website.lexer import WeftLexer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +77,46 @@ def test_specs_have_colours(site: Path) -> None:
 
 
 # --- formulas ---
+
+WITHOUT_FORMULA = {
+    "op": {
+        *("constant", "full", "ones", "ones_like", "zeros", "zeros_like", "size"),  # makes numbers
+        *("chunk", "concat", "expand", "flatten", "flip", "index", "pad", "permute", "put"),
+        *("repeat", "repeat_interleave", "reshape", "split", "squeeze", "stack", "transpose"),
+        *("unbind", "unsqueeze"),  # moves them
+        *("all", "any", "cast", "isnan", "logical_not", "nms", "round", "sort", "topk"),  # in words
+        *("fill", "resize"),  # as its options say
+        "scan",  # as its body says
+    },
+    "block": {
+        *("argsort", "class_shares", "diag", "overlap_axes"),
+        *("add_learned", "add_sinusoidal", "image_tokens", "self_attention", "mlp"),  # nets
+        *("encoder_block", "transformer_decoder_layer", "transformer_encoder_layer"),
+        *("basic_block", "bottleneck", "conv_bn", "squeeze_excite"),
+    },
+}
+"""Words whose meaning no formula says better, by kind."""
+
+
+def test_words_have_their_formula() -> None:
+    """A formula that becomes LaTeX, or the operator of the language that it is."""
+    kinds = (OPS.kind, OPTIMIZERS.kind, SCHEDULES.kind, METRICS.kind, BLOCK)
+    missing: dict[str, set[str]] = {}
+    for page in find_pages():
+        operator = re.search(r"`a \S+ b`", page.text.about)
+        if page.kind in kinds and operator is None and not find_formulas(page.text.about):
+            missing.setdefault(page.kind, set()).add(page.name)
+    assert missing == WITHOUT_FORMULA
+
+
+def test_formulas_on_lines_of_their_own_become_latex() -> None:
+    """An indented line is a formula, or code that is written as such."""
+    for page in find_pages():
+        shown = show_formulas(page.text.about)
+        plain = [
+            line for line in re.findall(r"^    (.*)$", shown, re.MULTILINE) if "->" not in line
+        ]
+        assert not plain, page.name
 
 
 @pytest.mark.parametrize(
