@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from compiler.training.base import Metric, MetricCode
+from compiler.training.base import Measured, Metric, MetricCode
 
 
-def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
+def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> Measured:
     """The figure of arrays that are cut into batches; None is an operand that is left out."""
     names = [None if a is None else f"value_{n}" for n, a in enumerate(arrays)]
     given = {n: a for n, a in zip(names, arrays, strict=True) if n is not None}
@@ -23,12 +24,13 @@ def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
     return run_batches(metric.code(names), batches)
 
 
-def run_batches(code: MetricCode, batches: Sequence[tuple[int, Mapping[str, Any]]]) -> float:
+def run_batches(code: MetricCode, batches: Sequence[tuple[int, Mapping[str, Any]]]) -> Measured:
     """The figure of batches, each with its rows and its values."""
     sums = {name: 0.0 for name, _ in code.sums}
     kept: dict[str, list[Any]] = {item.name: [] for item in code.kept}
     tables = {t.name: torch.zeros(t.shape, dtype=torch.float64) for t in code.tables}
-    functions: dict[str, Any] = {"torch": torch, "Tensor": torch.Tensor, "F": torch.nn.functional}
+    functions: dict[str, Any] = {"torch": torch, "Tensor": torch.Tensor, "math": math}
+    functions["F"] = torch.nn.functional
     for text in code.functions:
         exec(text, functions)
     for rows, given in batches:
@@ -46,4 +48,5 @@ def run_batches(code: MetricCode, batches: Sequence[tuple[int, Mapping[str, Any]
     scope |= {"rows": sum(rows for rows, _ in batches), "math": math, **tables, **functions}
     for name, expression in code.finals:
         scope[name] = eval(expression, scope)
-    return float(eval(code.result, scope))
+    result = eval(code.result, scope)
+    return np.array(result) if isinstance(result, list) else float(result)

@@ -166,14 +166,15 @@ ARROWS = {
     ),
     "weft.deployed": (
         "compiler.system compiler.types compiler.report compiler.text compiler.ir compiler.passes "
-        "compiler.data compiler.program compiler.weights compiler.loading compiler.rows "
-        "compiler.compression "
+        "compiler.data compiler.training compiler.program compiler.weights compiler.loading "
+        "compiler.rows compiler.compression "
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime "
         "backends.verification weft.results"
     ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.program compiler.weights compiler.loading "
+        "compiler.ir compiler.training compiler.program compiler.weights compiler.loading "
+        "compiler.rows "
         "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
         "weft.results weft.deployed"

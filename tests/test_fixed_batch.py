@@ -52,7 +52,7 @@ def test_a_deployment(fixed: int, tmp_path: Path) -> None:
     session = open_session(tmp_path / "out" / f"{deploy.name}.onnx", device=Device.CPU)
     assert session.batch == fixed
     place = find_place(deploy, program)
-    assert set(measure_deployed(place, session, "val")) == {"accuracy", "nll", "loss"}
+    assert set(measure_deployed(place, session, "val").figures) == {"accuracy", "nll", "loss"}
     rows = np.random.default_rng(0).normal(size=(26, 4)).astype(np.float32)
     made = session.run_rows({"features": rows})["logits"]
     assert made.shape == (26, 3)

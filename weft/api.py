@@ -258,6 +258,8 @@ class Training:
     figures: Mapping[str, Mapping[str, float]]
     best_epoch: int
     epochs: int
+    charts: Mapping[str, Mapping[str, Sequence[Sequence[float]]]] = field(default_factory=dict)
+    """Figures that are no numbers, such as a confusion matrix, by split."""
 
     @property
     def weights(self) -> Path:
@@ -434,7 +436,8 @@ class Spec:
             results = run_training(
                 place, data_root=self.folder, resume=resume, device=device, span=found.span
             )
-        return Training(name, place, results.figures, results.best_epoch, results.epochs)
+        best, epochs, charts = results.best_epoch, results.epochs, results.charts
+        return Training(name, place, results.figures, best, epochs, charts)
 
     def eval(
         self,

@@ -19,6 +19,7 @@ from compiler.report.messages.evaluating import built_otherwise, other_file, whi
 from compiler.report.messages.files import nothing_to_do, unknown_item
 from compiler.report.suggestions import did_you_mean
 from weft.building.build_outputs import find_other_passes
+from weft.building.charts import DrawnChart, find_charts
 from weft.building.report import format_metrics
 from weft.deployed.exporting import hash_spec
 from weft.deployed.inspecting import OnnxFile, find_difference, inspect
@@ -39,6 +40,8 @@ class Evaluated:
     """Whether no training lies beside the file whose fitted figures and words its data needs."""
     measured: tuple[str, ...] = ()
     """How what is measured differs from what the training measured."""
+    charts: tuple[DrawnChart, ...] = ()
+    """The figures that are no numbers."""
 
     @property
     def title(self) -> str:
@@ -47,8 +50,9 @@ class Evaluated:
         return f"{self.deploy}, {self.split}: {said}"
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """What the file is."""
+        """What the file is, and what is measured of it that is no number."""
         yield from self.file.rows(self.spec_hash)
+        yield from ((chart.title, chart.describe()) for chart in self.charts)
         if self.alone:
             yield "fitted on", "the data at hand: no training is next to the file"
         if self.measured:
@@ -57,6 +61,8 @@ class Evaluated:
     def encode(self) -> dict[str, Any]:
         """The same as data."""
         found = {**self.file.encode(), "split": self.split, "metrics": dict(self.figures)}
+        if self.charts:
+            found["charts"] = {chart.name: chart.encode() for chart in self.charts}
         return {**found, "measured_otherwise": list(self.measured)} if self.measured else found
 
 
@@ -126,7 +132,8 @@ def measure_given(
     if trained.is_file():
         place = replace(place, fitted=read_fitted(place.train, trained))
     measured = split or place.train.data.split.names[-1]
-    figures = measure_deployed(place, session, measured)
+    measurement = measure_deployed(place, session, measured)
+    tables = {name: table.tolist() for name, table in measurement.charts.items()}
     spec_hash = hash_spec(program.source)
     # Files of other variants of the train fit as well: what is said is about this file.
     name = own[0].name if own else path.name
@@ -134,7 +141,9 @@ def measure_given(
     needs = bool(data.statistics or describe_codes(data.schema))
     alone = needs and place.fitted is None
     changed = tuple(text for name, text in others.items() if name in OF_FIGURES)
-    return Evaluated(name, file, measured, figures, spec_hash, alone, changed)
+    charts = tuple(find_charts(place.train, {measured: tables}))
+    figures = measurement.figures
+    return Evaluated(name, file, measured, figures, spec_hash, alone, changed, charts)
 
 
 def _are_alike(place: BoundNet, other: BoundNet) -> bool:

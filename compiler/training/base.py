@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
 
@@ -204,7 +204,8 @@ class MetricCode:
 
     `tables` are sums that are arrays. What no sums over batches give exactly reads the rows of the
     whole split: `kept` are numbers of every row. `finals` are values of tables and of what was
-    kept, now of the whole split, in order; the last of these, a float, is read by `result`.
+    kept, now of the whole split, in order; the last of these is read by `result`. That is a
+    float, or lists of them where the metric has a chart.
     `functions` are the texts of functions that finals and sums call.
     """
 
@@ -215,6 +216,27 @@ class MetricCode:
     kept: tuple[Kept, ...] = ()
     finals: tuple[tuple[str, str], ...] = ()
     functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """How a figure of rows and columns is drawn: a matrix of numbers, or a curve through points,
+    of which the first row has the places across and the second those up."""
+
+    kind: Literal["matrix", "curve"]
+    across: str
+    """What its columns, or its places across, are."""
+    up: str
+    """What its rows, or its places up, are."""
+    number: str
+    """The metric that says as one number what it shows."""
+    diagonal: str = ""
+    """What a curve on the diagonal would mean; empty where that is nothing."""
+
+
+Measured = float | NDArray[Any]
+"""A figure: a number, NaN where none can be said; or, where a metric has a chart, rows and columns
+of numbers, which are empty there."""
 
 
 class Metric(Described):
@@ -229,6 +251,9 @@ class Metric(Described):
     of_logits: ClassVar[tuple[str, str] | None] = None
     """Why its first operand is logits and no probabilities, and the logits of probabilities `p`;
     None where it may be either."""
+    chart: ClassVar[Chart | None] = None
+    """How it is drawn, where it is no number: then it chooses nothing, is measured at the end, and
+    is a picture in the report."""
 
     @abstractmethod
     def check(self, types: Sequence[TensorType]) -> None:
@@ -255,14 +280,14 @@ class Metric(Described):
         return self
 
     @abstractmethod
-    def evaluate(self, *arrays: NDArray[Any] | None) -> float:
+    def evaluate(self, *arrays: NDArray[Any] | None) -> Measured:
         """The figure of a whole split, in NumPy: the meaning of the generated code."""
 
     def combine(self, batches: Batches) -> float:
         """The figure of a split where an operand is one number for a batch: the mean of the
         batches' figures by their rows, in NumPy."""
         rows = sum(size for size, _ in batches)
-        return sum(size * self.evaluate(*arrays) for size, arrays in batches) / rows
+        return sum(size * float(self.evaluate(*arrays)) for size, arrays in batches) / rows
 
     @abstractmethod
     def code(self, arguments: Sequence[str | None]) -> MetricCode:
@@ -279,9 +304,11 @@ __all__ = [
     "OPTIMIZERS",
     "REGULARIZERS",
     "SCHEDULES",
+    "Chart",
     "Direction",
     "Duration",
     "Kept",
+    "Measured",
     "Metric",
     "MetricCode",
     "Optimizer",

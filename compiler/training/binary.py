@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
-from compiler.training.base import METRICS, Direction, MetricCode
+from compiler.training.base import METRICS, Direction, Measured, MetricCode
 from compiler.training.comparing import refuse, require_same_shape
 from compiler.training.weighting import LabelComparison, Names, compare
 from compiler.types.tensor import TensorType
@@ -23,12 +22,10 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class BinaryRatio(LabelComparison):
-    """Base of ratios of how many entries are said to be 1, are 1, and both. Logits and labels have
+class BinaryCounts(LabelComparison):
+    """Base of metrics of how many entries are said to be 1, are 1, and both. Logits and labels have
     one shape; of several labels for each row, all entries count alike."""
 
-    better: ClassVar[Direction | None] = "higher"
-    best: ClassVar[float | None] = 1.0
     hides_nan: ClassVar[bool] = True
     of_logits: ClassVar[tuple[str, str] | None] = (
         "takes every number above 0 for a 1, as every probability is",
@@ -39,7 +36,7 @@ class BinaryRatio(LabelComparison):
     threshold: float = 0.0
 
     @abstractmethod
-    def rate(self, hits: float, predicted: float, actual: float, count: float) -> float:
+    def rate(self, hits: float, predicted: float, actual: float, count: float) -> Measured:
         """The figure of what entries that are 1 and said to be, are said to be 1, are 1, and all
         of them count."""
 
@@ -57,14 +54,14 @@ class BinaryRatio(LabelComparison):
     def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
         return TargetRange(0, 1, self.ignore_index, whole=True)
 
-    def evaluate(self, *arrays: Array | None) -> float:
+    def evaluate(self, *arrays: Array | None) -> Measured:
         logits, labels = arrays[0], arrays[1]
         assert logits is not None, "only masks and weights may be left out"
         assert labels is not None, "only masks and weights may be left out"
         weights = self.weigh(arrays)
         count = float(weights.sum())
         if (np.isnan(logits) & (weights > 0)).any() or not count:
-            return math.nan
+            return self.nothing
         said, true = logits > self.threshold, labels > 0
         hits, predicted, actual = (float(weights[k].sum()) for k in (said & true, said, true))
         return self.rate(hits, predicted, actual, count)
@@ -80,10 +77,22 @@ class BinaryRatio(LabelComparison):
             self.spell_undefined(f"{logits}.isnan()", arguments),
         )
         steps = self.spell_steps(arguments)
-        if not self.functions:
+        if not self.functions and self.chart is None:
             return MetricCode(sums, self.spell_result(f"({self.text})", arguments), steps)
-        result, finals = self.spell_result("share", arguments), (("share", self.text),)
+        name = "share" if self.chart is None else "matrix"
+        result, finals = self.spell_result(name, arguments), ((name, self.text),)
         return MetricCode(sums, result, steps, finals=finals, functions=self.functions)
+
+
+@dataclass(frozen=True)
+class BinaryRatio(BinaryCounts):
+    """Base of those that are a ratio."""
+
+    better: ClassVar[Direction | None] = "higher"
+    best: ClassVar[float | None] = 1.0
+
+    @abstractmethod
+    def rate(self, hits: float, predicted: float, actual: float, count: float) -> float: ...
 
 
 @METRICS.register

@@ -4,53 +4,41 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.training.base import METRICS, Direction, Metric, MetricCode, Table
+from compiler.training.base import METRICS, Direction
 from compiler.training.binary import (
     BinaryBalancedAccuracy,
+    BinaryCounts,
     BinaryF1,
     BinaryIoU,
     BinaryPrecision,
-    BinaryRatio,
     BinaryRecall,
 )
-from compiler.training.comparing import refuse
+from compiler.training.confusion_counts import ConfusionCounts
 from compiler.training.settings import refuse as refuse_setting
-from compiler.training.weighting import Names, ScoreComparison, compare
-from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand, write_value
+from compiler.vocabulary.signature import write_value
 
 Array = NDArray[Any]
 Average = Literal["macro", "micro", "weighted"]
 
 
 @dataclass(frozen=True)
-class ClassRatio(ScoreComparison):
+class ClassRatio(ConfusionCounts):
     """Base of metrics that are a ratio for each class, of how often it is said, how often it is
     the label, and how often both."""
 
     better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
-    hides_nan: ClassVar[bool] = True
-    operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
-    binary: ClassVar[type[BinaryRatio]]
-    """The metric of one score for two classes."""
     ratio: ClassVar[tuple[str, str]]
     """Numerator and denominator of a class in PyTorch, over `hits`, `predicted` and `actual`."""
     present: ClassVar[str] = "predicted + actual > 0"
     """The classes that a mean over classes counts."""
     classes: tuple[int, ...] | None = None
-    axis: int | None = None
-    num_classes: int | None = None
-    ignore_index: int = -100
-    weight: tuple[float, ...] | None = None
 
     @property
     def averaging(self) -> Average:
@@ -65,55 +53,20 @@ class ClassRatio(ScoreComparison):
         """The classes that a mean over classes counts: those that are said or are labels."""
         return np.asarray(predicted + actual > 0)
 
-    def check(self, types: Sequence[TensorType]) -> None:
-        self.resolve(types)
+    def check_classes(self, size: int) -> None:
+        if self.classes is None:
+            return
+        once = len(set(self.classes)) == len(self.classes) > 0
+        if not once or not all(0 <= number < size for number in self.classes):
+            expected = f"numbers of classes from 0 to {size - 1}, each once"
+            refuse_setting(self.name, "classes", write_value(self.classes), expected)
 
-    def resolve(self, types: Sequence[TensorType]) -> Metric:
-        scores, labels = types[:2]
-        if scores.rank == labels.rank:
-            return self._resolve_binary(types)
-        axis = self.find_axis(types[:2])
-        size = scores.shape[axis].known
-        if size is None:
-            advice = "give the axis of the classes a known size"
-            raise refuse(self.name, f"the number of classes of {scores} is open", advice)
-        if self.num_classes is not None and self.num_classes != size:
-            refuse_setting(self.name, "num_classes", self.num_classes, f"{size}, as scores say")
-        if self.classes is not None:
-            once = len(set(self.classes)) == len(self.classes) > 0
-            if not once or not all(0 <= number < size for number in self.classes):
-                expected = f"numbers of classes from 0 to {size - 1}, each once"
-                refuse_setting(self.name, "classes", write_value(self.classes), expected)
-        return replace(self, axis=axis, num_classes=size)
-
-    def _resolve_binary(self, types: Sequence[TensorType]) -> Metric:
-        for option in type(self).options():
-            given = getattr(self, option.field)
-            if option.name != "ignore_index" and given != option.default:
-                expected = "left out where there are two classes in one score"
-                refuse_setting(self.name, option.name, write_value(given), expected)
-        default = self.ignore_index == ClassRatio.ignore_index
-        binary = self.binary(None if default else self.ignore_index)
-        binary.check(types)
-        return binary
-
-    def evaluate(self, *arrays: Array | None) -> float:
-        scores = arrays[0]
-        assert scores is not None, "only masks and weights may be left out"
-        axis = scores.ndim - 1 if self.axis is None else self.axis
-        weights, size = self.weigh(arrays), scores.shape[axis]
-        undefined = ~np.isfinite(scores.max(axis=axis)) & (weights > 0)
-        if undefined.any() or not weights.sum():
-            return math.nan
-        places = self.choose_classes(arrays[1]) * size + scores.argmax(axis)
-        counts = np.bincount(places.ravel(), weights.ravel(), size * size).reshape(size, size)
-        chosen = slice(None) if self.classes is None else list(self.classes)
-        return self._average(
-            counts.diagonal()[chosen], counts.sum(0)[chosen], counts.sum(1)[chosen]
-        )
-
-    def _average(self, hits: Array, predicted: Array, actual: Array) -> float:
+    def summarize(self, counts: Array) -> float:
         """The average over classes; of no class at all it is not a number."""
+        chosen = slice(None) if self.classes is None else list(self.classes)
+        hits, predicted, actual = (
+            each[chosen] for each in (counts.diagonal(), counts.sum(0), counts.sum(1))
+        )
         part, whole = self.divide(hits, predicted, actual)
         if self.averaging == "micro":
             return float(part.sum() / whole.sum()) if whole.sum() else math.nan
@@ -122,15 +75,7 @@ class ClassRatio(ScoreComparison):
         weights = actual if weighted else self.is_present(predicted, actual)
         return float((ratios * weights).sum() / weights.sum()) if weights.sum() else math.nan
 
-    def code(self, arguments: Names) -> MetricCode:
-        scores, size = arguments[0], self.num_classes
-        assert size is not None, "of a checked train it is known"
-        axis = -1 if self.axis is None else self.axis
-        steps = {"classes": self.spell_classes(arguments), **dict(self.spell_steps(arguments))}
-        steps["places"] = f"({size} * classes + {scores}.argmax({axis})).flatten()"
-        weight = self.spell_weight(arguments)
-        given = f"{weight}.double().flatten(), " if weight else ""
-        counted = f"torch.bincount(places, {given}minlength={size * size}).view({size}, {size})"
+    def spell_summary(self) -> tuple[dict[str, str], str]:
         chosen = "" if self.classes is None else f"[{list(self.classes)}]"
         part, whole = (f"({text})" if " " in text else text for text in self.ratio)
         means = {
@@ -149,13 +94,7 @@ class ClassRatio(ScoreComparison):
         unread = {"micro": ("ratios", "present"), "weighted": ("present",), "macro": ()}
         for name in unread[self.averaging]:
             del finals[name]
-        return MetricCode(
-            (("count", self.spell_count(arguments)), self.spell_unscored(arguments, axis)),
-            self.spell_result("ratio", arguments),
-            tuple(steps.items()),
-            tables=(Table("confusion", (size, size), counted),),
-            finals=tuple(finals.items()),
-        )
+        return finals, "ratio"
 
 
 @dataclass(frozen=True)
@@ -197,7 +136,7 @@ class Precision(AveragedRatio):
     """
 
     name: ClassVar[str] = "precision"
-    binary: ClassVar[type[BinaryRatio]] = BinaryPrecision
+    binary: ClassVar[type[BinaryCounts]] = BinaryPrecision
     ratio: ClassVar[tuple[str, str]] = ("hits", "predicted")
 
     def divide(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
@@ -232,7 +171,7 @@ class Recall(AveragedRatio):
     """
 
     name: ClassVar[str] = "recall"
-    binary: ClassVar[type[BinaryRatio]] = BinaryRecall
+    binary: ClassVar[type[BinaryCounts]] = BinaryRecall
     ratio: ClassVar[tuple[str, str]] = ("hits", "actual")
 
     def divide(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
@@ -268,7 +207,7 @@ class F1(AveragedRatio):
 
     name: ClassVar[str] = "f1"
     aliases: ClassVar[tuple[str, ...]] = ("dice",)
-    binary: ClassVar[type[BinaryRatio]] = BinaryF1
+    binary: ClassVar[type[BinaryCounts]] = BinaryF1
     ratio: ClassVar[tuple[str, str]] = ("2 * hits", "predicted + actual")
 
     def divide(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
@@ -303,7 +242,7 @@ class IoU(AveragedRatio):
     """
 
     name: ClassVar[str] = "iou"
-    binary: ClassVar[type[BinaryRatio]] = BinaryIoU
+    binary: ClassVar[type[BinaryCounts]] = BinaryIoU
     ratio: ClassVar[tuple[str, str]] = ("hits", "predicted + actual - hits")
 
     def divide(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
@@ -343,7 +282,7 @@ class BalancedAccuracy(ClassRatio):
     name: ClassVar[str] = "balanced_accuracy"
     counts_rows: ClassVar[bool] = True
     present: ClassVar[str] = "actual > 0"
-    binary: ClassVar[type[BinaryRatio]] = BinaryBalancedAccuracy
+    binary: ClassVar[type[BinaryCounts]] = BinaryBalancedAccuracy
     ratio: ClassVar[tuple[str, str]] = ("hits", "actual")
 
     def divide(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
-from compiler.training.base import METRICS, Direction, Kept, Metric, MetricCode
+from compiler.training.base import METRICS, Direction, Kept, Measured, Metric, MetricCode
 from compiler.training.comparing import find_class_axis, refuse, require_same_shape
 from compiler.training.weighting import LabelComparison, Names, compare
 from compiler.types.tensor import TensorType
@@ -39,7 +39,7 @@ class Ranking(LabelComparison):
     the class, and its weight."""
 
     @abstractmethod
-    def measure(self, scores: Array, positive: Array, weights: Array) -> float:
+    def measure(self, scores: Array, positive: Array, weights: Array) -> Measured:
         """The same in NumPy; not a number where all rows are of the class, or none is."""
 
     def check(self, types: Sequence[TensorType]) -> None:
@@ -69,7 +69,7 @@ class Ranking(LabelComparison):
         size = types[0].shape[1].known
         return None if size is None else TargetRange(0, size - 1, self.ignore_index)
 
-    def evaluate(self, *arrays: Array | None) -> float:
+    def evaluate(self, *arrays: Array | None) -> Measured:
         scores, labels = arrays[0], arrays[1]
         assert scores is not None, "only masks and weights may be left out"
         assert labels is not None, "only masks and weights may be left out"
@@ -77,10 +77,10 @@ class Ranking(LabelComparison):
         rows = scores.reshape(len(weights), -1)[weights > 0].astype(np.float64)
         known, weights = labels.ravel()[weights > 0], weights[weights > 0]
         if np.isnan(rows).any():
-            return math.nan
+            return self.nothing
         if self.num_classes is None:
             return self.measure(rows[:, 0], known > 0, weights)
-        found = [self.measure(rows[:, c], known == c, weights) for c in np.unique(known)]
+        found = [float(self.measure(rows[:, c], known == c, weights)) for c in np.unique(known)]
         return float(np.mean(found)) if found else math.nan
 
     def code(self, arguments: Names) -> MetricCode:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
-from compiler.training.base import Metric
+from compiler.training.base import Measured, Metric
 from compiler.training.comparing import average, find_class_axis, refuse
 from compiler.training.settings import refuse as refuse_setting
 from compiler.types.tensor import DType, TensorType
@@ -106,12 +106,18 @@ class Comparison(Metric):
         or a call, is true."""
         return "undefined", self.spell_total(undefined, names)
 
+    @property
+    def nothing(self) -> Measured:
+        """The figure where there is none."""
+        return math.nan if self.chart is None else np.empty((0, 0))
+
     def spell_result(self, text: str, names: Names) -> str:
-        """A result that divides by `count`; not a number where nothing counts, which only a mask
+        """A result that divides by `count`; there is none where nothing counts, which only a mask
         or weights can bring about, or where the sum `undefined` is not 0."""
+        nothing = "math.nan" if self.chart is None else "[]"
         conditions = ["count"] if any(names[MASK:]) else []
         conditions += ["not undefined"] if self.hides_nan else []
-        return f"{text} if {' and '.join(conditions)} else math.nan" if conditions else text
+        return f"{text} if {' and '.join(conditions)} else {nothing}" if conditions else text
 
 
 class LabelComparison(Comparison):

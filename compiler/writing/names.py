@@ -57,12 +57,12 @@ LOCAL_RESERVED = frozenset(
 """What functions of a spec may use: no argument or variable of theirs has such a name."""
 
 _SCRIPT_GLOBALS = """
-BATCH CLIP EPOCHS L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED RANK RESULTS SEED
-SETTINGS SHRUNK Training WORLD all_sum average_gradients check_folder check_range check_settings
-checksum checksum_tensors clear_folder compute_columns compute_loss evaluate find_state
-load_checkpoint load_columns load_splits main measure pack penalize restore restore_rates run save
-save_checkpoint schedule shrink_groups split_parameters split_rows start_process status train
-train_epoch unpack
+BATCH CHARTS CLIP EPOCHS L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED RANK RESULTS
+SEED SETTINGS SHRUNK Training WORLD all_sum average_gradients check_folder check_range
+check_settings checksum checksum_tensors clear_folder compute_columns compute_loss evaluate
+find_state load_checkpoint load_columns load_splits main measure pack penalize restore
+restore_rates run save save_checkpoint schedule shrink_groups split_parameters split_rows
+start_process status train train_epoch unpack
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

@@ -85,7 +85,7 @@ class DeployStages:
         place = self.find_place()
         if place is not None:
             found["split"] = place.train.data.split.names[-1]
-            found["metrics"] = measure_deployed(place, session, found["split"])
+            found["metrics"] = measure_deployed(place, session, found["split"]).figures
         return found
 
     def describe(

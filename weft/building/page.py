@@ -8,6 +8,7 @@ from compiler.compression.context import LayerNote
 from compiler.compression.contracts import Verdict
 from compiler.compression.wording import describe_figures, describe_requirement
 from compiler.writing.markup import escape_html
+from weft.building.charts import draw_chart
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front
 from weft.building.outcomes import LayerRow, Outcome
@@ -37,6 +38,9 @@ svg .label { fill: #1c1f24; }
 svg .axis { stroke: #8b93a1; fill: none; }
 svg .grid { stroke: #eceef1; fill: none; }
 svg .front { stroke: #b9c6e4; stroke-width: 2; fill: none; }
+svg .curve { stroke: #2f5fc4; stroke-width: 2; fill: none; }
+svg .confused { fill: #b3261e; }
+svg text.inside { fill: #fff; }
 svg .base { fill: #8b93a1; }
 svg .variant { fill: #2f5fc4; }
 .bar { display: inline-block; height: .6rem; background: #2f5fc4; vertical-align: middle; }
@@ -66,6 +70,9 @@ def write_page(report: Report) -> str:
     for section in report.sections:
         if not section.title.startswith("variant "):
             parts += [f"<h2>{escape_html(section.title)}</h2>", *_write_rows(section)]
+            pictures = [draw_chart(chart) for chart in section.charts]
+            if any(pictures):
+                parts += ['<div class="plots">', *pictures, "</div>"]
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 

@@ -10,16 +10,18 @@ from typing import Any
 
 from compiler.report.diagnostics import Message
 from compiler.writing.markup import escape_markdown, write_code
+from weft.building.charts import DrawnChart, write_matrix
 from weft.building.outcomes import Outcome
 
 
 @dataclass(frozen=True)
 class Section:
-    """One train or deployment: (what, figure) rows, and the same as data."""
+    """One train or deployment: (what, figure) rows, and the same as data; what is drawn."""
 
     title: str
     rows: tuple[tuple[str, str], ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    charts: tuple[DrawnChart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Report:
                 for what, figure in section.rows
             ]
             lines.append("")
+            lines += [line for chart in section.charts for line in write_matrix(chart)]
             layers = section.metadata.get("layers")
             if layers:
                 lines += [*_write_layers(layers), ""]

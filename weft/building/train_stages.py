@@ -14,6 +14,7 @@ from compiler.loading import read_trained
 from compiler.program.program import Program
 from compiler.program.train import Train
 from weft.building.build_outputs import fingerprint_trained
+from weft.building.charts import find_charts
 from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.compiling import check_data
@@ -115,4 +116,8 @@ class TrainStages:
             "epochs": results.epochs,
             "seconds": made["seconds"],
         }
-        return Section(self.name, tuple(rows), metadata)
+        charts = find_charts(train, results.charts)
+        rows += [(chart.title, chart.describe()) for chart in charts]
+        if charts:
+            metadata["charts"] = {chart.title: chart.encode() for chart in charts}
+        return Section(self.name, tuple(rows), metadata, tuple(charts))

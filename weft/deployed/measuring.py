@@ -31,6 +31,7 @@ from compiler.report.messages.files import unknown_item
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.loss_parts import measure_loss
+from compiler.training.base import Measured
 from compiler.types.dims import Dim
 from weft.deployed.sizing import KnownSizes
 
@@ -101,7 +102,15 @@ def find_place(
     return BoundNet(train, name, program.source.folder, deploy.preprocess, weights)
 
 
-def measure_deployed(place: BoundNet, session: Session, split: str) -> dict[str, float]:
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of a split, and those that are no numbers."""
+
+    figures: Mapping[str, float]
+    charts: Mapping[str, Array]
+
+
+def measure_deployed(place: BoundNet, session: Session, split: str) -> Measurement:
     """The metrics of a train on a split, and its loss, computed from what a deployed file puts out.
 
     The file runs the net; what the objective does after it (a softmax before a metric) runs in
@@ -110,8 +119,15 @@ def measure_deployed(place: BoundNet, session: Session, split: str) -> dict[str,
     Raises:
         CompileError: the data cannot be read, or has no such split.
     """
-    scores = score_rows(place, split, session.run_rows)
-    return {name: score.total() for name, score in scores.items()}
+    figures: dict[str, float] = {}
+    charts: dict[str, Array] = {}
+    for use, count, score in _score_rows(place, split, session.run_rows):
+        found = score(np.arange(count))
+        if use.metric.chart is None:
+            figures[use.name] = float(found)
+        else:
+            charts[use.name] = np.asarray(found)
+    return Measurement(figures, charts)
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,11 @@ class Score:
     """A figure of a split, which can be computed of any rows of it."""
 
     rows: int
-    evaluate: Callable[[Array], float]
+    measure: Callable[[Array], Measured]
+
+    def evaluate(self, rows: Array) -> float:
+        """The figure of these rows."""
+        return float(self.measure(rows))
 
     def total(self) -> float:
         """The figure of all rows."""
@@ -129,7 +149,7 @@ class Score:
 def score_rows(
     place: BoundNet, split: str, run: Runner, rows: Array | None = None
 ) -> dict[str, Score]:
-    """The metrics of a train, and `loss`, of what stands in a net's place.
+    """The metrics of a train that are numbers, and `loss`, of what stands in a net's place.
 
     Args:
         place: the net and its train.
@@ -141,9 +161,17 @@ def score_rows(
         CompileError: the data cannot be read, or has no such split; the net's outputs are not
             those of single rows.
     """
+    found = _score_rows(place, split, run, rows)
+    return {use.name: Score(n, score) for use, n, score in found if use.metric.chart is None}
+
+
+def _score_rows(
+    place: BoundNet, split: str, run: Runner, rows: Array | None = None
+) -> Iterator[tuple[MetricUse, int, Callable[[Array], Measured]]]:
+    """Each metric, of how many rows, and what computes it of any of them."""
     train = place.train
     if not place.calls:
-        return {}
+        return
     loaded = place.data
     if split not in loaded.rows:
         known = tuple(loaded.rows)
@@ -161,7 +189,8 @@ def score_rows(
         for o in by_row
         if o.name in results and o.value.name in call.values
     }
-    return dict(_make_scores(place, made, columns, len(chosen)))
+    for use, score in _make_scores(place, made, columns):
+        yield use, len(chosen), score
 
 
 def _refuse_related_rows(place: BoundNet, graph: Graph) -> None:
@@ -232,8 +261,7 @@ def _make_scores(
     place: BoundNet,
     made: Mapping[str, tuple[Value, Array]],
     columns: Mapping[str, Array],
-    count: int,
-) -> Iterator[tuple[str, Score]]:
+) -> Iterator[tuple[MetricUse, Callable[[Array], Measured]]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
     step, loss = measure_loss(place.train)
     outputs = {o.name: o for o in step.outputs}
@@ -244,11 +272,11 @@ def _make_scores(
         if part is None:
             continue
         if any(outputs[name].value.type.rank == 0 for name in use.reads):
-            yield use.name, Score(count, _score_batches(place, part, use, arrays))
+            yield use, _score_batches(place, part, use, arrays)
             continue
         values = evaluate(part, dict(place.weights or {}), arrays)
         operands = [None if name is None else values[name] for name in use.arguments]
-        yield use.name, Score(count, _score_metric(use, operands))
+        yield use, _score_metric(use, operands)
 
 
 def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
@@ -263,29 +291,29 @@ def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -
     return replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
 
 
-def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], float]:
+def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], Measured]:
     @np.errstate(invalid="ignore")  # a file may put out NaN, and its figure is then none
-    def score(rows: Array) -> float:
-        return float(use.metric.evaluate(*(None if a is None else a[rows] for a in operands)))
+    def score(rows: Array) -> Measured:
+        return use.metric.evaluate(*(None if a is None else a[rows] for a in operands))
 
     return score
 
 
 def _score_batches(
     place: BoundNet, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
-) -> Callable[[Array], float]:
+) -> Callable[[Array], Measured]:
     """A figure of what is one number for all rows of a batch, as a loss is: combined over batches
     as the training script does it."""
     read, weights = [item.name for item in part.inputs], dict(place.weights or {})
 
-    def score(rows: Array) -> float:
+    def score(rows: Array) -> Measured:
         batches = []
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
             values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
             operands = [None if name is None else values[name] for name in use.arguments]
             batches.append((len(batch), operands))
-        return float(use.metric.combine(batches))
+        return use.metric.combine(batches)
 
     return score
 

@@ -6,10 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS, read_settings
@@ -35,6 +35,7 @@ from compiler.report.source import Span
 from compiler.system.files import parse_json, read_json
 
 Record = Mapping[str, float]
+Table = Sequence[Sequence[float]]
 """A line of metrics.jsonl: `epoch`, `train.loss`, `val.loss`, `val.accuracy`, `lr`, `seconds`."""
 LOG = "train.log"
 """The file with what the script wrote to its error output."""
@@ -54,11 +55,13 @@ put it there, is nobody's `json`, and `model` is the file beside the script and 
 @dataclass(frozen=True)
 class Results:
     """What a finished training reached: figures of the weights of the best epoch by split, and
-    the seconds that its epochs took, those before an interruption included."""
+    the seconds that its epochs took, those before an interruption included. `charts` are the
+    figures that are no numbers, empty where they could not be measured."""
 
     epochs: int
     best_epoch: int
     figures: Mapping[str, Record]
+    charts: Mapping[str, Mapping[str, Table]]
     seconds: float
     weights: Path
 
@@ -223,6 +226,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_table(value: object) -> bool:
+    """Whether it is lists of numbers, all as long."""
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        return False
+    numbers = all(_is_number(number) for row in value for number in row)
+    return numbers and len({len(row) for row in value}) <= 1
+
+
 def read_results(out: Path) -> Results:
     """What a finished training left in its folder.
 
@@ -235,10 +246,18 @@ def read_results(out: Path) -> Results:
         type(found.get(name)) is int for name in ("epochs", "best_epoch")
     ):
         raise CompileError([file_unreadable(None, str(path), "no training has written it so")])
-    figures = {name: value for name, value in found.items() if isinstance(value, dict)}
+    splits = {name: value for name, value in found.items() if isinstance(value, dict)}
+    figures = {split: _choose(measured, _is_number) for split, measured in splits.items()}
+    charts = {split: _choose(measured, _is_table) for split, measured in splits.items()}
+    if any(len(figures[s]) + len(charts[s]) < len(measured) for s, measured in splits.items()):
+        raise CompileError([file_unreadable(None, str(path), "no training has written it so")])
     seconds = sum(record["seconds"] for record in read_metrics(out / "metrics.jsonl"))
     weights = out / "best.safetensors"
-    return Results(found["epochs"], found["best_epoch"], figures, seconds, weights)
+    return Results(found["epochs"], found["best_epoch"], figures, charts, seconds, weights)
+
+
+def _choose(measured: Mapping[str, Any], fits: Callable[[object], bool]) -> dict[str, Any]:
+    return {name: value for name, value in measured.items() if fits(value)}
 
 
 def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:

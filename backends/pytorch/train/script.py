@@ -154,6 +154,7 @@ def _constant_slots(script: ScriptSpec) -> Slots:
         "model_type": _model_type(script),
         "settings_lines": emit_settings(script),
         "results": write_literal(RESULTS),
+        "charts": write_literal(script.charts),
     }
 
 
@@ -233,6 +234,7 @@ def _evaluation_slots(script: ScriptSpec) -> Slots:
     measured = measure(script)
     return {
         "model_type": _model_type(script),
+        "figure_type": "float | list[list[float]]" if script.charts else "float",
         "evaluated": "Loss and metrics" if script.train.metrics else "The loss",
         "size_lines": emit_sizes(script),
         "sum_lines": list(start_sums(measured)),
@@ -256,12 +258,14 @@ def _train_slots(script: ScriptSpec) -> Slots:
     unfinished = "training.epoch < EPOCHS"
     if script.train.until is not None:
         unfinished += " and training.epoch - training.best_epoch < PATIENCE"
+    condition = ["    if name not in CHARTS:"] if script.charts else []
     evaluation = [
         line
         for split in script.evaluated
         for line in (
             f"for name, value in evaluate(model, splits[{write_string(split)}]).items():",
-            f'    record[f"{write_formatted(split)}.{{name}}"] = value',
+            *condition,
+            f'{"    " * len(condition)}    record[f"{write_formatted(split)}.{{name}}"] = value',
         )
     ]
     averaged = [

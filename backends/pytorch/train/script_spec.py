@@ -56,6 +56,11 @@ class ScriptSpec:
         return (self.measured[1], *self.train.metrics)
 
     @cached_property
+    def charts(self) -> tuple[str, ...]:
+        """Names of the figures that are no numbers."""
+        return tuple(use.name for use in self.train.metrics if use.metric.chart is not None)
+
+    @cached_property
     def step(self) -> Graph:
         """The objective with nothing but the loss, first, and what the figures read."""
         step = self.measured[0]
@@ -261,6 +266,7 @@ class ScriptSpec:
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
             "penalty": bool(self.penalties),
+            "charts": bool(self.charts),
             "plateau": bool(self.watched),
             "statistics": bool(self.statistics),
             "replica": self.replicated,

@@ -14,6 +14,7 @@ CLIP = $clip  #? clip
 PATIENCE = $patience  # epochs without a better $monitor  #? until
 $settings_lines
 RESULTS = $results
+CHARTS = $charts  # in results.json alone  #? charts
 
 RANK = int(os.environ.get("RANK", "0"))  # torchrun sets these
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
@@ -118,7 +119,7 @@ def average_gradients(model: $model_type) -> None:
 
 EVALUATE = '''
 @torch.no_grad()
-def evaluate(model: $model_type, columns: list[Tensor]) -> dict[str, float]:
+def evaluate(model: $model_type, columns: list[Tensor]) -> dict[str, $figure_type]:
     """$evaluated over a split."""
     model.eval()
     $size_lines

@@ -6,20 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.compression.attach import find_calls, find_net
-from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.graph import Graph, Value
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.softmax import AxisShares
 from compiler.program.train import Train
-from compiler.records import dataclass
+from compiler.rows.class_words import ClassWords, find_target_words
 from compiler.training.weighting import LabelComparison
-
-
-@dataclass(frozen=True)
-class ClassWords:
-    """The categories of a raw column, in the order of their codes."""
-
-    column: str
-    words: tuple[str, ...]
 
 
 def find_class_words(train: Train, net: str, output: str) -> ClassWords | None:
@@ -37,7 +29,7 @@ def find_class_words(train: Train, net: str, output: str) -> ClassWords | None:
     scores = _find_scores(train.step, read)
     for compared, target in _find_pairs(train):
         if _find_scores(train.step, compared).name == scores.name:
-            found = _find_column(train, target)
+            found = find_target_words(train, target)
             if found is not None:
                 return found
     return None
@@ -56,31 +48,6 @@ def _find_pairs(train: Train) -> Iterator[tuple[Value, Value]]:
             yield scores, target
 
 
-def _find_column(train: Train, target: Value) -> ClassWords | None:
-    """The column of words whose codes are those of a target."""
-    code = _find_codes(train.step, target).name
-    column = next((item.name for item in train.step.inputs if item.value.name == code), None)
-    columns = train.data.columns
-    given = next((o.value for o in columns.outputs if o.name == column), None)
-    if given is None:
-        return None
-    code = _find_codes(columns, given).name
-    raw = next((item.name for item in columns.inputs if item.value.name == code), None)
-    words = next((c.categories for c in train.data.schema if c.name == raw), ())
-    return ClassWords(raw, words) if raw is not None and words else None
-
-
-def _find_codes(graph: Graph, value: Value) -> Value:
-    """The value that has the same codes. Rows may be moved; the axis of a class may not be."""
-    while (maker := graph.producers.get(value.name)) is not None:
-        moved = maker.op.moves and value.type.rank <= 1
-        source = _only(maker)
-        if source is None or not (moved or maker.op.converts or maker.op.encodes):
-            break
-        value = source
-    return value
-
-
 def _find_scores(graph: Graph, value: Value) -> Value:
     """The value that these are scores of, entry by entry: logits of probabilities, numbers of
     those that are scaled."""
@@ -91,9 +58,3 @@ def _find_scores(graph: Graph, value: Value) -> Value:
             break
         value = alike[0]
     return value
-
-
-def _only(node: Node) -> Value | None:
-    """The operand of a node that has one."""
-    given = [v for v in node.inputs if v is not None]
-    return given[0] if len(given) == 1 else None

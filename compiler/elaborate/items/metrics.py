@@ -33,6 +33,7 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.metrics import (
     direction_contradicts,
+    figure_is_a_chart,
     metric_in_expression,
     metric_is_not_a_number,
 )
@@ -128,6 +129,11 @@ def _read_direction(body: Body, clause: Clause, operand: Operand) -> Direction |
 
 def _direct(body: Body, entry: MetricEntry, better: Direction, operand: Operand) -> MetricEntry:
     """A metric with the direction that the spec says; one that contradicts is reported."""
+    chart = entry.metric.chart
+    if chart is not None:
+        said = (entry.name, chart.kind, "`better`", chart.number)
+        body.report(figure_is_a_chart(operand.span, *said, entry.span))
+        return entry
     if entry.better not in (None, better):
         body.report(direction_contradicts(operand.span, entry.name, entry.better or "", better))
         return entry

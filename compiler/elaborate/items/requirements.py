@@ -16,6 +16,7 @@ from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Severity
 from compiler.report.messages.item_clauses import no_such_item
+from compiler.report.messages.metrics import figure_is_a_chart
 from compiler.report.messages.training import unknown_figure
 from compiler.report.messages.variants import (
     bad_require,
@@ -252,6 +253,12 @@ class RequireReader:
                 near = did_you_mean(name.text, known)
                 self.body.report(unknown_figure(name.span, kind, name.text, tuple(known), near))
                 return None
+        use = next((use for use in train.metrics if use.name == metric.text), None)
+        chart = use.metric.chart if use is not None else None
+        if use is not None and chart is not None:
+            said = (use.name, chart.kind, "`require`", chart.number)
+            self.body.report(figure_is_a_chart(span, *said, use.span))
+            return None
         return Figure(owner, split.text, metric.text, span), Kind.PLAIN
 
     def is_item(self, name: str) -> bool:
@@ -277,6 +284,7 @@ class RequireReader:
             f"{split}.{use.name}"
             for split in (train.data.split.names if train is not None else ())
             for use in (train.metrics if train is not None else ())
+            if use.metric.chart is None
         ]
         known = (*FIGURES, *metrics)
         near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)

@@ -15,7 +15,7 @@ from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
 from compiler.program.train import Clip, EarlyStop, ParameterGroup
 from compiler.records import dataclass
 from compiler.report.messages.items import setting_range
-from compiler.report.messages.metrics import direction_needed
+from compiler.report.messages.metrics import direction_needed, figure_is_a_chart
 from compiler.report.messages.names import not_available
 from compiler.report.messages.training import bad_until, unknown_figure
 from compiler.report.source import Span
@@ -240,6 +240,11 @@ def check_figure(
             body.report(unknown_figure(place, kind, name, known, did_you_mean(name, known)))
             return False
     entry = next((m for m in metrics if m.name == figure.metric), None)
+    chart = entry.metric.chart if entry is not None else None
+    if entry is not None and chart is not None:
+        said = (figure.metric, chart.kind, decides, chart.number)
+        body.report(figure_is_a_chart(places[1], *said, entry.span))
+        return False
     if entry is not None and entry.better is None:
         body.report(direction_needed(places[1], figure.metric, decides, entry.span))
         return False

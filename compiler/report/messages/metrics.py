@@ -130,8 +130,9 @@ def metric_is_not_a_number(
     over the split is the figure. A vector for each row, or a matrix for the batch, would be
     averaged to one number that says nothing of the kind: which mean is meant, `mean(…)` says.
 
-    There are no figures that are matrices. What a confusion matrix tells can be had cell by cell,
-    as shares of rows: `metric missed = mean(cast((label == 1) and (guess == 0), f32))`.
+    Matrices and curves are metrics of the vocabulary: `metric confusion = confusion_matrix(logits,
+    label)`. A cell of it as a figure is a share of rows: `metric missed = mean(cast((label == 1)
+    and (guess == 0), f32))`.
     """
     elsewhere = span is not None and made.start < span.start
     if "batch" in found:
@@ -146,6 +147,37 @@ def metric_is_not_a_number(
         label=f"this is {found}",
         labels=(Label(made, "made here"),) if elsewhere else (),
         help=advice,
+    )
+
+
+@message(
+    "W1472",
+    bad=train_spec(
+        "metric confusion = confusion_matrix(logits, label)",
+        "until stalled(val.confusion, epochs=8)",
+    ),
+    good=train_spec(
+        "metric confusion = confusion_matrix(logits, label)",
+        "metric balanced = balanced_accuracy(logits, label)",
+        "until stalled(val.balanced, epochs=8)",
+    ),
+)
+def figure_is_a_chart(
+    span: Span | None,
+    name: str,
+    kind: str,  # "matrix"
+    decides: str,  # "`until`"
+    number: str,  # "balanced_accuracy": the metric that says the same as one number
+    declared: Span | None,
+) -> Text:
+    """A confusion matrix or a curve is no number: none is higher or better than another, so it
+    stops no training, chooses no epoch and is in no contract. It is measured at the end of the
+    training, for the report. The metric that it is summed up by does all of that."""
+    return Text(
+        f"`{name}` is a {kind}, and no number",
+        label=f"{decides} compares numbers",
+        labels=(Label(declared, "it is declared here"),) if declared is not None else (),
+        help=f"a number that it is summed up by is the metric `{number}`",
     )
 
 
