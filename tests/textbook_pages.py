@@ -88,5 +88,7 @@ def _read_printed(value: ast.expr, text: str) -> Printed:
     decimals = len(digits.partition(".")[2])
     unit = 10.0 ** (int(power or 0) - decimals) if decimals >= ROUNDED else 0.0
     size = abs(number) if math.isfinite(number) else 0.0
-    rounding = min(1e-6 * max(size, 1e-3), 0.1)  # of single precision; counts are exact
+    rounding = 1e-6 * max(size, 1e-3)  # of single precision; counts are exact
+    if isinstance(number, int):
+        rounding = min(rounding, 0.1)
     return Printed(np.asarray(number), np.asarray(0.5 * unit + rounding))
