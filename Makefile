@@ -50,7 +50,8 @@ laws: $(BIN)/.installed-dev ## draw new cases for MINUTES=10, and print those th
 	$(BIN)/python -m tests.new_cases --minutes $(MINUTES)
 
 docs: $(BIN)/.installed-docs ## the guide, the textbook and a page per word and message as a site, output/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "to look at it: $(BIN)/python -m http.server -d output/site"
 
 bench: $(BIN)/.installed-dev ## the benchmarks, as ratios against what a user would use instead
 	$(BIN)/python -m benchmarks

@@ -180,10 +180,10 @@ ARROWS = {
         "weft.results weft.deployed"
     ),
     "weft": (
-        "compiler.report compiler.writing compiler.ir compiler.data compiler.program "
-        "compiler.loading compiler.rows compiler.driver backends.pytorch "
-        "backends.pytorch.train backends.pytorch.run "
-        "backends.onnx_runtime weft.results weft.deployed weft.building"
+        "compiler.report compiler.writing compiler.vocabulary compiler.ir compiler.training "
+        "compiler.data compiler.program compiler.loading compiler.rows compiler.manual "
+        "compiler.driver backends.pytorch backends.pytorch.train backends.pytorch.run "
+        "backends.onnx_graph backends.onnx_runtime weft.results weft.deployed weft.building"
     ),
     "weft.cli": (
         "compiler.system compiler.report compiler.writing compiler.text compiler.vocabulary "
@@ -194,10 +194,8 @@ ARROWS = {
         "weft"
     ),
     "website": (
-        "grammar compiler.types compiler.report compiler.text compiler.vocabulary compiler.ir "
-        "compiler.ops compiler.training compiler.program compiler.elaborate.shapes "
-        "compiler.elaborate.items compiler.manual compiler.driver compiler.explain "
-        "backends.pytorch backends.pytorch.train backends.onnx_graph"
+        "grammar compiler.types compiler.report compiler.text compiler.vocabulary "
+        "compiler.elaborate.shapes compiler.elaborate.items compiler.manual compiler.explain weft"
     ),
 }
 """Every room, lowest first, and the rooms that its files import, imports for types included. A

@@ -87,6 +87,18 @@ def test_explain_and_ops_answer_and_suggest() -> None:
     assert "did you mean `conv`?" in weft("ops", "convv").stderr
 
 
+def test_ops_shows_what_an_example_becomes() -> None:
+    page = weft("ops", "softmax").stdout
+    assert "    output probability = softmax(logits, axis=-1)\n" in page
+    assert "        return F.softmax(logits, dim=-1)  # [n, 10]\n" in page
+    assert page.endswith("In ONNX: `Softmax`\n")
+    assert (
+        "In ONNX: None (W1446): ONNX has no operator for `cholesky`."
+        in weft("ops", "cholesky").stdout
+    )
+    assert "    optimizer = torch.optim.RAdam(" in weft("ops", "radam").stdout
+
+
 def test_show_counts_and_draws(tmp_path: Path) -> None:
     assert "61,706" in weft("show", LENET).stdout
     drawing = tmp_path / "net.svg"

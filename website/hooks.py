@@ -84,8 +84,9 @@ def _order_pages(folder: Path) -> list[dict[str, object]]:
 
 
 def _list_chapters(folder: Path) -> Iterator[str]:
-    """The chapters, in the order of the textbook's own index."""
+    """The chapters, in the order of the textbook's own index, and those that it does not have."""
     path = folder / CHAPTERS
-    for name in dict.fromkeys(re.findall(r"\]\(([\w-]+\.md)\)", path.read_text(encoding="utf-8"))):
-        if (path.parent / name).exists():
-            yield f"textbook/{name}"
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", path.read_text(encoding="utf-8"))
+    found = sorted(other.name for other in path.parent.glob("*.md") if other != path)
+    for name in dict.fromkeys([*(name for name in linked if name in found), *found]):
+        yield f"textbook/{name}"

@@ -6,32 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from textwrap import fill
 
+from markdown.extensions.toc import slugify
+
 from compiler.manual.pages import BLOCK, CLAUSE, Page, find_pages
 from compiler.manual.reference import join_names, op_reference
-from compiler.ops.registry import OPS
-from compiler.program.program import Program
-from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from website.formulas import show_formulas
-from website.spelling import (
-    check_example,
-    tell_operators,
-    tell_results,
-    write_objective,
-    write_pytorch,
-    write_script,
-)
+from weft.examples import USUAL, spell
 
 FOLDER = "reference"
 INDEX = "ops.md"
 """The page of `docs/` that lists all words."""
-
-USUAL = {
-    OPTIMIZERS.kind: (r"\bwith (?!over).*", "with {other}(lr=1e-3)"),
-    SCHEDULES.kind: (r",? ?schedule=\w+\([^()]*\)", ""),
-    METRICS.kind: (r"\n *metric .*", ""),
-    REGULARIZERS.kind: (r"\n *regularize .*", ""),
-}
-"""What stands in an example in place of the clause that it is about."""
 
 
 def place(page: Page) -> str:
@@ -59,9 +43,10 @@ def link_codes(text: str) -> str:
 def _write_head(page: Page) -> Iterator[str]:
     yield f"---\ntitle: {page.name}\n---"
     yield f"# `{page.name}`"
-    home = f"[{page.group}](../../{INDEX})"
+    heading = slugify(page.group.replace("`", ""), "-")
+    home = f"[{page.group}](../../{INDEX}#{heading})"
     yield f"{page.kind.capitalize()} · {home}"
-    shown = fill(page.signature, 96, subsequent_indent="    ", break_on_hyphens=False)
+    shown = fill(page.signature, 76, subsequent_indent="    ", break_on_hyphens=False)
     yield f"```weft\n{shown}\n```"
     if page.kind == BLOCK:
         yield page.place
@@ -86,26 +71,13 @@ def _write_body(page: Page) -> Iterator[str]:
 
 def _write_uses(page: Page) -> Iterator[str]:
     yield f"## Example\n\n```weft\n{page.example.rstrip()}\n```"
-    program = check_example(page.example)
-    if program is None or page.kind not in (OPS.kind, BLOCK, *USUAL, "initializer"):
-        return
-    yield from _write_training(page) if program.trains else _write_net(program)
-
-
-def _write_net(program: Program) -> Iterator[str]:
-    for net in program.models.values():
-        yield f"It gives {tell_results(net.graph)}."
-        yield f"## In PyTorch\n\n```python\n{write_pytorch(net.graph)}\n```"
-        yield f"## In ONNX\n\n{link_codes(tell_operators(net.graph))}"
-
-
-def _write_training(page: Page) -> Iterator[str]:
-    if page.kind not in USUAL:
-        yield f"## In PyTorch\n\n```python\n{write_objective(page.example)}\n```"
-        return
-    pattern, usual = USUAL[page.kind]
-    other = usual.format(other="sgd" if page.name == "adamw" else "adamw")
-    code = write_script(page.example, re.sub(pattern, other, page.example))
-    if code:
-        about = "The training script has these lines because of it:"
-        yield f"## In PyTorch\n\n{about}\n\n```python\n{code}\n```"
+    spelled = spell(page)
+    if spelled.results:
+        yield f"It gives {spelled.results}."
+    if spelled.pytorch:
+        about = (
+            "The training script has these lines because of it:\n\n" if page.kind in USUAL else ""
+        )
+        yield f"## In PyTorch\n\n{about}```python\n{spelled.pytorch}\n```"
+    if spelled.operators:
+        yield f"## In ONNX\n\n{link_codes(spelled.operators)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import indent
 from typing import Annotated
 
 import typer
@@ -40,9 +41,9 @@ def add_to(app: typer.Typer) -> None:
         if query is None:
             _print_lines(pages)
             return
-        exact = [write_page(page) for page in pages if query in page.names]
+        exact = [page for page in pages if query in page.names]
         if exact:
-            say_lines("\n\n\n".join(exact))
+            say_lines("\n\n\n".join(map(_write_whole, exact)))
             return
         word = query.lower()
         found = [page for page in pages if word in page.words.lower()]
@@ -50,6 +51,19 @@ def add_to(app: typer.Typer) -> None:
             suggestion = did_you_mean(query, tuple(page.name for page in pages))
             raise CompileError([unknown_item(None, "vocabulary entry", query, (), suggestion)])
         _print_lines(found)
+
+
+def _write_whole(page: Page) -> str:
+    """A page, and what its example becomes."""
+    from weft.examples import spell
+
+    texts = [write_page(page)]
+    spelled = spell(page) if page.example else None
+    if spelled is not None and spelled.pytorch:
+        texts.append(f"In PyTorch:\n\n{indent(spelled.pytorch, '    ')}")
+    if spelled is not None and spelled.operators:
+        texts.append(f"In ONNX: {spelled.operators}")
+    return "\n\n".join(texts)
 
 
 def _print_lines(pages: Iterable[Page]) -> None:

@@ -1,9 +1,10 @@
-"""What examples become: the types of their results, PyTorch, and operators of ONNX."""
+"""What the examples of the manual become: types of results, PyTorch, and operators of ONNX."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,57 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.driver import check_source
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
+from compiler.manual.pages import Page
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.source import Source
+from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.vocabulary.clauses import join_words
+
+USUAL = {
+    OPTIMIZERS.kind: (r"\bwith (?!over).*", "with {other}(lr=1e-3)"),
+    SCHEDULES.kind: (r",? ?schedule=\w+\([^()]*\)", ""),
+    METRICS.kind: (r"\n *metric .*", ""),
+    REGULARIZERS.kind: (r"\n *regularize .*", ""),
+}
+"""What stands in an example in place of the clause that it is about."""
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """An example in other words; what does not apply is empty.
+
+    `results` are the types of the outputs, `pytorch` is code: of the net, of the loss, or what the
+    training script has because of the word; `operators` are those of ONNX, or why there are none.
+    """
+
+    results: str = ""
+    pytorch: str = ""
+    operators: str = ""
+
+
+def spell(page: Page) -> Spelled:
+    """What the example of a page becomes."""
+    program = check_example(page.example)
+    if program is None or program.variants:
+        return Spelled()
+    if program.trains:
+        return Spelled(pytorch=_write_training(page, program))
+    graphs = [net.graph for net in program.models.values()]
+    if not graphs:
+        return Spelled()
+    return Spelled(_tell_results(graphs[0]), _write_net(graphs[0]), _tell_operators(graphs[0]))
+
+
+def _write_training(page: Page, program: Program) -> str:
+    script = _emit(program)
+    if page.kind not in USUAL:
+        return _cut_objective(script)
+    pattern, usual = USUAL[page.kind]
+    other = usual.format(other="sgd" if page.name == "adamw" else "adamw")
+    without = check_example(re.sub(pattern, other, page.example))
+    assert without is not None, "what is usual is a spec without faults"
+    return _find_added(_emit(without), script)
 
 
 def check_example(text: str) -> Program | None:
@@ -29,18 +77,18 @@ def check_example(text: str) -> Program | None:
     return check_source(Source("example.weft", text), sink=Sink())
 
 
-def tell_results(graph: Graph) -> str:
+def _tell_results(graph: Graph) -> str:
     """The types of the outputs: "`y: f32[n, 64]`"."""
     return join_words([f"`{o.name}: {o.value.type}`" for o in graph.outputs], "and")
 
 
-def write_pytorch(graph: Graph) -> str:
+def _write_net(graph: Graph) -> str:
     """The classes of the module, without its docstring and imports."""
     text = emit_module([graph], title=graph.name)
     return text[text.index("\nclass ") :].strip()
 
 
-def tell_operators(graph: Graph) -> str:
+def _tell_operators(graph: Graph) -> str:
     """The operators of ONNX that the file has, in order, or the message that says why not."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "example.onnx"
@@ -61,20 +109,17 @@ def _list_operators(graph: Any) -> Iterator[str]:
                 yield from _list_operators(attribute.g)
 
 
-def write_objective(text: str) -> str:
-    """The function of the training script that computes the loss."""
-    lines = _emit(text)
-    start = next(n for n, line in enumerate(lines) if line.startswith("def compute_loss"))
-    end = next(n for n, line in enumerate(lines) if n > start and line[:1] not in ("", " ", ")"))
-    return "\n".join(lines[start:end]).strip("\n")
+def _cut_objective(script: list[str]) -> str:
+    """The function of a training script that computes the loss."""
+    start = next(n for n, line in enumerate(script) if line.startswith("def compute_loss"))
+    end = next(n for n, line in enumerate(script) if n > start and line[:1] not in ("", " ", ")"))
+    return "\n".join(script[start:end]).strip("\n")
 
 
-def write_script(text: str, usual: str) -> str:
-    """What the training script of an example has that it would not have with what is usual in place
-    of a clause."""
-    script, without = _emit(text), _emit(usual)
+def _find_added(usual: list[str], script: list[str]) -> str:
+    """The lines of a script that another does not have."""
     found: list[str] = []
-    for tag, _, _, start, end in SequenceMatcher(None, without, script, False).get_opcodes():
+    for tag, _, _, start, end in SequenceMatcher(None, usual, script, False).get_opcodes():
         lines = [line for line in script[start:end] if not _SETTING.match(line)]
         if tag in ("insert", "replace") and any(line.strip() for line in lines):
             found += [*([""] if found else []), *lines]
@@ -85,9 +130,8 @@ _SETTING = re.compile(r"    [\"'].*,$")
 """A line of the settings that a checkpoint is held to."""
 
 
-def _emit(text: str) -> list[str]:
-    program = check_example(text)
-    assert program is not None, "an example is a spec without faults"
+def _emit(program: Program) -> list[str]:
+    """The lines of the training script, from its imports on."""
     (train,) = program.trains.values()
     lines = emit_script(ScriptSpec(train)).split("\n")
     start = next(number for number, line in enumerate(lines) if line.startswith("import "))
