@@ -88,6 +88,10 @@ WITHOUT_FORMULA = {
         *("fill", "resize"),  # as its options say
         "scan",  # as its body says
     },
+    "metric": {  # counts and curves
+        *("binary_confusion_matrix", "calibration_curve", "confusion_matrix"),
+        *("precision_recall_curve", "roc_curve"),
+    },
     "block": {
         *("argsort", "class_shares", "diag", "overlap_axes"),
         *("add_learned", "add_sinusoidal", "image_tokens", "self_attention", "mlp"),  # nets
