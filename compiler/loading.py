@@ -337,8 +337,8 @@ def _convert(parameter: Parameter, tensor: StoredTensor, file: str, span: Span |
     except WeightsError as error:
         raise CompileError([weights_unreadable(span, str(error))]) from error
     with np.errstate(over="ignore"):
-        made = array.astype(dtype.numpy, copy=False)
-    if made is array or array.dtype.itemsize <= made.dtype.itemsize:
+        made = dtype.round(array)
+    if made is array or array.dtype.itemsize <= dtype.bytes:
         return made
     lost = np.isinf(made) & np.isfinite(array) if dtype.is_float else made != array
     count = int(np.count_nonzero(lost))

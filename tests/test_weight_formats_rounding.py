@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from backends.onnx_graph.dtypes import PackedArray
-from compiler.compression.quantization.half import round_to_bfloat
 from compiler.compression.quantization.rounding import (
     collect_moments,
     learn_book,
@@ -26,6 +25,8 @@ from compiler.compression.quantization.storing import measure_loss
 from compiler.ir.evaluate import evaluate
 from compiler.ops.packed import pack_blocks
 from compiler.ops.stored import find_gaps
+from compiler.types.tensor import DType
+from tests.elaborating import elaborate
 from tests.quantizing import Drawn, make_net
 from tests.test_quantize_random import EXAMPLES
 from tests.weight_formats import IMAGES, TOKENS
@@ -166,4 +167,19 @@ def test_bf16_is_pytorchs() -> None:
     numbers = (draw.standard_normal(5000) * 10.0 ** draw.uniform(-30, 30, 5000)).astype(np.float32)
     numbers[:4] = [np.inf, -np.inf, 0.0, 1.00390625]
     expected = torch.from_numpy(numbers).bfloat16().float().numpy()
-    np.testing.assert_array_equal(round_to_bfloat(numbers), expected)
+    np.testing.assert_array_equal(DType.BF16.round(numbers), expected)
+
+
+def test_every_value_of_bf16_is_rounded_as_in_pytorch() -> None:
+    text = """model Brain {
+        input x: f32[n]
+        a = cast(x, bf16)
+        output y = cast(a * a + a, f32)
+        output z = cast(exp(a), f32)
+    }"""
+    nets, _ = elaborate(text)
+    x = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+    found = evaluate(nets["Brain"].graph, {}, {"x": x})
+    a = torch.from_numpy(x).bfloat16()
+    np.testing.assert_array_equal(found["y"], (a * a + a).float().numpy())
+    np.testing.assert_array_equal(found["z"], torch.exp(a).float().numpy())

@@ -42,7 +42,7 @@ def evaluate(
     sizes = bind_sizes(graph, inputs)
     values: dict[str, Array] = {}
     for item in graph.inputs:
-        values[item.name] = np.asarray(inputs[item.name], dtype=item.value.type.dtype.numpy)
+        values[item.name] = item.value.type.dtype.round(inputs[item.name])
     for parameter in graph.parameters:
         values[parameter.path] = np.asarray(weights[parameter.path])
     drops = _find_drops(graph)
@@ -52,7 +52,7 @@ def evaluate(
         if watch is not None:
             watch(node, results)
         for value, array in zip(node.outputs, results, strict=True):
-            values[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
+            values[value.name] = value.type.dtype.round(array)
         for name in drops.get(index, ()):
             del values[name]
     return {output.name: values[output.value.name] for output in graph.outputs}
@@ -72,7 +72,7 @@ def decode_weights(graph: Graph, weights: Mapping[str, Array]) -> tuple[Graph, d
         operands = [known[v.name] if v is not None else None for v in node.inputs]
         results = node.op.evaluate(*operands)
         for value, array in zip(node.outputs, results, strict=True):
-            known[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
+            known[value.name] = value.type.dtype.round(array)
             owners[value.name] = replace(owners[named[0]], value=value, hints=())
     return replace(graph, nodes=tuple(kept), parameters=tuple(owners.values())), known
 

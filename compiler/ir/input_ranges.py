@@ -317,7 +317,7 @@ class _Search:
                 operands = [values[v.name] if v is not None else None for v in node.inputs]
                 made = watch_body(node).substitute(self.sizes).evaluate(*operands)
                 for value, array in zip(node.outputs, made, strict=True):
-                    values[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
+                    values[value.name] = value.type.dtype.round(array)
 
 
 def _need(domain: Domain, array: Array, node: Node) -> None:

@@ -99,7 +99,7 @@ def draw_weights(graph: Graph, seed: int = 0) -> dict[str, Array]:
         entropy = [seed, *parameter.path.encode()]
         generator = np.random.default_rng(entropy)
         numbers = parameter.initializer.draw(shape, generator)
-        drawn[parameter.path] = numbers.astype(parameter.value.type.dtype.numpy)
+        drawn[parameter.path] = parameter.value.type.dtype.round(numbers)
     return drawn
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import final
 
-import numpy as np
-
 from compiler.ir.graph import Graph, Node, Value
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.rewrite import Rewriter
@@ -54,7 +52,7 @@ class ConstantFolding(Pass):
             return ()
         results = node.op.evaluate(*operands)
         return tuple(
-            np.asarray(array, dtype=value.type.dtype.numpy)
+            value.type.dtype.round(array)
             for value, array in zip(node.outputs, results, strict=True)
         )
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
@@ -68,6 +69,11 @@ class DType(Enum):
         """The NumPy dtype of its meaning; bf16 is computed as float32, which contains it."""
         return np.dtype(_NUMPY[self])
 
+    def round(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Numbers as it holds them, in the array that stands for it."""
+        held = np.asarray(array, self.numpy)
+        return _round_to_bfloat(held) if self is DType.BF16 else held
+
     @staticmethod
     def of_numpy(dtype: np.dtype[Any]) -> DType | None:
         """The dtype of a NumPy array, if Weft has it."""
@@ -88,6 +94,14 @@ _NUMPY = {
     DType.U8: "uint8",
     DType.BOOL: "bool",
 }
+
+
+def _round_to_bfloat(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers of bf16 as f32: the upper 16 bits, halves to even."""
+    bits = np.ascontiguousarray(array).view(np.uint32).reshape(array.shape)
+    odd = (bits >> 16) & 1
+    rounded = ((bits + 0x7FFF + odd) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return np.where(np.isfinite(array), rounded, array)
 
 
 def shorten_integer(value: float) -> float:

@@ -143,7 +143,7 @@ class HalfScheme(Scheme):
             context.note(LayerNote(self.step, weight.layer, "", reason, span=weight.span))
 
         def pack(weight: Weight, array: Array) -> Packing:
-            rounded = self.round(array)
+            rounded = self.dtype.round(array)
             figures = (("bits", 16.0), ("sqnr", measure_loss(array, rounded)))
             done = f"stored as {self.dtype}"
             context.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
@@ -171,7 +171,7 @@ class HalfScheme(Scheme):
         graph = rewriter.run()
         verify_graph(graph)
         weights = {
-            p.path: self.round(net.weights[p.path])
+            p.path: self.dtype.round(net.weights[p.path])
             if p.value.type.dtype is self.dtype
             else net.weights[p.path]
             for p in graph.parameters
@@ -193,25 +193,11 @@ class HalfScheme(Scheme):
         """Whether a weight's numbers are in the range of the dtype."""
         return self.dtype is DType.BF16 or bool(np.abs(array).max(initial=0) <= LARGEST)
 
-    def round(self, array: Array) -> Array:
-        """Numbers rounded to the dtype, in the array that stands for it."""
-        if self.dtype is DType.F16:
-            return array.astype(np.float16)
-        return round_to_bfloat(array)
-
 
 def _is_too_long(node: Node) -> bool:
     """Whether the operand of a node has too many axes for PyTorch's kernel."""
     source, most = node.inputs[0] if node.inputs else None, node.op.half_rank
     return most is not None and source is not None and source.type.rank > most
-
-
-def round_to_bfloat(array: Array) -> Array:
-    """Numbers of bf16 as f32: the upper 16 bits, halves to even."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).reshape(array.shape)
-    odd = (bits >> 16) & 1
-    rounded: Array = ((bits + 0x7FFF + odd) & 0xFFFF0000).astype(np.uint32).view(np.float32)
-    return np.where(np.isfinite(array), rounded, array).astype(np.float32)
 
 
 @SCHEMES.register
