@@ -148,6 +148,8 @@ def test_what_is_not_there_is_said(tmp_path: Path, hub: Hub) -> None:
     assert "the file `no.safetensors`" in text
     text = refuse(tmp_path, hub.address, '"hf:acme/old"', "W1397")
     assert "only `pytorch_model.bin`" in text
+    refuse(tmp_path, hub.address, '"hf:acme/old/pytorch_model.bin"', "W1383")
+    assert not any(request.endswith(".bin") for request in hub.asked)
     lying = json.dumps({"weight_map": PLACES | {"b.weight": "../../x"}}).encode()
     hub.add("acme/lies", {**SHARDS, "model.safetensors.index.json": lying})
     refuse(tmp_path, hub.address, '"hf:acme/lies"', "W1398")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from backends.pytorch.run.load import assign_weights, load_module
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from compiler.weights.layout import rename_path
-from tests.elaborating import elaborate_file
+from tests.elaborating import elaborate, elaborate_file
 from tests.pytorch_compare import draw_inputs
 from tests.torchvision_models import make_model
 
@@ -109,10 +111,21 @@ RENAME = {
 }
 SQUARE = (224, 224)
 ODD = (192, 256)
-SIZES = dict.fromkeys(
-    ("resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
-    (SQUARE, ODD),
-)
+SMALL_IMAGE = (96, 128)
+SIZES = {
+    **dict.fromkeys(
+        ("resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
+        (SQUARE, ODD),
+    ),
+    **dict.fromkeys(("densenet121", "efficientnet_b0", "convnext_tiny"), (SQUARE, SMALL_IMAGE)),
+}
+"""Heights and widths of images, where the nets take any."""
+OTHER_SIZE = {
+    "alexnet": ("AlexNet", 160),
+    "vgg16": ("VGG", 96),
+    "swin_t": ("Swin", 200),
+}
+"""Another size for nets that are elaborated for one: their model, and the size."""
 
 
 def find_graph(name: str) -> Graph:
@@ -120,6 +133,16 @@ def find_graph(name: str) -> Graph:
     nets, messages = elaborate_file(MODELS / f"{file}.weft")
     assert not messages
     return nets[name].graph
+
+
+def find_resized(name: str) -> Graph:
+    """The graph of a model for images of another size."""
+    path = MODELS / f"{name}.weft"
+    model, size = OTHER_SIZE[name]
+    text = f"{path.read_text(encoding='utf-8')}\nnet resized = {model}(size={size})\n"
+    nets, messages = elaborate(text, str(path))
+    assert not messages
+    return nets["resized"].graph
 
 
 @pytest.mark.parametrize(("name", "count"), PARAMETERS.items())
@@ -166,14 +189,24 @@ def test_outputs_agree_with_torchvision(name: str, tmp_path: Path) -> None:
         for path, tensor in oracle.state_dict().items()
         if not path.endswith(("num_batches_tracked", "relative_position_index"))
     }
-    graph = find_graph(name)
-    assert {p.path for p in graph.parameters} == weights.keys()
-    module = load_module(emit_module([graph], title=name), graph)
+    cases = [(find_graph(name), SIZES.get(name, (SQUARE,)))]
+    if name in OTHER_SIZE:
+        side = OTHER_SIZE[name][1]
+        cases.append((find_resized(name), ((side, side),)))
+    for graph, sizes in cases:
+        assert {p.path for p in graph.parameters} == weights.keys()
+        compare_outputs(oracle, graph, weights, sizes, tmp_path / f"{name}.onnx")
+
+
+def compare_outputs(
+    oracle: Any, graph: Graph, weights: dict[str, Any], sizes: Sequence[tuple[int, int]], path: Path
+) -> None:
+    """Compares PyTorch's and ONNX Runtime's outputs at two batches with those of the original."""
+    module = load_module(emit_module([graph], title=graph.name), graph).eval()
     assign_weights(module, weights)
-    path = tmp_path / f"{name}.onnx"
     compile_onnx(graph, weights, path)
     session = open_session(path, device=Device.CPU)
-    for batch, size in ((b, s) for s in SIZES.get(name, (SQUARE,)) for b in (1, 3)):
+    for batch, size in ((b, s) for s in sizes for b in (1, 3)):
         images = torch.randn(batch, 3, *size, generator=torch.manual_seed(batch))
         with torch.no_grad():
             expected = oracle(images).numpy()
@@ -183,3 +216,4 @@ def test_outputs_agree_with_torchvision(name: str, tmp_path: Path) -> None:
         most = 1e-4 * max(1.0, float(expected.std()))  # random weights can make large logits
         np.testing.assert_allclose(from_torch, expected, atol=most)
         np.testing.assert_allclose(from_onnx, expected, atol=most)
+    path.unlink()

@@ -21,10 +21,9 @@ from compiler.report.messages.weights import weights_unreadable
 from compiler.report.source import Span
 from compiler.system.files import LONGEST_RECORD, list_names, match_files, need_file
 from compiler.weights.hub import fetch, fetch_file
-from compiler.weights.names import INDEX, SCHEME, WHOLE, read_name
+from compiler.weights.names import INDEX, PICKLES, SCHEME, WHOLE, read_name
 
 INDEX_END = ".index.json"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from compiler.report.messages.repositories import (
     hub_not_found,
     hub_not_installed,
     hub_unreachable,
+    weights_pickled,
 )
 from compiler.report.source import Span
-from compiler.weights.names import INDEX, SCHEME, WHOLE, Repository
+from compiler.weights.names import INDEX, PICKLES, SCHEME, WHOLE, Repository
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -65,6 +66,8 @@ def _placing(span: Span | None) -> Iterator[None]:
 
 @cache
 def _fetch(repository: Repository) -> HubFile:
+    if repository.file.endswith(PICKLES):  # before it is downloaded
+        raise CompileError([weights_pickled(None, repository.file)])
     revision, names = _resolve(_import_hub(), repository)
     file = repository.file or _choose(repository, names)
     path = _download(repository, file, revision)
@@ -134,7 +137,7 @@ def _choose(repository: Repository, names: Sequence[str]) -> str:
     found = [name for name in names if name.endswith(".safetensors")]
     if len(found) == 1:
         return found[0]
-    pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    pickles = [name for name in names if name.endswith(PICKLES)]
     raise CompileError(
         [hub_file_unclear(None, f"{SCHEME}{repository.name}", tuple(found), tuple(pickles))]
     )

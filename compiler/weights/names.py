@@ -10,6 +10,8 @@ SCHEME = "hf:"
 """What names of repositories begin with."""
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """What the files of weights are called that need no name."""
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+"""How the names of PyTorch's own files end, which are pickles."""
 
 _NAME = re.compile(r"hf:([\w-][\w.-]*/[\w-][\w.-]*)((?:/[\w-][\w.-]*)*)", re.ASCII)
 

@@ -39,7 +39,7 @@ def describe_weights(plan: Plan, folder: Path, results: Path) -> Iterator[Sectio
     parts = [(part.name, part.net) for train in plan.trains for part in train.nets]
     parts += [(v.net, v.source) for v in plan.variants if v.source is not None]
     parts += [(deploy.net.name, deploy.net) for deploy in plan.deploys if deploy.net is not None]
-    for name, net in dict(reversed(parts)).items():
+    for name, net in dict(parts).items():
         found = list(list_loaded(net, folder, results))
         if not found:
             continue

@@ -37,4 +37,4 @@ class AlexNet(nn.Module):
         # image: [batch, 3, 224, 224]
         x = F.relu(self.features(image))  # [batch, 256, 13, 13]
         x = F.max_pool2d(x, 3, stride=2)  # [batch, 256, 6, 6]
-        return self.classifier(x.flatten(1))  # [batch, classes]
+        return self.classifier(F.adaptive_avg_pool2d(x, 6).flatten(1))

@@ -76,6 +76,7 @@ class ViT(nn.Module):
         d: int = 768,
         layers: int = 12,
         heads: int = 12,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.class_token = nn.Parameter(torch.zeros(1, 1, d))
@@ -84,9 +85,9 @@ class ViT(nn.Module):
         self.encoder = nn.ModuleDict(
             {
                 "layers": nn.Sequential(
-                    *[EncoderBlock(d, heads, 4 * d, eps=1e-6) for _ in range(layers)]
+                    *[EncoderBlock(d, heads, 4 * d, eps=eps) for _ in range(layers)]
                 ),
-                "ln": nn.LayerNorm(d, eps=1e-6),
+                "ln": nn.LayerNorm(d, eps=eps),
             }
         )
         self.heads = nn.ModuleDict({"head": nn.Linear(d, classes)})
