@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.graph import (
@@ -19,6 +21,7 @@ from compiler.ir.graph import (
     Value,
 )
 from compiler.ir.hint import Hint
+from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim, DimTooLarge
 from compiler.types.tensor import MAX_RANK, TensorType
@@ -53,6 +56,39 @@ def own_names(names: Iterable[str]) -> list[str]:
     return [f"_{name}" if name.startswith("%") else name for name in names]
 
 
+class Changes(Protocol):
+    """What stands in place of what was added before: other frames, paths, and values by name."""
+
+    values: dict[str, Value]
+
+    def path(self, path: str) -> str:
+        """The path of a parameter."""
+
+    def frame(self, frame: Frame) -> Frame:
+        """The frame of a node."""
+
+    def site(self, site: Site) -> Site:
+        """Where a node comes from."""
+
+    def hint(self, hint: Hint) -> Hint:
+        """How something was written."""
+
+    def hints(self, hints: tuple[tuple[str, Hint], ...]) -> tuple[tuple[str, Hint], ...]:
+        """The same of fields."""
+
+
+@dataclass(frozen=True)
+class NotedName:
+    """What `note_name` was told."""
+
+    frame: Frame
+    value: Value
+    name: str
+
+
+Noted = Input | Parameter | Node | Decision | Assertion | NotedName
+
+
 class Builder:
     """Builds one graph. Names are made unique here; types are inferred here and nowhere else."""
 
@@ -74,6 +110,9 @@ class Builder:
         self._assertions: dict[Assertion, None] = {}
         self._scopes: dict[str, Frame] = {}
         self._sources: dict[str, Op] = {}
+        self._wishes: dict[str, str] = {}
+        self.journal: list[Noted] = []
+        """All that was added, in order."""
 
     def reserve(self, path: str) -> None:
         """Keeps a path free for a weight that is declared later: values that wish for the name
@@ -91,6 +130,7 @@ class Builder:
         """Declares an input of the graph."""
         value = self._new_value(name, type)
         self._inputs.append(Input(value, doc, origin, hints))
+        self.journal.append(self._inputs[-1])
         return value
 
     def parameter(
@@ -111,9 +151,13 @@ class Builder:
         if path in self._values:
             raise ValueError(f"{path} is declared twice")
         value = Value(path, check_size(type))
-        self._values[path] = value
-        self._parameters[path] = Parameter(value, initializer, trainable, origin, hints)
+        self._add_parameter(Parameter(value, initializer, trainable, origin, hints))
         return value
+
+    def _add_parameter(self, parameter: Parameter) -> None:
+        self._values[parameter.path] = parameter.value
+        self._parameters[parameter.path] = parameter
+        self.journal.append(parameter)
 
     def has_value(self, name: str) -> bool:
         """Whether an input, a weight or the result of a node has the name."""
@@ -166,11 +210,16 @@ class Builder:
         made = op.infer(assume, *types)
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
-        if not inputs:
-            self._sources.update((value.name, op) for value in outputs)
-        self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
-        self._scopes.update((value.name, scope) for value in outputs)
+        self._add_node(Node(op, tuple(inputs), outputs, scope, origin))
         return outputs
+
+    def _add_node(self, node: Node) -> None:
+        self._nodes.append(node)
+        for value in node.outputs:
+            self._scopes[value.name] = node.scope
+            if not node.inputs:
+                self._sources[value.name] = node.op
+        self.journal.append(node)
 
     def output(
         self,
@@ -202,22 +251,59 @@ class Builder:
     def note_decision(self, decision: Decision) -> None:
         """Notes how a compile-time `if` came out in a call, or that a loop runs there."""
         self._decisions[decision] = None
+        self.journal.append(decision)
 
     def note_assertion(self, frame: Frame, place: Span, hint: Hint, text: str) -> None:
         """Notes an `assert` that held in a call."""
-        self._assertions[Assertion(frame, place, hint, text)] = None
+        assertion = Assertion(frame, place, hint, text)
+        self._assertions[assertion] = None
+        self.journal.append(assertion)
 
     def note_name(self, frame: Frame, value: Value, name: str) -> None:
         """Notes what a frame calls a value that it did not name itself, or calls by one more
         name; the first of several comes first."""
+        self.journal.append(NotedName(frame, value, name))
         if self._scopes.get(value.name, frame) is frame and value.name.partition(".")[0] == name:
             return
         self._aliases.setdefault((frame, value.name, name), Alias(frame, value.name, name))
 
     def _new_value(self, name: str, type: TensorType) -> Value:
-        value = Value(self._free_name(name), check_size(type))
+        return self._add_value(name, check_size(type))
+
+    def _add_value(self, name: str, type: TensorType) -> Value:
+        value = Value(self._free_name(name), type)
         self._values[value.name] = value
+        self._wishes[value.name] = name
         return value
+
+    def repeat(self, noted: Iterable[Noted], change: Changes) -> None:
+        """Adds again what was added before, with what `change` says in its place; what is new gets
+        names as if it were made anew. Types are those that were inferred."""
+        values = change.values
+        for one in noted:
+            match one:
+                case Parameter(value=old):
+                    value = values[old.name] = Value(change.path(old.name), old.type)
+                    self._add_parameter(replace(one, value=value, hints=change.hints(one.hints)))
+                case Node():
+                    outputs = tuple(
+                        self._add_value(self._wishes[old.name], old.type) for old in one.outputs
+                    )
+                    values.update(zip((old.name for old in one.outputs), outputs, strict=True))
+                    inputs = tuple(
+                        values.get(v.name, v) if v is not None else None for v in one.inputs
+                    )
+                    scope, origin = change.frame(one.scope), change.site(one.origin)
+                    self._add_node(Node(one.op, inputs, outputs, scope, origin))
+                case Decision(hint=hint):
+                    made = None if hint is None else change.hint(hint)
+                    self.note_decision(replace(one, frame=change.frame(one.frame), hint=made))
+                case Assertion(_, place, hint, text):
+                    self.note_assertion(change.frame(one.frame), place, change.hint(hint), text)
+                case NotedName(frame, old, name):
+                    self.note_name(change.frame(frame), values.get(old.name, old), name)
+                case _:
+                    raise AssertionError("inputs are no part of a call")
 
     def _free_name(self, name: str) -> str:
         if not name:

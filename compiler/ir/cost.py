@@ -36,22 +36,32 @@ def summarize(graph: Graph) -> Summary:
     root = Summary("", graph.frame.block or graph.name)
     rows: dict[Frame, Summary] = {graph.frame: root}
     counted: set[str] = set()
+    sizes: dict[TensorType, Dim] = {}
     for node in graph.nodes:
         parents = [_find_row(frame, rows) for frame in node.scope.chain]
-        row = _summarize_node(graph, node, counted)
+        row = _summarize_node(graph, node, counted, sizes)
         parents[-1].children.append(row)
+        _add(parents[-1], row)
         for parent in parents:
-            parent.parameters += row.parameters
-            parent.weight_bytes += row.weight_bytes
-            parent.multiply_adds += row.multiply_adds
-            parent.activation_bytes += row.activation_bytes
             parent.output = row.output
+    for frame, row in reversed(rows.items()):  # inner calls come behind those around them
+        if frame.parent is not None:
+            _add(rows[frame.parent], row)
     for parameter in graph.parameters:  # weights that only leave through an output
         if parameter.path not in counted:
             _count(root, parameter)
     if len(graph.outputs) == 1:
         root.output = graph.outputs[0].value.type
     return root
+
+
+def _add(total: Summary, row: Summary) -> None:
+    """Adds the figures of a row to one around it."""
+    total.parameters += row.parameters
+    total.weight_bytes += row.weight_bytes
+    if row.multiply_adds != 0:
+        total.multiply_adds += row.multiply_adds
+    total.activation_bytes += row.activation_bytes
 
 
 def _find_row(frame: Frame, rows: dict[Frame, Summary]) -> Summary:
@@ -63,7 +73,9 @@ def _find_row(frame: Frame, rows: dict[Frame, Summary]) -> Summary:
     return rows[frame]
 
 
-def _summarize_node(graph: Graph, node: Node, counted: set[str]) -> Summary:
+def _summarize_node(
+    graph: Graph, node: Node, counted: set[str], sizes: dict[TensorType, Dim]
+) -> Summary:
     path = ".".join(part for part in (node.scope.path, node.origin.name) if part)
     row = Summary(path if node.origin.name else "", node.op.name, node.outputs[0].type, is_op=True)
     for value in node.inputs:
@@ -74,7 +86,9 @@ def _summarize_node(graph: Graph, node: Node, counted: set[str]) -> Summary:
     types = [v.type if v is not None else None for v in node.inputs]
     row.multiply_adds = node.op.multiply_adds(types, [v.type for v in node.outputs])
     for value in node.outputs:
-        row.activation_bytes += value.type.size * value.type.dtype.bytes
+        if value.type not in sizes:
+            sizes[value.type] = value.type.size * value.type.dtype.bytes
+        row.activation_bytes += sizes[value.type]
     return row
 
 

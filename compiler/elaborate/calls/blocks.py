@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from compiler.elaborate.calls.frames import open_frame
 from compiler.elaborate.calls.parameters import bind_parameters
+from compiler.elaborate.calls.replay import begin, find, keep, replay
 from compiler.elaborate.calls.results import take_outputs, translate_result
 from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import claim_path, reserve_weights
@@ -98,7 +99,7 @@ class _Call:
             if claimed is None and self.net is None:
                 return POISON
             self.open_frame(claimed)
-        self.body.execute(item.body)
+        self.execute()
         result = self.take_result()
         if claimed is not None and not holds_tensor(result) and not isinstance(result, Poison):
             own = join(self.caller.prefix, item.name.text)
@@ -106,6 +107,17 @@ class _Call:
         if self.net is not None and not self.net.nets:
             self.net.nets.update(self.body.nets)
         return translate_result(result, self.body, self.signature, self.given, hinted=self.hinted)
+
+    def execute(self) -> None:
+        """Runs the body, or makes again what it made of the same arguments before."""
+        start = begin(self.body) if self.net is None else None
+        found = find(self.body, start) if start is not None else None
+        if found is not None:
+            replay(self.body, found, self.application.span)
+            return
+        self.body.execute(self.layer.item.body)
+        if start is not None:
+            keep(self.body, start)
 
     def claim(self) -> Path | None:
         """The path of the call in its caller's frame; None for a net, which has its own, and

@@ -109,6 +109,7 @@ def make_weight(
         )
         frame, stage = (body.frame, "") if slot is None else (slot.frame, slot.name)
         assert frame is not None
+        root.stages[path] = frame, stage
         overlap = root.territory.settle(path, frame, stage, span)
         if overlap is not None:
             body.report(stages_mixed(overlap.span, overlap.path, overlap.first))

@@ -38,6 +38,10 @@ class Territory:
     """Frames of which all is noted that lies around a weight in them: calls may be a thousand deep.
     Only those whose path begins with that of the frame around them."""
 
+    def knows(self, path: str) -> bool:
+        """Whether something is noted at a path, or below it."""
+        return path in self.owners or path in self.folders or path in self.weights
+
     def settle(self, path: str, frame: Frame, stage: str, span: Span) -> Overlap | None:
         """Notes a weight that a stage has made; the overlap with another's, if there is one.
 

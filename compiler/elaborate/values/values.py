@@ -203,7 +203,8 @@ class GraphState:
     nets load. `lets` holds tensors that file-level `let`s made here. `makers` are the names of
     the ops that made each value. `faults` is how many errors there were before it, `abandoned`
     says that its elaboration was given up. `of_rows` says that it computes columns of data, row
-    by row. `territory` says whose weights lie where.
+    by row. `stages` are the frames, and names in them, under which weights were made. `territory`
+    says whose weights lie where.
     """
 
     builder: Builder
@@ -218,6 +219,9 @@ class GraphState:
     of_rows: bool = False
     makers: dict[str, str] = field(default_factory=dict)
     territory: Territory = field(default_factory=Territory)
+    stages: dict[str, tuple[Frame, str]] = field(default_factory=dict)
+    replays: dict[object, object] = field(default_factory=dict)
+    """What calls of blocks have made, by what they were given."""
 
     @property
     def root(self) -> GraphState:
