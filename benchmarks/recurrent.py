@@ -4,14 +4,16 @@ the spec, and `lstm` and `gru` against PyTorch's.
 A loop of a spec is printed and written twice, with the passes on loops and without. What is
 compared is a training step (forward and backward) of the generated module, and the latency of the
 file under ONNX Runtime. The layers `lstm` and `gru` are compared with `nn.LSTM` and `nn.GRU`, and
-with the files that `torch.onnx.export` makes of these. One thread, 100 steps, 128 features, states
-of 128.
+with the files that `torch.onnx.export` makes of these. 100 steps, 128 features, states of 128.
+Everything runs on one thread, so that the processor's time is what it takes on a machine with
+nothing else to do. Within 3 % two sides are as fast as one another.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -91,6 +93,8 @@ LATENCY = {
 """The same of its latency in ONNX Runtime."""
 LAYER_TRAINING, LAYER_LATENCY = 1.05, 1.00
 """What `lstm` and `gru` may take of PyTorch's modules, and of their exported files."""
+TIE = 0.03
+"""What two sessions of one file differ by, where one side is to be no slower than the other."""
 
 
 @dataclass
@@ -104,7 +108,7 @@ class Tally:
         ratio = compared.ratio_within_rounds("weft", "rival")
         low, high = compared.ratio_interval("weft", "rival")
         own, other = (compared.timings[side].median * 1e3 for side in ("weft", "rival"))
-        held = ratio <= bound
+        held = ratio <= (bound if bound != 1.0 else bound + TIE)
         self.holds = self.holds and held
         print(
             f"{name:22} {batch:5} {own:9.2f} ms {other:9.2f} ms {ratio:6.3f}"
@@ -192,10 +196,15 @@ def compare_cell(name: str, folder: Path, tally: Tally) -> None:
         np.testing.assert_allclose(files["weft"]({"x": x}), made[1], atol=1e-4)
         steps = {s: make_step(m, m.parameters(), tensor) for s, m in modules.items()}
         bound = TRAINING[name][place]
-        tally.add(f"{name}, training", batch, measure(steps, rounds=ROUNDS), bound)
+        tally.add(f"{name}, training", batch, time_turns(steps, ROUNDS), bound)
         runs = {side: _bind(run, x) for side, run in files.items()}
         bound = LATENCY[name][place]
-        tally.add(f"{name}, onnxruntime", batch, measure(runs, rounds=3 * ROUNDS), bound)
+        tally.add(f"{name}, onnxruntime", batch, time_turns(runs, 3 * ROUNDS), bound)
+
+
+def time_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> Comparison:
+    """Processor time of both sides in turns."""
+    return measure(calls, rounds=rounds, clock=time.process_time)
 
 
 def _bind(run: Callable[[dict[str, Any]], Any], x: Any) -> Callable[[], Any]:
@@ -248,10 +257,10 @@ def compare_layer(name: str, folder: Path, tally: Tally) -> None:
             "weft": make_step(module, module.parameters(), tensor),
             "rival": make_step(rival, rival.parameters(), tensor),
         }
-        compared = measure(steps, rounds=3 * ROUNDS)
+        compared = time_turns(steps, 3 * ROUNDS)
         tally.add(f"nn.{name.upper()}, training", batch, compared, LAYER_TRAINING)
         runs = {side: _bind(run, x) for side, run in files.items()}
-        compared = measure(runs, rounds=5 * ROUNDS)
+        compared = time_turns(runs, 5 * ROUNDS)
         tally.add(f"nn.{name.upper()}, onnxruntime", batch, compared, LAYER_LATENCY)
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.pytorch.modules import emit_module
-from backends.pytorch.run.load import assign_weights, load_module
+from backends.pytorch.run.load import assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
 from compiler.passes.base import Context
 from compiler.passes.recognize_cells import RecognizeCells
-from tests.elaborating import build
+from compiler.program.deploy import NEWEST_OPSET
+from tests.elaborating import build, elaborate
 
 LSTM = "lstm_loop"
 GRU = "gru_loop"
@@ -62,13 +64,13 @@ def recognize(graph: Graph, *, for_torch: bool) -> tuple[str, str]:
     return name, next((e.reason for e in context.explanations), "")
 
 
-def hold(graph: Graph, folder: Path) -> None:
+def hold(graph: Graph, folder: Path, *, opset: int = 21) -> None:
     """Asserts that passes, PyTorch and ONNX Runtime keep what a graph means, at several lengths."""
     weights = {p: a + np.float32(0.1) for p, a in draw_weights(graph, 3).items()}
     made = RecognizeCells().run(graph, Context())
     module = load_module(emit_module([graph], title="M"), graph)
     assign_weights(module, weights)
-    compile_onnx(graph, weights, folder / "net.onnx")
+    compile_onnx(graph, weights, folder / "net.onnx", opset=opset)
     session = ort.InferenceSession(str(folder / "net.onnx"), providers=["CPUExecutionProvider"])
     for rows, steps in ((2, 1), (1, 4), (3, 9)):
         draw = np.random.default_rng(steps)
@@ -160,6 +162,11 @@ GRUS = {
         "xr, xz, xn = x_t -> dense(15) as a -> chunk(3, axis=-1)"
         "| hr, hz, hn = h -> dense(15) as b -> chunk(3, axis=-1)"
         f"| z = sigmoid(xz + hz) | n = tanh(xn + sigmoid(xr + hr) * hn) | {MIX}"
+    ),
+    "joined and turned": (
+        "xr, xz, xn = x_t -> dense(15) as a -> chunk(3, axis=-1)"
+        "| hr, hz, hn = h -> dense(15) as b -> chunk(3, axis=-1)"
+        "| z = sigmoid(xz + hz) | n = tanh(xn + sigmoid(xr + hr) * hn) | h = z * n + (1 - z) * h"
     ),
     "another order": (
         "xn, xz, xr = x_t -> dense(15) as a -> chunk(3, axis=-1)"
@@ -265,4 +272,74 @@ def test_what_is_nearly_a_gru_is_left(name: str, tmp_path: Path) -> None:
     else:
         assert found == "scan"
         assert reason
+    hold(graph, tmp_path)
+
+
+@pytest.mark.parametrize("opset", [18, NEWEST_OPSET])
+@pytest.mark.parametrize("name", ["joined", "peepholes", "before", "turned", "left"])
+def test_cells_are_written_at_every_opset(name: str, opset: int, tmp_path: Path) -> None:
+    """With an open batch and an open number of steps, one file for all of them."""
+    body = {**LSTMS, **GRUS, "left": f"{JOINED} | {NEAR_LSTMS['clipped']}"}[name]
+    states = "h" if name in GRUS else "h c"
+    graph = loop(body, states=states, more=PEEP if name == "peepholes" else "")
+    hold(graph, tmp_path, opset=opset)
+    model = onnx.load(tmp_path / "net.onnx")
+    kinds = {node.op_type for node in model.graph.node} & {"LSTM", "GRU", "Scan"}
+    assert kinds == {"Scan" if name == "left" else "GRU" if name in GRUS else "LSTM"}
+
+
+def test_weights_keep_their_paths() -> None:
+    """Modules are made under the names that the spec gives its layers, in a block of the cell
+    too, so that checkpoints of the loop fit."""
+    text = (
+        "block cell(x, h, hidden: int) {\n"
+        "    r = sigmoid((x -> dense(hidden) as wr) + (h -> dense(hidden) as ur))\n"
+        "    z = sigmoid((x -> dense(hidden) as wz) + (h -> dense(hidden) as uz))\n"
+        "    n = tanh((x -> dense(hidden) as wn) + r * (h -> dense(hidden) as un))\n"
+        "    return (1 - z) * n + z * h\n}\n"
+        "model M {\n    input x: f32[batch, t, 3]\n    h = zeros([batch, 5])\n"
+        "    scan x_t in x, axis=1 {\n        h = cell(x_t, h, 5) as unit\n        emit y = h\n"
+        "    }\n    output y = y\n    output last = h\n}\n"
+    )
+    graph = build(text).graph
+    assert recognize(graph, for_torch=True) == (GRU, "")
+    source = emit_module([graph], title="M")
+    assert "run_gru(" in source
+    module = load_module(source, graph)
+    assert set(module.state_dict()) == set(draw_weights(graph))
+
+
+@pytest.mark.parametrize("hidden", [2, 7])
+def test_a_class_is_right_for_other_sizes(hidden: int) -> None:
+    """The class of a block with a recognised cell takes other sizes than it was made for."""
+    text = (
+        "block cell(x: f32[n, t, d], hidden: int) {\n"
+        "    h = zeros([n, hidden])\n    c = zeros([n, hidden])\n"
+        "    scan x_t in x, axis=1 {\n"
+        "        i, f, o, g = concat([x_t, h], axis=-1) -> dense(4 * hidden) as gates"
+        " -> chunk(4, axis=-1)\n"
+        "        c = sigmoid(f) * c + sigmoid(i) * tanh(g)\n        h = sigmoid(o) * tanh(c)\n"
+        "        emit y = h\n    }\n    return y\n}\n"
+        "model M(hidden: int = 5) {\n    input x: f32[batch, t, 3]\n"
+        "    output y = x -> cell(hidden) as cell\n}\n"
+    )
+    graph = build(text).graph
+    module = run_source(emit_module([graph], title="M")).M(hidden=hidden)
+    nets, _ = elaborate(text.replace("int = 5", f"int = {hidden}"))
+    other = nets["M"].graph
+    weights = draw_weights(other, 1)
+    assign_weights(module, weights)
+    x = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
+    with torch.no_grad():
+        found = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, evaluate(other, weights, {"x": x})["y"], atol=1e-6)
+
+
+def test_names_of_the_cell_are_its_own(tmp_path: Path) -> None:
+    """What a pass brings into a loop takes no name that the loop has."""
+    graph = loop(
+        "state_weight = relu(concat([x_t, h], axis=-1) -> dense(5) as u)"
+        "| input_weight = state_weight + (h -> dense(5) as v) | h = input_weight * 0.5",
+        states="h",
+    )
     hold(graph, tmp_path)

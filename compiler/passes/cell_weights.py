@@ -82,10 +82,12 @@ class CellWeights:
         r, z, _ = gates
         inside = (r, z, fed)
         weights = [self._join_inputs(gates), self._join_state(inside, gates)]
-        first, rest = self._take_whole([gate.biases for gate in gates])
+        first: list[Value] = []
         second: list[Value] = []
+        rest = [gate.biases for gate in gates]
         inner: list[list[Signal]] = [[], [], fed.biases]
         if not z.negated:
+            first, rest = self._take_whole(rest)
             second, (*left, inner[2]) = self._take_whole([*rest[:2], fed.biases])
             rest = [*left, rest[2]]
         bias = self._sum([*first, *self._rest(rest, gates, "input_bias")], "input_bias")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from compiler.ir.graph import Graph, Input, Node, Value
+from compiler.ir.graph import Graph, Input, Node, Op, Value
 from compiler.ops.arithmetic import Add
 from compiler.ops.creation import Constant
 from compiler.ops.fused.products import Addmm, SplitColumns
@@ -251,7 +251,6 @@ class _Writer:
         self.plan = plan
         self.scan = plan.scan
         self.for_torch = for_torch
-        self.axis = self.scan.axis % 3
         outside = [None if v is None else rewriter.current(v) for v in node.inputs]
         sequences = outside[: self.scan.sequences]
         self.states = outside[self.scan.sequences :][: self.scan.states]
@@ -265,6 +264,8 @@ class _Writer:
             for item, value in zip(items, values, strict=True):
                 assert value is not None, "a scan has all its inputs"
                 self.known[item.name] = value
+        self.turned = not for_torch and self.scan.axis == 1
+        """Whether steps come first: ONNX's Scan brings them there, of wide products at a price."""
         self.inside: list[Node] = []
         self.bound: dict[str, Value] = {}
         """What the body reads from outside under new names."""
@@ -278,6 +279,9 @@ class _Writer:
             apart = [mixed.layer for mixed in plan.found_mixed.values()]
             apart += [added.layer for added in plan.found_added.values()]
             declare_layers(self.rewriter, self.node, self.scan, apart)
+        if self.turned:
+            for item in self.scan.slices:
+                self.known[item.name] = self._apply(Transpose(0, 1), self.known[item.name])
         early = {id(node) for node in plan.hoisted}
         mixed = {id(group[0].layer): group for group in plan.mixed.values()}
         added = {id(group[0].layer): group for group in plan.added.values()}
@@ -400,19 +404,20 @@ class _Writer:
         rows = (like.output.type.shape[0], base.type.shape[-1])
         piece = Value(self._free_inside("%mixed"), TensorType(base.type.dtype, rows))
         self.slices[piece.name] = base
-        self.bound[weight.name] = weight
+        factor = Value(self._free_inside(weight.name), weight.type)
+        self.bound[factor.name] = weight
         origin = replace(like.origin, name="", hints=(), label=None, picks=())
         results = tuple(node.output for node in replaced)
         whole = results[0]
         if len(results) > 1:
             whole = Value(self._free_inside("%gates"), piece.type)
-        product = Node(Addmm(), (piece, x, weight), (whole,), like.scope, origin)
+        product = Node(Addmm(), (piece, x, factor), (whole,), like.scope, origin)
         self.inside.append(product)
         if len(results) > 1:
             apart = Node(Chunk(len(results), -1), (whole,), results, like.scope, origin)
             self.inside.append(apart)
 
-    def _apply(self, op: Dense | Concat | Add, *values: Value) -> Value:
+    def _apply(self, op: Op, *values: Value) -> Value:
         (made,) = self.rewriter.apply(op, values, self.node)
         return made
 
@@ -459,6 +464,8 @@ class _Writer:
         inputs = (*counter, *slices, *scan.carried, *captured)
         body = replace(scan.body, inputs=inputs, nodes=nodes)
         op = replace(scan, body=body, sequences=len(slices))
+        if self.turned:
+            op = replace(op, axis=0)
         states = [value for value in self.states if value is not None]
         names = [value.name for value in self.node.outputs]
         self.rewriter.apply(op, [*sequences, *states, *outside], self.node, names)

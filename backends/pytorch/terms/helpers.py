@@ -458,7 +458,7 @@ def run_lstm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """An LSTM with weights that are given: its output at each step, and its last
     states."""
-    weights = [input_weight, state_weight]
+    weights = [input_weight.contiguous(), state_weight.contiguous()]
     if bias is not None:
         weights += [bias, torch.zeros_like(bias)]
     states = [h[None].contiguous(), c[None].contiguous()]
@@ -479,7 +479,7 @@ def run_gru(
 ) -> tuple[Tensor, Tensor]:
     """A GRU with weights that are given: its output at each step, and its last
     state."""
-    weights = [input_weight, state_weight]
+    weights = [input_weight.contiguous(), state_weight.contiguous()]
     biases = [bias for bias in (input_bias, state_bias) if bias is not None]
     if biases:
         zeros = torch.zeros_like(biases[0])
