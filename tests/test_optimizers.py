@@ -231,7 +231,7 @@ def test_defaults_are_those_of_its_class(cls: type[Optimizer]) -> None:
     made = type(build(optimizer, [torch.zeros(2, 2)]))
     parameters = inspect.signature(made).parameters
     options = {o.name: o.default for o in cls.options()}
-    left_out = {"schedule", "velocity"}
+    left_out = {"schedule", "velocity", "ridge"}
     assert set(options) - left_out <= set(parameters)
     for name in options.keys() - left_out - ({"lr"} if cls is Sgd else set()):
         assert parameters[name].default == options[name], name

@@ -87,6 +87,18 @@ class Op(Spelled):
         """Whether chance has a part in it: always, or while training."""
         return self.random or self.noisy
 
+    @property
+    def number(self) -> float | None:
+        """The number that its result always is; None of any other op."""
+        return None
+
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        """The degree of its results in weights, for inputs that are polynomials of these degrees in
+        them; None where they are no polynomials. `numbers` are inputs that are always the same."""
+        if not any(degrees):
+            return 0
+        return max(degrees) if self.linear or self.moves or self.signs else None
+
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         """The size of an axis of the result, for a size of the same axis of the first operand and
         options that are symbols: by their fields, `kernel.0` where that is a list. None where no

@@ -66,6 +66,9 @@ class Traits(Described):
     zeroed_by: ClassVar[tuple[int, ...]] = ()
     """Operands of which a channel of zeros makes that of its result zeros, whatever the others
     hold."""
+    linear: ClassVar[bool] = False
+    """Whether each entry of its results is a sum of entries of its operands, times numbers that are
+    always the same; ops that move or add have it anyway."""
     signs: ClassVar[tuple[int, ...]] = ()
     """The signs with which it adds its operands up: `(1, -1)` of a difference."""
     fills: ClassVar[bool] = False

@@ -65,6 +65,7 @@ OUTPUTS = {
     "logits": "x -> dense(64) as hidden -> relu -> dense(10) as head",
     "score": "x -> dense(64) -> relu -> dense(1) -> squeeze(1)",
     "prediction": "x -> dense(64) -> relu -> dense(1) -> squeeze(1)",
+    "line": "x -> dense(1) -> squeeze(1)",
     "decoded": "x -> dense(16) -> relu -> dense(64)",
     "painted": "image -> conv(8, kernel=3, padding=1) -> relu -> conv(1, kernel=3, padding=1)",
 }
@@ -73,6 +74,7 @@ OUTPUTS = {
 OBJECTIVES = {
     "score": "bce_with_logits(score, cast(even, f32))",
     "prediction": "mse(prediction, target)",
+    "line": "mse(line, target)",
     "decoded": "mse(decoded, x)",
     "painted": "mse(painted, image)",
     "logits": "cross_entropy(logits, label)",

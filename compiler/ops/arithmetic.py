@@ -167,6 +167,9 @@ class Mul(Arithmetic):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if _is_never_negative(operands) else UNLIMITED
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return sum(degrees)
+
     def calculate(self, left: Array, right: Array) -> Array:
         return np.multiply(left, right)
 
@@ -192,6 +195,9 @@ class Div(Arithmetic):
     aliases = ("divide",)
     sign = "/"
     onnx_type = "Div"
+
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return None if degrees[1] else degrees[0]
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if _is_never_negative(operands) else UNLIMITED
@@ -381,6 +387,12 @@ class Pow(Arithmetic):
         if self.result_dtype(types).is_float:
             return {}
         return {1: Domain(Dim.of(2**EXPONENT_BITS))}  # a whole number has no whole negative power
+
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        exponent = numbers[1]
+        if exponent is None or exponent < 0 or exponent % 1:
+            return super().find_degree(degrees, numbers)
+        return degrees[0] * int(exponent)
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)

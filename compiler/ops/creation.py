@@ -92,6 +92,10 @@ class Constant(Op):
         return Constant(value, literal_dtype(value, types))
 
     @property
+    def number(self) -> float | None:
+        return float(self.value) if isinstance(self.value, int | float) else None
+
+    @property
     def array(self) -> Array:
         """The numbers; a size in them must be known."""
         value = self.value.evaluate({}) if isinstance(self.value, Dim) else self.value

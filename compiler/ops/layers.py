@@ -58,6 +58,10 @@ class LinearLayer(Layer):
     def channels(self) -> int:
         return self.out
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        x, weight, *bias = degrees
+        return max(x + weight, *bias)
+
     @abstractmethod
     def list_rows(self, x: Array) -> Array | None:
         """What it multiplies with each row of its weight, for an operand: `[rows, columns]`, in

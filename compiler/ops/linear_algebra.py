@@ -93,6 +93,9 @@ class MatMul(Op):
             return (np.asarray(wide, dtype=a.dtype),)
         return (np.asarray(np.matmul(a, b)),)
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return sum(degrees)
+
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * operand_type(inputs, 0).shape[-1]
 
@@ -196,6 +199,9 @@ class Einsum(Op):
     sizing = frozenset({"equation"})
 
     equation: str
+
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return sum(degrees)
 
     def _parse(self, types: Sequence[TensorType]) -> Equation:
         text = self.equation.replace(" ", "")

@@ -149,6 +149,9 @@ class Mse(PairLoss):
     torch_function = "F.mse_loss"
     reduction: Reduction = "mean"
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return 2 * max(degrees)
+
     def calculate(self, x: Array, target: Array) -> Array:
         loss: Array = np.square(x - target)
         return loss

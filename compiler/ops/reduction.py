@@ -236,6 +236,7 @@ class Sum(Total):
     """
 
     name = "sum"
+    linear = True
     keeps_channels = True
     torch_method = "sum"
     onnx_type = "ReduceSum"
@@ -281,6 +282,7 @@ class Mean(Reduction):
     """
 
     name = "mean"
+    linear = True
     keeps_channels = True
     keeps_f32 = True
     torch_method = "mean"

@@ -50,6 +50,9 @@ class Square(Function):
     name = "square"
     flat_at_zero = True
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return 2 * degrees[0]
+
     def calculate(self, x: Array) -> Array:
         return np.square(x)
 

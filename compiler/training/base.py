@@ -65,6 +65,11 @@ class Optimizer(Described):
     """The axes that a parameter must have; None where it may have any number."""
     evaluates: ClassVar[bool] = False
     """Whether a step evaluates the loss of its batch several times, of all parameters."""
+    solves: ClassVar[bool] = False
+    """Whether a step solves for the parameters over all rows, so that the loss must be a square of
+    what is linear in them."""
+    ridge: float = 0.0
+    """The strength of the penalty on squares that comes with it."""
     lr: float
     schedule: Schedule
 
@@ -118,6 +123,9 @@ class Regularizer(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    is_square: ClassVar[bool] = False
+    """Whether it adds squares of weights to the loss, and nothing else."""
 
     @property
     def axis(self) -> int | None:

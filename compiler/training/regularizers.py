@@ -66,6 +66,7 @@ class L2(Penalty):
     """
 
     name: ClassVar[str] = "l2"
+    is_square: ClassVar[bool] = True
     strength: float = 1e-2
 
     def check(self) -> None:

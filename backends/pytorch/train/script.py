@@ -100,7 +100,9 @@ def emit_script(script: ScriptSpec) -> str:
         fill(script_template.MEASURE, _measure_slots(script), script.switches)
         if script.evaluates
         else [],
-        fill(script_template.TRAIN_EPOCH, _epoch_slots(script), script.switches),
+        fill(script_template.SOLVE_EPOCH, _solving_slots(script))
+        if script.solves
+        else fill(script_template.TRAIN_EPOCH, _epoch_slots(script), script.switches),
         _emit_average(script),
         *(text.splitlines() for text in script.functions.values()),
         fill(script_template.EVALUATE, _evaluation_slots(script), script.switches),
@@ -199,6 +201,11 @@ def _epoch_slots(script: ScriptSpec) -> Slots:
         "loss_lines": [] if script.evaluates else _emit_loss(script),
         "step_lines": [*emit_step(script), *emit_shrink_calls(script)],
     }
+
+
+def _solving_slots(script: ScriptSpec) -> Slots:
+    lines = emit_step(script)
+    return {"count_lines": ["step, steps = 0, 1"] if len(lines) > 1 else [], "step_lines": lines}
 
 
 def _emit_loss(script: ScriptSpec) -> Lines:

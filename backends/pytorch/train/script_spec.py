@@ -231,6 +231,11 @@ class ScriptSpec:
         """Whether a step of the optimizer evaluates the loss several times."""
         return any(group.optimizer.evaluates for group in self.train.groups)
 
+    @property
+    def solves(self) -> bool:
+        """Whether a step solves for the weights over all rows."""
+        return any(group.optimizer.solves for group in self.train.groups)
+
     @cached_property
     def has_buffers(self) -> bool:
         """Whether a net that is trained holds running statistics."""

@@ -106,6 +106,21 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     return losses.mean().item()
 '''
 
+SOLVE_EPOCH = '''
+def train_epoch(training: Training, columns: list[Tensor]) -> float:
+    """Solves for the weights with the least loss over all rows, in double precision, and returns
+    that loss."""
+    model, epoch = training.model, training.epoch
+    $count_lines
+    model.double().eval()  # features are what they will be once the weights are used
+    batch = [c.double() if c.is_floating_point() else c for c in columns]
+    $step_lines
+    model.float()
+    if not loss.isfinite():
+        sys.exit(f"the loss is {loss:g} at epoch {epoch}")
+    return loss.item()
+'''
+
 AVERAGE_GRADIENTS = '''
 def average_gradients(model: $model_type) -> None:
     """Gives every process the mean of the gradients of all."""

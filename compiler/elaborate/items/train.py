@@ -29,6 +29,7 @@ from compiler.elaborate.items.settings import (
     read_until,
     settle_until,
 )
+from compiler.elaborate.items.solving import find_unsolvable
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
@@ -64,6 +65,7 @@ from compiler.rows.loss_parts import count_targets
 from compiler.text.tree.syntax import Argument, Clause, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Train as TrainItem
+from compiler.training.regularizers import L2
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import TRAIN
@@ -199,6 +201,10 @@ class TrainElaborator(ItemElaborator):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.freeze, nets, step)
         check_watched(context.body, groups or (), data.split.names, self.metrics, self.refused)
+        for group in groups or ():
+            if group.optimizer.ridge:
+                ridge = L2(group.optimizer.ridge)
+                self.regularizers.append(Regularizing(ridge, (), group.span or self.item.name.span))
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
         if groups is None or context.graph() is None or self.lacks_settings:
             return None
@@ -219,6 +225,7 @@ class TrainElaborator(ItemElaborator):
         for message in chain(
             _find_impossible(made),
             _find_unfit(made),
+            find_unsolvable(made),
             find_thin_norms(made, made.batch),
             find_net_lints(made.step),
             find_training_lints(made),

@@ -32,6 +32,7 @@ from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
 from compiler.report.messages.deployments import unknown_dim
 from compiler.report.messages.nets import only_on_nets
+from compiler.report.messages.solving import no_closed_form
 from compiler.report.messages.tuning import nothing_to_train_on
 from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
@@ -184,6 +185,13 @@ class VariantElaborator(ItemElaborator):
             idle = pass_of(step).find_idle_setting(base.train.step, step.span)
             if idle is not None:
                 self.scope.session.report(idle)
+            name = pass_of(step).name
+            for group in base.train.groups if pass_of(step).trains else ():
+                if group.optimizer.solves:
+                    reason = f"`{name}` goes on from the weights that there are"
+                    self.scope.session.report(
+                        no_closed_form(step.span, group.optimizer.name, reason)
+                    )
         places = tuple(step.span for step in steps if step.span is not None)
         kept = base.net.graph.parameter.keys()
         fault = find_obstacle(base.train, base.net.name, kept, places)

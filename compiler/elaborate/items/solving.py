@@ -1,0 +1,71 @@
+"""What an optimizer that solves for the weights can take: squares of what is linear in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.ir.graph import Graph, Node
+from compiler.ir.weights import match_paths
+from compiler.program.train import Train
+from compiler.report.diagnostics import Label, Message
+from compiler.report.messages.solving import no_closed_form, not_quadratic
+
+
+def find_unsolvable(train: Train) -> Iterator[Message]:
+    """What has no closed form, in a train whose optimizer solves for the weights."""
+    for group in train.groups:
+        if not group.optimizer.solves:
+            continue
+        name = group.optimizer.name
+        yield from _find_clauses(train, name)
+        paths = [
+            n.prefix + p.path for n in train.nets for p in n.net.graph.parameters if p.trainable
+        ]
+        trained = set(paths) - set(match_paths(paths, train.freeze))
+        degrees, odd = measure_degrees(train.step, trained)
+        if odd is not None:
+            reason = f"`{odd.op.name}` of what is trained is not linear"
+            place = odd.origin.span
+            label = None if place is None else Label(place, "this one")
+            yield not_quadratic(group.span, name, reason, label)
+            return
+        (degree,) = (degrees[o.value.name] for o in train.step.outputs if o.name == "loss")
+        if degree != 2:
+            found = {0: "does not depend on them", 1: "is linear in them"}
+            reason = found.get(degree, f"is a polynomial of degree {degree} in them")
+            yield not_quadratic(group.span, name, f"the loss {reason}")
+
+
+def _find_clauses(train: Train, name: str) -> Iterator[Message]:
+    if train.clip is not None:
+        yield no_closed_form(train.span, name, "`clip` bounds the gradients that it solves with")
+    if train.precision != "f32":
+        yield no_closed_form(train.span, name, f"the precision is {train.precision}")
+    for item in train.regularizers:
+        if not item.regularizer.is_square:
+            reason = f"`{item.regularizer.name}` is no square of weights"
+            yield no_closed_form(item.span, name, reason)
+
+
+def measure_degrees(step: Graph, trained: set[str]) -> tuple[dict[str, int], Node | None]:
+    """The degree of every value in weights that are trained, as far as the values are polynomials;
+    and the first node that makes something else of them and that the loss needs."""
+    needed = {output.value.name for output in step.outputs if output.name == "loss"}
+    for node in reversed(step.nodes):
+        if any(value.name in needed for value in node.outputs):
+            needed.update(value.name for value in node.inputs if value is not None)
+    degrees = {item.value.name: 0 for item in step.inputs}
+    degrees |= {p.value.name: int(p.path in trained) for p in step.parameters}
+    numbers: dict[str, float] = {}
+    for node in step.nodes:
+        if node.op.number is not None:
+            numbers[node.output.name] = node.op.number
+        if not any(value.name in needed for value in node.outputs):
+            continue
+        names = [value.name for value in node.inputs if value is not None]
+        known = [numbers.get(name) for name in names]
+        degree = node.op.find_degree([degrees[name] for name in names], known)
+        if degree is None:
+            return degrees, node
+        degrees |= dict.fromkeys((value.name for value in node.outputs), degree)
+    return degrees, None
