@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional
 
 from backends.onnx_graph.single import lower_op
+from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import load_module
 from compiler.ops.resizing import Resize
 from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.tensor import TensorType
@@ -36,8 +38,31 @@ def test_an_open_size_times_a_fraction_is_pytorchs(scale: float) -> None:
         assert found.shape == wanted.shape
 
 
-@pytest.mark.parametrize("scale", [0.7, 0.29, 0.123456, 1e-9])
-def test_a_fraction_that_may_come_out_one_less_is_refused(scale: float) -> None:
+@pytest.mark.parametrize(("scale", "above", "below"), [(0.7, 7, 10), (0.29, 29, 100), (1.4, 7, 5)])
+def test_what_pytorch_rounds_to_one_less_is_the_fraction(
+    scale: float, above: int, below: int
+) -> None:
+    """90 * 0.7 is 62.99999999999999 in floating-point numbers; sizes are known or open alike."""
+    (made,) = Resize(scale=scale).infer(lambda *_: None, OPEN)
+    sizes = [int(size) for size in SIZES[10:400]]
+    expected = [size * above // below for size in sizes]
+    assert [int(size * scale) for size in sizes] != expected
+    model = lower_op(Resize(scale=scale), [OPEN])
+    spec = f"model M {{\n    input x: f32[1, 1, s]\n    output y = x -> resize(scale={scale})\n}}"
+    graph = build(spec).graph
+    module = load_module(emit_module([graph], title="M"), graph)
+    for size, wanted in zip(sizes, expected, strict=True):
+        assert made.shape[2].evaluate({"s": size}) == wanted
+        fixed = Resize(scale=scale).infer(lambda *_: None, TensorType.of("f32", [1, 1, size]))
+        assert fixed[0].shape[2].known == wanted
+        x = torch.zeros(1, 1, size)
+        assert module(x).shape[2] == wanted
+        (found,) = run_onnx_runtime(model, {"x0": x.numpy()})
+        assert found.shape[2] == wanted
+
+
+@pytest.mark.parametrize("scale", [0.123456, 1e-9])
+def test_what_is_no_simple_fraction_is_refused(scale: float) -> None:
     message = fault_of(lambda: Resize(scale=scale).infer(lambda *_: None, OPEN))
     assert message.kind is bad_option
     assert "which is not known" in message.text.label

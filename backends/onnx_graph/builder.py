@@ -21,7 +21,7 @@ from backends.onnx_graph.dtypes import (
 )
 from backends.onnx_graph.kernels import find_kernel
 from backends.onnx_graph.names import Names
-from backends.onnx_graph.opsets import find_override
+from backends.onnx_graph.opsets import UnavailableOp, find_override
 from backends.onnx_graph.simplify import Simplifier
 from backends.onnx_graph.sizes import Sizes
 from compiler.passes.scaled import ScaledArray
@@ -92,6 +92,15 @@ class GraphBuilder:
     def opset(self) -> int:
         """Version of the default operator set."""
         return self._opset
+
+    def need_opset(self, op_type: str, needed: int) -> None:
+        """See the protocol.
+
+        Raises:
+            UnavailableOp: the opset is older.
+        """
+        if self._opset < needed:
+            raise UnavailableOp(op_type, needed)
 
     def op(
         self,

@@ -28,6 +28,9 @@ class OnnxBuilder(Protocol):
     def opset(self) -> int:
         """Version of the default operator set."""
 
+    def need_opset(self, op_type: str, needed: int) -> None:
+        """Says since when an operator takes what it is given here."""
+
     def op(
         self,
         op_type: str,

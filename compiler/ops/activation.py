@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -16,6 +17,7 @@ from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.spelling import Call, Name, Spelling, Term
 
 
 class Activation(Function):
@@ -126,6 +128,57 @@ class LeakyRelu(Activation):
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("LeakyRelu", [x], {"alpha": float(self.negative_slope)})
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Rrelu(Activation):
+    """Rectified linear unit with a slope below 0 that is drawn at random in training (Xu et al.
+    2015): `y = x` where x > 0, else `a * x`, with a uniform from `lower` to `upper` for each entry;
+    in evaluation a is their mean.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `lower`, `upper`: between what slopes lie.
+
+    Example: `y = x -> dense(64) -> rrelu`
+    Errors: W0353 where `lower` is above `upper`.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RReLU.html
+    """
+
+    name = "rrelu"
+    torch_function = "F.rrelu"
+    torch_module = "nn.RReLU"
+    lower: float = 1 / 8
+    upper: float = 1 / 3
+
+    @property
+    def draws(self) -> bool:
+        return self.lower < self.upper
+
+    @property
+    def slope(self) -> float:
+        """The slope in evaluation."""
+        return (self.lower + self.upper) / 2
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        super().check(types)
+        if not self.lower <= self.upper:
+            refuse_option(self.name, "lower", self.lower, f"at most `upper`, {self.upper}")
+
+    def calculate(self, x: Array) -> Array:
+        return np.where(x > 0, x, x * x.dtype.type(self.slope))
+
+    def spell_options(self) -> tuple[tuple[str, Term], ...]:
+        return (*super().spell_options(), ("training", Name("self.training")))
+
+    def spell_call(self, given: Sequence[bool]) -> Spelling:
+        made = super().spell_call(given)
+        return replace(made, module=Call(self.torch_module, (), super().spell_options()))
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("LeakyRelu", [x], {"alpha": self.slope})
 
 
 @OPS.register

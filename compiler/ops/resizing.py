@@ -27,7 +27,7 @@ from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Index, Leaf, Name, Spelling, Term
 
 Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
-_SIMPLE = 64
+_SIMPLE = 100
 """The largest denominator of a scale of a size that is not known."""
 _SPACE = {"bilinear": 2, "trilinear": 3, "bicubic": 2}
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -47,12 +47,13 @@ class Resize(Op):
 
     x is `[n, c, …]` with one to three axes of space; a list of sizes or scales also takes
     `[c, …]` without a batch. `size` gives the new sizes, `scale` factors (the size is rounded
-    down); a single number is for all axes of space. "nearest" takes the nearest entry before
-    ("nearest-exact" the nearest), "linear" goes straight between neighbours ("bilinear" and
-    "trilinear" are its names for two and three axes), "bicubic" lays a cubic through four. With
-    `align_corners` the first and the last entries stay what they are. With `antialias` each entry
-    of a smaller image is a weighted mean of all that it stands for, as Pillow computes it; for
-    "bilinear" and "bicubic". As in PyTorch's `interpolate`.
+    down, as fractions are multiplied: 0.7 of 90 is 63, where PyTorch's product of floating-point
+    numbers is a little less); a single number is for all axes of space. "nearest" takes the
+    nearest entry before ("nearest-exact" the nearest), "linear" goes straight between neighbours
+    ("bilinear" and "trilinear" are its names for two and three axes), "bicubic" lays a cubic
+    through four. With `align_corners` the first and the last entries stay what they are. With
+    `antialias` each entry of a smaller image is a weighted mean of all that it stands for, as
+    Pillow computes it; for "bilinear" and "bicubic". As in PyTorch's `interpolate`.
 
     Shapes: x `f32[n, c, size…]` -> `f32[n, c, new size…]`.
     Errors: W0380 for too few or too many axes, W0382 for whole numbers, W0392 where not exactly
@@ -141,9 +142,9 @@ class Resize(Op):
         """The size rounded down, as PyTorch computes it."""
         if not (math.isfinite(scale) and scale > 0):
             raise self._refuse("scale", f"{scale} is not a factor")
-        if dim.known is not None:
-            return Dim.of(math.floor(dim.known * scale))
         ratio = _simplify(scale)
+        if ratio is None and dim.known is not None:
+            return Dim.of(math.floor(dim.known * scale))
         if ratio is None:
             raise self._refuse("scale", f"{scale} times `{dim}`, which is not known, is not exact")
         return dim * ratio.numerator // ratio.denominator
@@ -178,7 +179,7 @@ class Resize(Op):
         space = self.space(value.type.rank)
         named = (
             ("size", _list_term(self.size, "size")),
-            ("scale_factor", _list_term(self.scale, "scale")),
+            ("scale_factor", self._spell_scale()),
             (
                 "mode",
                 Leaf(_LINEAR[space] if self.kind == "linear" else self.mode, "mode", "nearest"),
@@ -191,6 +192,15 @@ class Resize(Op):
             return Spelling(Call("F.interpolate", (In(0),), named), module=module)
         batched = Index(In(0), (Name("None"),))
         return Spelling(Index(Call("F.interpolate", (batched,), named), (Leaf(0),)))
+
+    def _spell_scale(self) -> Term:
+        if self.scale is None:
+            return _list_term(None, "scale")
+        scales = self._scales(1)
+        if all(_round_up(scale) == scale for scale in scales):
+            return _list_term(self.scale, "scale")
+        leaves = [Leaf(_round_up(scale)) for scale in scales]
+        return spelling.Sequence(tuple(leaves)) if isinstance(self.scale, tuple) else leaves[0]
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, made = operand_type(types, 0), outputs[0]
@@ -229,16 +239,20 @@ class Resize(Op):
 
 
 def _simplify(scale: float) -> Fraction | None:
-    """The fraction that a scale stands for, where every size times the scale, as PyTorch computes
-    it, rounds down to what that times the fraction does; None where it may be one less.
-
-    A product that is whole, n, comes out as n (1 + error) rounded to 53 bits, which is n unless
-    the error is below -2⁻⁵⁴.
-    """
+    """The fraction that a scale stands for; None where it is the nearest to none of the simple
+    ones."""
     ratio = Fraction(scale).limit_denominator(_SIMPLE)
-    error = Fraction(scale) / ratio - 1 if ratio else None
-    exact = error is not None and Fraction(-1, 2**54) <= error <= Fraction(1, 2**53)
-    return ratio if exact else None
+    return ratio if ratio and float(ratio) == scale else None
+
+
+def _round_up(scale: float) -> float:
+    """The scale as PyTorch takes it, so that every size times it, in floating-point numbers, rounds
+    down to what that times the fraction does. A product that is whole, n, comes out as n (1 +
+    error) rounded to 53 bits, which is n unless the error is below -2⁻⁵⁴."""
+    ratio = _simplify(scale)
+    if ratio is None or Fraction(scale) / ratio - 1 >= Fraction(-1, 2**54):
+        return scale
+    return math.nextafter(scale, math.inf)
 
 
 def _single(scale: float, before: Dim, after: Dim) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Literal, final
 
 import numpy as np
@@ -11,9 +12,9 @@ from compiler.ir.coupling import Coupling, result, source
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import need_float, places
+from compiler.ops.axes import need_float, operand_type, places
 from compiler.ops.interpolation import weigh_taps
-from compiler.ops.layers import given, widen
+from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -36,14 +37,19 @@ class GridSample(Op):
     2015): `y[n, :, i, j]` is x at `(column, row) = grid[n, i, j]`, which goes from -1, the left or
     upper edge, to 1, the right or lower one.
 
-    Shapes: x `f32[n, c, h, w]`, grid `f32[n, p, q, 2]` -> `f32[n, c, p, q]`.
+    Of volumes, `y[n, :, i, j, k]` is x at `(column, row, layer) = grid[n, i, j, k]`; ONNX has that
+    since opset 20.
 
-    - `mode`: "bilinear" between four pixels, the "nearest" one, or a "bicubic" through sixteen.
+    Shapes: x `f32[n, c, h, w]`, grid `f32[n, p, q, 2]` -> `f32[n, c, p, q]`; or x `f32[n, c, l, h,
+    w]`, grid `f32[n, o, p, q, 3]` -> `f32[n, c, o, p, q]`.
+
+    - `mode`: "bilinear" between four pixels (of volumes between eight), the "nearest" one, or a
+      "bicubic" through sixteen, for images alone.
     - `padding`: what is beyond the image: "zeros", its "border", or its "reflection".
     - `align_corners`: whether -1 and 1 are the centers of the outer pixels, not their edges.
 
-    Errors: W0380 for tensors of other ranks, W0382 for whole numbers, W0397 where the dtypes
-    differ, W0387 where the sizes do.
+    Errors: W0353 for a "bicubic" of volumes, W0380 for tensors of other ranks, W0382 for whole
+    numbers, W0397 where the dtypes differ, W0387 where the sizes do.
     Example: `input theta: f32[n, 2, 3]`, `y = image -> grid_sample(affine_grid(theta, 32, 32))`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.grid_sample.html
     """
@@ -58,23 +64,31 @@ class GridSample(Op):
     def infer(self, assume: Assume, x: TensorType, grid: TensorType) -> tuple[TensorType, ...]:
         for index, found in enumerate((x, grid)):
             need_float(self.name, found, operand=index)
-            if found.rank != 4:
+            if found.rank not in (4, 5) or found.rank != x.rank:
                 self._refuse_rank(index, found)
         if x.dtype is not grid.dtype:
             raise Fault(
                 lambda where: dtypes_differ(where.call, self.name, x, grid, places(where, 2))
             )
-        if equal(grid.shape[3], 2) is not True:
-            self._refuse_sizes(f"the last axis of {grid} holds no pairs")
+        space = x.rank - 2
+        if equal(grid.shape[-1], space) is not True:
+            held = {2: "pairs", 3: "triples"}[space]
+            self._refuse_sizes(f"the last axis of {grid} holds no {held}")
+        if self.mode == "bicubic" and space == 3:
+            needed = '"bilinear" or "nearest" of volumes'
+            refuse_option(self.name, "mode", self.mode, needed)
         same = equal(x.shape[0], grid.shape[0])
         if same is None:
             assume(x.shape[0], "==", grid.shape[0])
         elif not same:
             self._refuse_sizes(f"there are grids {grid} for images {x}")
-        return (TensorType(x.dtype, (*x.shape[:2], *grid.shape[1:3])),)
+        return (TensorType(x.dtype, (*x.shape[:2], *grid.shape[1:-1])),)
 
     def _refuse_rank(self, index: int, found: TensorType) -> None:
-        needed = ("images [n, c, h, w]", "a grid [n, p, q, 2]")[index]
+        needed = (
+            "images [n, c, h, w] or volumes [n, c, l, h, w]",
+            "a grid [n, p, q, 2] of images, or [n, o, p, q, 3] of volumes",
+        )[index]
         raise Fault(
             lambda where: wrong_rank(where.call, self.name, needed, found, (where.operand(index),))
         )
@@ -86,17 +100,20 @@ class GridSample(Op):
         # Between neighbours, at places that are rounded as far as an axis is long.
         x, grid = given(operands[0]), given(operands[1])
         reach = max(x.shape[2:]) * np.abs(grid).max(initial=1.0)
-        return [2 * np.abs(x).max(axis=(2, 3), keepdims=True) * max(1.0, float(reach) / 4)]
+        space = tuple(range(2, x.ndim))
+        return [2 * np.abs(x).max(axis=space, keepdims=True) * max(1.0, float(reach) / 4)]
 
     def evaluate(self, x: Array, grid: Array) -> tuple[Array, ...]:
         wide, at = widen(x), widen(grid)
-        columns, rows = (
-            self._find_places(at[..., side], wide.shape[3 - side]) for side in range(2)
-        )
-        y = np.zeros((*x.shape[:2], *grid.shape[1:3]), wide.dtype)
-        for row, high in self._list_taps(rows, wide.shape[2]):
-            for column, weight in self._list_taps(columns, wide.shape[3]):
-                y += self._look_up(wide, row, column) * (high * weight)[:, None]
+        sizes = wide.shape[2:]
+        taps = [
+            self._list_taps(self._find_places(at[..., -1 - axis], size), size)
+            for axis, size in enumerate(sizes)
+        ]
+        y = np.zeros((*x.shape[:2], *grid.shape[1:-1]), wide.dtype)
+        for found in product(*taps):
+            places, weights = zip(*found, strict=True)
+            y += self._look_up(wide, places) * np.prod(weights, axis=0)[:, None]
         return (y.astype(x.dtype, copy=False),)
 
     def _find_places(self, at: Array, size: int) -> Array:
@@ -128,12 +145,14 @@ class GridSample(Op):
             return [(low, 1 - part), (low + 1, part)]
         return [(self._pad(low + tap, size), weight) for tap, weight in weigh_taps(part)]
 
-    def _look_up(self, x: Array, rows: Array, columns: Array) -> Array:
-        """Pixels `[n, c, p, q]`, 0 outside of the image."""
-        inside = (rows >= 0) & (rows < x.shape[2]) & (columns >= 0) & (columns < x.shape[3])
-        row, column = (np.where(inside, found, 0).astype(np.int64) for found in (rows, columns))
-        samples = np.arange(len(x))[:, None, None]
-        found = np.moveaxis(x, 1, -1)[samples, row, column]
+    def _look_up(self, x: Array, places: Sequence[Array]) -> Array:
+        """Pixels `[n, c, p, q]` at places along each axis, 0 outside of the image."""
+        inside = np.all(
+            [(at >= 0) & (at < size) for at, size in zip(places, x.shape[2:], strict=True)], axis=0
+        )
+        at = [np.where(inside, found, 0).astype(np.int64) for found in places]
+        samples = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 2))
+        found = np.moveaxis(x, 1, -1)[(samples, *at)]
         return np.moveaxis(found * inside[..., None], -1, 1)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -148,6 +167,8 @@ class GridSample(Op):
         return Spelling(Call("F.grid_sample", (In(0), In(1)), named))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+        if operand_type(types, 0).rank == 5:
+            build.need_opset("GridSample", 20)
         mode = _NAMES_SINCE_20.get(self.mode, self.mode) if build.opset >= 20 else self.mode
         attributes = {
             "mode": mode,

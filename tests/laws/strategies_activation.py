@@ -68,11 +68,12 @@ def draw_step(draw: Any, name: str) -> Case:
     return make_case(op, values, symbols=draw_names(draw, len(shape)))
 
 
-@cases("leaky_relu", "elu", "celu", "gelu", "softplus", "hard_tanh")
+@cases("leaky_relu", "rrelu", "elu", "celu", "gelu", "softplus", "hard_tanh")
 def draw_with_options(draw: Any, name: str) -> Case:
     number = draw(st.sampled_from((0.01, 0.2, 1.0, 1.5)))
     op = {
         "leaky_relu": activation.LeakyRelu(number),
+        "rrelu": activation.Rrelu(number / 2, number) if number < 1 else activation.Rrelu(),
         "elu": activation.Elu(number),
         "celu": smooth_activation.Celu(number),
         "gelu": activation.Gelu(draw(st.sampled_from(("none", "tanh")))),

@@ -45,6 +45,11 @@ def draw_case(data: st.DataObject, name: str) -> Case:
     return data.draw(strategies[name], label=name)
 
 
+def draw_opset(data: st.DataObject, applied: Applied) -> int:
+    known = [opset for opset in OPSETS if opset >= applied.case.oldest]
+    return data.draw(st.sampled_from(known), label="opset")
+
+
 def meaning(applied: Applied) -> list[np.ndarray]:
     """What NumPy computes; where draws are random, only its shape and dtype count."""
     return run_numpy(applied)
@@ -100,7 +105,7 @@ def test_onnx_runtime_agrees(name: str, data: st.DataObject) -> None:
     applied = apply_op(draw_case(data, name))
     if "onnxruntime" in applied.case.skip:
         return
-    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"))
+    model = lower(applied, draw_opset(data, applied))
     found = run_onnx_runtime(model, feeds(applied))
     expected = meaning(applied)
     if applied.case.op.random:
@@ -121,7 +126,7 @@ def test_weights_may_come_from_elsewhere(name: str, data: st.DataObject) -> None
     expected = meaning(applied)
     found, _ = run_torch(applied, given=True)
     compare(applied, found, expected, "PyTorch")
-    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"), given=True)
+    model = lower(applied, draw_opset(data, applied), given=True)
     compare(applied, run_onnx_runtime(model, feeds(applied)), expected, "ONNX Runtime")
 
 
@@ -169,7 +174,7 @@ def test_onnx_runtime_has_kernels(name: str, data: st.DataObject, dtype: DType) 
     # The body of a loop has the dtypes of its graph, not those of operands.
     if applied is None or applied.case.op.bodies or "onnxruntime" in applied.case.skip:
         return
-    opset = data.draw(st.sampled_from(OPSETS), label="opset")
+    opset = draw_opset(data, applied)
     try:
         model = lower(applied, opset)
     except CompileError as error:
@@ -196,7 +201,7 @@ def test_onnx_reference_agrees(name: str, data: st.DataObject) -> None:
     applied = apply_op(draw_case(data, name))
     if "reference" in applied.case.skip:
         return
-    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"))
+    model = lower(applied, draw_opset(data, applied))
     found = run_reference(model, feeds(applied))
     expected = meaning(applied)
     if applied.case.op.random:
