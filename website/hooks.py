@@ -48,7 +48,8 @@ def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -
     def write(match: re.Match[str]) -> str:
         latex = html.unescape(match[2]).strip().replace(r"\arg", r"\operatorname{arg}")
         shown = convert(latex[2:-2].strip(), display="block" if match[1] == "div" else "inline")
-        if "\\" in re.sub(r"<annotation.*?</annotation>", "", shown):
+        plain = re.sub(r"<annotation.*?</annotation>", "", shown)
+        if "\\" in plain or "<mi>&</mi>" in plain:  # `&`: an environment without columns
             LOG.warning(
                 "%s: a formula has a command that is not known: %s", page.file.src_uri, latex
             )
