@@ -31,6 +31,8 @@ from compiler.ir.weights import draw_weights
 from compiler.program.program import Program
 from compiler.report.diagnostics import Sink
 from compiler.report.render import render
+from compiler.report.source import Source
+from compiler.text.format.format import format_source
 from tests.textbook_pages import CHAPTERS, INDEX, Example, read_chapter
 
 Array = NDArray[Any]
@@ -111,6 +113,7 @@ def apply_formula(example: Example, start: Mapping[str, Array]) -> Mapping[str, 
 def check_spec(example: Example, folder: Path) -> Program:
     path = folder / "spec.weft"
     path.write_text(example.text)
+    assert format_source(Source(str(path), example.text), Sink()) == example.text
     if "source npz" in example.text:
         np.savez(folder / "rows.npz", **example.given)
     sink = Sink()
