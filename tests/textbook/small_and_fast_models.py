@@ -199,17 +199,6 @@ def winograd(x: Array, g: Array) -> Array:
     return np.array([np.correlate(row, g, mode="valid") for row in x])
 
 
-def mixture_of_experts(x: Array, router_weight: Array) -> dict[str, Array]:
-    y, places = [], []
-    for row in x:
-        scores = router_weight @ row
-        first, second = np.argsort(-scores, kind="stable")[:2].tolist()
-        share = 1 / (1 + np.exp(scores[second] - scores[first]))
-        y.append((share * 10.0**first + (1 - share) * 10.0**second) * row)
-        places.append([first, second])
-    return {"y": np.array(y), "places": np.array(places)}
-
-
 def speculation(a: Array) -> Array:
     return (1 - a**5) / (1 - a)
 
