@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -66,6 +68,15 @@ def test_every_word_has_an_example_and_a_source() -> None:
     assert not missing, "`Example:` in the docstring, or in the `##` lines of a block"
     unknown = [name(page) for page in SHOWN if "https://" not in page.text.parts.get("Source", "")]
     assert not unknown, "`Source: Author et al. 2015, https://…`"
+
+
+def test_pages_of_pytorch_are_about_what_pytorch_has() -> None:
+    for page in SHOWN:
+        for path in re.findall(
+            r"/stable/generated/torch\.([\w.]*)\.html", page.text.parts["Source"]
+        ):
+            found = reduce(getattr, path.split("."), torch)
+            assert found is not None, name(page)
 
 
 def test_pages_name_messages_that_exist() -> None:

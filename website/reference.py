@@ -74,6 +74,8 @@ def _write_uses(page: Page) -> Iterator[str]:
     spelled = spell(page)
     if spelled.results:
         yield f"It gives {spelled.results}."
+    if page.definition:
+        yield f"## In Weft\n\n```weft\n{page.definition}\n```"
     if spelled.pytorch:
         about = (
             "The training script has these lines because of it:\n\n" if page.kind in USUAL else ""

@@ -49,7 +49,7 @@ class Mnist(DataSource):
         pixels = (image / 255) -> reshape([1, 28, 28])
         split given
 
-    Source: LeCun et al. 1998, https://yann.lecun.org/exdb/mnist/index.html
+    Source: LeCun et al. 1998, https://doi.org/10.1109/5.726791
     """
 
     name: ClassVar[str] = "mnist"

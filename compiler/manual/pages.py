@@ -61,6 +61,8 @@ class Page:
     text: ManualText
     place: str = ""
     """Where it comes from or stands: "A block of `std.vision`."."""
+    definition: str = ""
+    """The text of a block."""
 
     @property
     def name(self) -> str:
@@ -114,7 +116,7 @@ def find_pages() -> Iterator[Page]:
     for block in find_blocks():
         group, place = f"Blocks of `{block.file}`", f"A block of `{block.file}`."
         text = read_manual(block.manual)
-        yield Page(BLOCK, group, (block.name,), block.signature, text, place)
+        yield Page(BLOCK, group, (block.name,), block.signature, text, place, block.text)
     for place, word in find_clauses():
         text = read_manual(word.manual)
         form = word.form or word.word

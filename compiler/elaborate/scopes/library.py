@@ -20,13 +20,14 @@ STD = "std"
 
 @dataclass(frozen=True)
 class LibraryBlock:
-    """A block of the library: the file that has it, as `use` names it, how it is called, and what
-    its `##` lines say."""
+    """A block of the library: the file that has it, as `use` names it, how it is called, what its
+    `##` lines say, and its text."""
 
     file: str
     name: str
     signature: str
     manual: str
+    text: str
 
 
 def list_library() -> list[str]:
@@ -51,7 +52,8 @@ def find_blocks() -> Iterator[LibraryBlock]:
         assert source is not None, "it was listed"
         for item in parse(source, Sink()).items:
             if isinstance(item, Block):
-                yield LibraryBlock(name, item.name.text, _write_signature(item), item.doc)
+                signature = _write_signature(item)
+                yield LibraryBlock(name, item.name.text, signature, item.doc, item.span.text)
 
 
 def describe_block(item: Item) -> str:
