@@ -11,10 +11,12 @@ import pytest
 import sklearn.metrics
 import torch
 
+from compiler.ir.hint import HintBinary, HintConst, HintName
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES, Metric, Schedule
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.cycles import CosineRestarts, OneCycle
 from compiler.training.duration import NO_TIME, Duration
+from compiler.training.expression import Expression, Formula
 from compiler.training.plateau import Plateau
 from compiler.training.registry import load_training
 from compiler.training.regression import (
@@ -47,6 +49,7 @@ FIVE_PERCENT = Duration(0.125, "share")  # 5 of 40 steps
 SCHEDULE_CASES = [
     Constant(),
     Constant(FIVE_PERCENT),
+    Expression(Formula(HintBinary("**", HintConst(0.9), HintName("epoch"))), FIVE_PERCENT),
     Step(Duration(2, "epochs")),
     Step(Duration(7, "steps"), 0.5),
     Step(Duration(0.25, "share"), 0.5, Duration(1, "epochs")),

@@ -144,6 +144,8 @@ HINT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log": math.log,
     "log2": math.log2,
     "exp": math.exp,
+    "sin": math.sin,
+    "cos": math.cos,
     "slice": slice,
 }
 """Functions that a hint may call: they mean in Python what they mean in a spec. `slice` is an
@@ -445,7 +447,11 @@ def hint_text(hint: Hint, level: int = 0) -> str:
             own = _LEVEL[symbol]
             right_level = own if symbol in ("**", "and", "or") else own + 1
             left_level = own + 1 if symbol == "**" or own == _LEVEL["=="] else own
-            text = f"{hint_text(left, left_level)} {symbol} {hint_text(right, right_level)}"
+            plain = symbol == "**" and all(
+                isinstance(x, HintName | HintConst) for x in (left, right)
+            )
+            sign = symbol if plain else f" {symbol} "  # as formatters write powers
+            text = f"{hint_text(left, left_level)}{sign}{hint_text(right, right_level)}"
         case HintCall(function, arguments):
             return f"{function}({', '.join(map(hint_text, arguments))})"
         case HintItem(items, HintCall("slice", bounds)):

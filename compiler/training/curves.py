@@ -26,14 +26,10 @@ class ThresholdCurve(Ranking):
     """Base of curves over the thresholds of one score for each row, from the highest down."""
 
     better: ClassVar[Direction | None] = None
-    best: ClassVar[float | None] = None
 
-    def resolve(self, types: Sequence[TensorType]) -> Metric:
-        scores, labels = types[:2]
-        if scores.rank != labels.rank:
-            advice = f"draw one curve for each class: `{self.name}(scores[:, 0], labels == 0)`"
-            raise refuse(self.name, f"{scores} is not one score for each row", advice)
-        return super().resolve(types)
+    def resolve_classes(self, types: Sequence[TensorType]) -> Metric:
+        advice = f"draw one curve for each class: `{self.name}(scores[:, 0], labels == 0)`"
+        raise refuse(self.name, f"{types[0]} is not one score for each row", advice)
 
     def measure(self, scores: Array, positive: Array, weights: Array) -> Measured:
         order = np.argsort(-scores, kind="stable")

@@ -25,43 +25,46 @@ Array = NDArray[Any]
 @dataclass(frozen=True)
 class Ranking(LabelComparison):
     """Base of metrics of the order of all rows of a split by their scores, exact also where scores
-    are equal. Of several classes, the mean over those that are labels, each against the rest."""
+    are equal."""
 
-    better: ClassVar[Direction | None] = "higher"
-    best: ClassVar[float | None] = 1.0
     hides_nan: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
     ignore_index: int | None = None
-    num_classes: int | None = None
 
     function: ClassVar[str]
     """The Python text of what measures one class: from the scores of the rows, whether each is of
     the class, and its weight."""
 
+    @property
+    def size(self) -> int | None:
+        """The number of classes; None where there is one score for two of them."""
+        return None
+
     @abstractmethod
     def measure(self, scores: Array, positive: Array, weights: Array) -> Measured:
-        """The same in NumPy; not a number where all rows are of the class, or none is."""
+        """The same in NumPy; there is no figure where all rows are of the class, or none is."""
+
+    @abstractmethod
+    def resolve_classes(self, types: Sequence[TensorType]) -> Metric:
+        """The metric that is meant for a score of each class.
+
+        Raises:
+            Fault: it takes no such scores, or they do not fit.
+        """
 
     def check(self, types: Sequence[TensorType]) -> None:
         self.resolve(types)
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
         scores, labels = types[:2]
-        if scores.rank == labels.rank:
-            require_same_shape(self.name, (scores, replace(labels, dtype=scores.dtype)))
-            per_row = labels.rank == 1 or (labels.rank == 2 and labels.shape[1] == 1)
-            if not per_row or not scores.dtype.is_float:
-                advice = "give each a metric of its own: `auroc(scores[:, 0], labels[:, 0])`"
-                raise refuse(self.name, f"{scores} is not one score for each row", advice)
-            return self
-        if find_class_axis(self.name, types[:2], None) != 1 or labels.rank != 1:
-            advice = "scores are `[n, classes]` for labels `[n]`"
-            raise refuse(self.name, f"{labels} is not one label for each row", advice)
-        size = scores.shape[1].known
-        if size is None:
-            advice = "give the axis of the classes a known size"
-            raise refuse(self.name, f"the number of classes of {scores} is open", advice)
-        return replace(self, num_classes=size)
+        if scores.rank != labels.rank:
+            return self.resolve_classes(types)
+        require_same_shape(self.name, (scores, replace(labels, dtype=scores.dtype)))
+        per_row = labels.rank == 1 or (labels.rank == 2 and labels.shape[1] == 1)
+        if not per_row or not scores.dtype.is_float:
+            advice = f"give each a metric of its own: `{self.name}(scores[:, 0], labels[:, 0])`"
+            raise refuse(self.name, f"{scores} is not one score for each row", advice)
+        return self
 
     def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
         if types[0].rank == types[1].rank:
@@ -78,14 +81,14 @@ class Ranking(LabelComparison):
         known, weights = labels.ravel()[weights > 0], weights[weights > 0]
         if np.isnan(rows).any():
             return self.nothing
-        if self.num_classes is None:
+        if self.size is None:
             return self.measure(rows[:, 0], known > 0, weights)
         found = [float(self.measure(rows[:, c], known == c, weights)) for c in np.unique(known)]
         return float(np.mean(found)) if found else math.nan
 
     def code(self, arguments: Names) -> MetricCode:
         scores, labels = arguments[:2]
-        weight, size = self.spell_weight(arguments), self.num_classes
+        weight, size = self.spell_weight(arguments), self.size
         name = self.function.strip().removeprefix("def ").partition("(")[0]
         per_row = f"{scores}.flatten()" if size is None else f"{scores}"
         nan = f"{scores}.isnan()" if size is None else f"{scores}.isnan().any(1)"
@@ -110,10 +113,35 @@ class Ranking(LabelComparison):
         )
 
 
+@dataclass(frozen=True)
+class RankingArea(Ranking):
+    """Base of areas under a curve; of several classes, the mean over those that are labels, each
+    against the rest."""
+
+    better: ClassVar[Direction | None] = "higher"
+    best: ClassVar[float | None] = 1.0
+    num_classes: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        return self.num_classes
+
+    def resolve_classes(self, types: Sequence[TensorType]) -> Metric:
+        scores, labels = types[:2]
+        if find_class_axis(self.name, types[:2], None) != 1 or labels.rank != 1:
+            advice = "scores are `[n, classes]` for labels `[n]`"
+            raise refuse(self.name, f"{labels} is not one label for each row", advice)
+        size = scores.shape[1].known
+        if size is None:
+            advice = "give the axis of the classes a known size"
+            raise refuse(self.name, f"the number of classes of {scores} is open", advice)
+        return replace(self, num_classes=size)
+
+
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class Auroc(Ranking):
+class Auroc(RankingArea):
     """Area under the receiver operating characteristic: the share of pairs of a row of the class
     and one of another that their scores put in order, ties counted half. Exact over the split.
 
@@ -160,7 +188,7 @@ def roc_area(scores: Tensor, positive: Tensor, counts: Tensor) -> float:
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class AveragePrecision(Ranking):
+class AveragePrecision(RankingArea):
     """Area under the curve of precision over recall, as a sum of steps: `Σ (R_k - R_{k-1}) P_k`
     over the scores from the highest down, equal ones in one step. Exact over the split.
 

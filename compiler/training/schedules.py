@@ -21,14 +21,15 @@ from compiler.training.settings import (
 )
 
 
-def warmup_code(warmup: Duration, steps: str, steps_per_epoch: str) -> list[str]:
-    """Lines that set `warmup` and return during it; none where there is no warm-up."""
+def warmup_code(warmup: Duration, steps: str, steps_per_epoch: str, factor: str = "") -> list[str]:
+    """Lines that set `warmup` and return during it, `factor` times the part that it has reached;
+    none where there is no warm-up."""
     if warmup.value == 0:
         return []
     return [
         f"warmup = {warmup.code(steps, steps_per_epoch)}",
         "if step < warmup:",
-        "    return (step + 1) / (warmup + 1)",
+        f"    return {factor}(step + 1) / (warmup + 1)",
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
+from compiler.elaborate.calls.formulas import read_formula, reads_step
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import find_purpose
@@ -22,6 +23,8 @@ from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.training import not_a_figure, unknown_word
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Argument, Attribute, Call, Expr, Group, ListExpr, Name
+from compiler.training.base import Schedule
+from compiler.training.expression import Expression, Formula
 from compiler.training.figure import Figure
 from compiler.vocabulary.signature import Described, Registry, find_registry
 
@@ -100,6 +103,8 @@ def _build_nested(body: Body, expression: Expr, annotation: Any) -> object:
         expression = expression.inner
     if annotation is Figure:
         return _build_figure(body, expression)
+    if annotation is Formula:
+        return read_formula(body, expression)
     members = _members(annotation)
     if isinstance(expression, ListExpr):
         for member in members:
@@ -114,9 +119,21 @@ def _build_nested(body: Body, expression: Expr, annotation: Any) -> object:
         if isinstance(expression, Name) and any(typing.get_origin(m) is type for m in members):
             return inner
         return build_described(body, expression, inner)
+    if annotation is Schedule and reads_step(expression):
+        formula = read_formula(body, expression)
+        return None if formula is None else _make_formula(body, expression, formula)
     if registry is not None and _refuse_unknown(body, expression, registry):
         return None
     return _PLAIN
+
+
+def _make_formula(body: Body, expression: Expr, formula: Formula) -> Schedule | None:
+    """The schedule that a formula is; None where it cannot be one, which is reported."""
+    try:
+        return Expression(formula)
+    except Fault as fault:
+        body.report(fault.make(CallPlace(expression.span, {})))
+        return None
 
 
 def _build_figure(body: Body, expression: Expr) -> Figure | None:

@@ -251,6 +251,18 @@ def _exp(arguments: Sequence[Val]) -> Val:
     return _real_function(arguments, math.exp, "a number that is not too large")
 
 
+@_function("sin", 1)
+def _sin(arguments: Sequence[Val]) -> Val:
+    """The sine of a number of radians."""
+    return _real_function(arguments, math.sin, "a finite number")
+
+
+@_function("cos", 1)
+def _cos(arguments: Sequence[Val]) -> Val:
+    """The cosine of a number of radians."""
+    return _real_function(arguments, math.cos, "a finite number")
+
+
 def _real_function(
     arguments: Sequence[Val], function: Callable[[float], float], takes: str
 ) -> Known:

@@ -216,6 +216,31 @@ def not_a_figure(span: Span | None) -> Text:
 
 
 @message(
+    "W1473",
+    bad=train_spec(
+        minimize="cross_entropy(logits, label) with sgd(lr=0.1, schedule=sqrt(step) * logits)"
+    ),
+    good=train_spec(
+        minimize="cross_entropy(logits, label) with sgd(lr=0.1, schedule=1 / sqrt(step + 1))"
+    ),
+)
+def not_in_a_formula(
+    span: Span | None,
+    found: str,  # "a tensor f32[batch, 10]"
+) -> Text:
+    """A schedule may be a formula: what the learning rate is multiplied with at every step. It
+    computes with numbers that are known when the training starts, and with `step`, `epoch` and
+    `steps`, the steps of the whole training; never with what the net puts out."""
+    return Text(
+        "the formula of a schedule cannot compute with this",
+        label=f"this is {found}",
+        help="it is made of numbers, `step`, `epoch`, `steps`, parameters of the train, "
+        "`+ - * / // % **`, comparisons, `if … then … else`, and abs, ceil, cos, exp, floor, log, "
+        "log2, max, min, round, sin, sqrt",
+    )
+
+
+@message(
     "W0619",
     bad=train_spec("metric top = accuracy(logits, label)", "until val.top >= 99%"),
     good=train_spec("metric top = accuracy(logits, label)", "until stalled(val.top, epochs=8)"),
