@@ -65,7 +65,8 @@ class Expression(Schedule):
 
     Example:
 
-        minimize cross_entropy(logits, label) with sgd(lr=0.1, schedule=0.99 ** epoch)
+        minimize cross_entropy(logits, label)
+            with sgd(lr=0.1, schedule=expression(0.99 ** epoch, warmup=500steps))
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LambdaLR.html
     """
