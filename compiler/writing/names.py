@@ -34,7 +34,7 @@ SafetensorError safe_open save_file torch tqdm
 
 _HELPERS = """
 nms round_to_bytes round_to_steps run_cells run_diagonal_rnn run_gru run_lstm run_packed
-run_peephole_lstm run_recurrent top_k
+run_peephole_lstm run_recurrent spectral_norm top_k
 """
 """Functions that generated modules bring along."""
 

@@ -29,7 +29,7 @@ UNCUT = {
     # Quantization comes after pruning.
     *("codebook", "dynamic_dense", "fake_quantize", "packed_dense", "stored"),
     *("arange", "causal", "fill", "gather", "linspace", "one_hot", "size", "standardize"),
-    *("nms", "smooth_l1", "scatter", "scatter_add", "scatter_reduce"),
+    *("nms", "smooth_l1", "spectral_norm", "scatter", "scatter_add", "scatter_reduce"),
 }
 FRAME = Frame("M", "", 0)
 SEARCH = settings(

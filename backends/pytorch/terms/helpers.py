@@ -195,6 +195,27 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tenso
         order = order[~(overlap > iou_threshold)]
     return kept
 ''',
+    "spectral_norm": '''\
+def spectral_norm(
+    weight: Tensor,
+    u: Tensor,
+    v: Tensor,
+    axis: int = 0,
+    iterations: int = 1,
+    eps: float = 1e-12,
+    training: bool = False,
+) -> Tensor:
+    """A weight divided by its largest singular value. In training, the buffers u and v follow its
+    vectors by power iteration."""
+    matrix = weight.movedim(axis, 0).flatten(1)
+    if training:
+        with torch.no_grad():
+            for _ in range(iterations):
+                u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
+                v.copy_(F.normalize(matrix.T.mv(u), dim=0, eps=eps))
+    # The next call changes them before gradients pass this one.
+    return weight / (u.clone() @ matrix.mv(v.clone()))
+''',
     "top_k": '''\
 def top_k(
     x: Tensor, k: int, dim: int = -1, largest: bool = True
