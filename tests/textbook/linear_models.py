@@ -45,6 +45,14 @@ def ridge(x: Array, target: Array) -> Array:
     return np.linalg.lstsq(longer, np.vstack([target, np.zeros((2, 1))]), rcond=None)[0]
 
 
+def ridge_training(x: Array, target: Array) -> dict[str, Array]:
+    """Of what is centred the bias has no part."""
+    rows, goal = x - x.mean(0), target - target.mean(0)
+    longer = np.vstack([rows, np.sqrt(0.1 * len(x)) * np.eye(2)])
+    w = np.linalg.lstsq(longer, np.vstack([goal, np.zeros((2, 1))]), rcond=None)[0]
+    return {"fc.weight": w.T, "fc.bias": target.mean(0) - x.mean(0) @ w}
+
+
 def lasso_orthonormal(x: Array, target: Array) -> Array:
     z = x.T @ target
     return np.sign(z) * np.maximum(np.abs(z) - 0.5, 0)
