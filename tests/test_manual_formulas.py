@@ -108,6 +108,10 @@ def test_colours_are_those_of_the_grammar() -> None:
     assert (Keyword.Declaration, "model") in found
     assert (Keyword, "input") in found
     assert (Name, "data") in found, "a name where it is given a value"
+    listed = [
+        kind for kind, word in lex("block b(\n    target,\n) {}\n", WeftLexer()) if word == "target"
+    ]
+    assert listed == [Name], "a parameter, no clause"
     for kind, word in (
         (Keyword.Type, "f32"),
         (Operator.Word, "->"),

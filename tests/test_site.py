@@ -39,6 +39,15 @@ def test_every_word_and_message_has_its_page(site: Path) -> None:
         assert place in map(messages.place, MESSAGES) or 'id="example"' in text, place
 
 
+def test_words_lead_to_their_pages(site: Path) -> None:
+    text = (site / "reference/op/bce.html").read_text("utf-8")
+    assert 'href="bce_with_logits.html"><code>bce_with_logits</code>' in text
+    assert 'href="../../messages/W0' in text
+    text = (site / "ops.html").read_text("utf-8")
+    assert 'href="reference/optimizer/adam.html"><code>adam</code>' in text
+    assert "<math " in text
+
+
 def test_every_page_is_found_by_search(site: Path) -> None:
     index = json.loads((site / "search/search_index.json").read_text("utf-8"))
     found = {entry["location"].partition("#")[0] for entry in index["docs"]}

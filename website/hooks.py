@@ -46,8 +46,11 @@ def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -
     """Formulas as MathML, which a browser shows without any script."""
 
     def write(match: re.Match[str]) -> str:
-        latex = html.unescape(match[2]).strip().replace(r"\arg", r"\operatorname{arg}")
-        shown = convert(latex[2:-2].strip(), display="block" if match[1] == "div" else "inline")
+        latex = html.unescape(match[2]).strip()
+        known = latex[2:-2].strip()
+        for pattern, other in _UNKNOWN:
+            known = re.sub(pattern, other, known)
+        shown = convert(known, display="block" if match[1] == "div" else "inline")
         plain = re.sub(r"<annotation.*?</annotation>", "", shown)
         if "\\" in plain or "<mi>&</mi>" in plain:  # `&`: an environment without columns
             LOG.warning(
@@ -56,6 +59,14 @@ def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -
         return f'<{match[1]} class="formula">{shown}</{match[1]}>'
 
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', write, text, flags=re.DOTALL)
+
+
+_UNKNOWN = (
+    (r"\\arg\b", r"\\operatorname{arg}"),
+    (r"(\\[bB]igg?[lr])\\[lr]Vert", r"\1‖"),
+    (r"\{aligned\}", "{align*}"),
+)
+"""Commands that the converter does not know, and others that say the same."""
 
 
 def _write_home() -> str:

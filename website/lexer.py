@@ -62,7 +62,7 @@ def _color(text: str, position: int, kind: str, found: str, before: str) -> obje
         return Keyword.Declaration
     if found in load_table().words and found.upper() not in ITEM_WORDS:
         return Keyword.Constant if found in ("true", "false", "none") else Keyword.Reserved
-    if starts and not bound and found in _list_clauses():
+    if starts and not bound and found in _list_clauses() and behind[:1] not in (",", ":", ")"):
         return Keyword
     if found in _list_types() and before in (":", "[", ",", "=", "("):
         return Keyword.Type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 
 from markdown.extensions.toc import slugify
@@ -25,19 +25,34 @@ def place(page: Page) -> str:
 
 def write_index() -> str:
     """The index of the vocabulary, with links."""
-    return op_reference(lambda page: f"[`{page.name}`]({place(page)})")
+    return op_reference(lambda page: f"[`{page.name}`]({place(page)})", show_formulas)
 
 
 def write_reference() -> Iterator[tuple[str, str]]:
     """Every page: where it lies, and its Markdown."""
     pages = [page for page in find_pages() if page.kind != CLAUSE]
     for page in pages:
-        yield place(page), "\n\n".join([*_write_head(page), *_write_body(page), *_write_uses(page)])
+        body = (_link_words(part, page, pages) for part in _write_body(page))
+        yield place(page), "\n\n".join([*_write_head(page), *body, *_write_uses(page)])
 
 
 def link_codes(text: str) -> str:
     """A text whose codes of messages lead to their pages, from two folders down."""
     return re.sub(r"\bW\d{4}\b(?!\.md)", r"[\g<0>](../../messages/\g<0>.md)", text)
+
+
+def _link_words(text: str, page: Page, pages: Sequence[Page]) -> str:
+    """A text of a page in which names of other words lead to their pages: rather to one of its
+    own kind, and not where the name is one of its own options."""
+    own = set(re.findall(r"\w+", page.signature))
+    places = {other.name: place(other) for other in reversed(pages)}
+    places |= {other.name: place(other) for other in pages if other.kind == page.kind}
+
+    def write(match: re.Match[str]) -> str:
+        there = places.get(match[1]) if match[1] not in own else None
+        return f"[{match[0]}](../../{there})" if there is not None else match[0]
+
+    return re.sub(r"(?<!\[)`(\w+)`", write, text)
 
 
 def _write_head(page: Page) -> Iterator[str]:

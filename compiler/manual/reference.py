@@ -21,22 +21,29 @@ INTRODUCTION = (
 )
 
 
-def op_reference(link: Callable[[Page], str] = lambda page: f"`{page.name}`") -> str:
-    """Every word of the vocabulary in Markdown, its name written as a link where there is one."""
+def op_reference(
+    link: Callable[[Page], str] = lambda page: f"`{page.name}`",
+    show: Callable[[str], str] = lambda text: text,
+) -> str:
+    """Every word of the vocabulary in Markdown.
+
+    Args:
+        link: writes its name, which may lead to its page.
+        show: writes what is said of it, whose formulas are plain text.
+    """
     parts = ["# Vocabulary", INTRODUCTION]
     words = (page for page in find_pages() if page.kind != CLAUSE)
     for group, pages in groupby(words, lambda page: page.group):
-        parts += [f"## {group}", _write_table("", map(_tell(link), pages))]
+        rows = ((link(page), show(tell(page))) for page in pages)
+        parts += [f"## {group}", _write_table("word", rows)]
     homes = ClauseHome.every.values()
     return "\n\n".join([*parts, "## Clauses", *map(_write_clauses, homes)]) + "\n"
 
 
-def _tell(link: Callable[[Page], str]) -> Callable[[Page], tuple[str, str]]:
-    def tell(page: Page) -> tuple[str, str]:
-        others = f" Also called {join_names(page)}." if page.names[1:] else ""
-        return link(page), f"{page.summary}{others}"
-
-    return tell
+def tell(page: Page) -> str:
+    """What a word is, and its other names."""
+    others = f" Also called {join_names(page)}." if page.names[1:] else ""
+    return f"{page.summary}{others}"
 
 
 def join_names(page: Page) -> str:
@@ -52,4 +59,4 @@ def _write_clauses(home: ClauseHome) -> str:
 
 def _write_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
     lines = (f"| {first} | {second.replace('|', '&#124;')} |" for first, second in rows)
-    return "\n".join([f"| {title} | |", "|---|---|", *lines])
+    return "\n".join([f"| {title} | what it says |", "|---|---|", *lines])
