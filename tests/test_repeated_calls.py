@@ -68,6 +68,10 @@ model Shared(d: int = 8) {
     input x: f32[batch, d]
     output y = x -> dense(d) as layer
 }
+block acting(x: f32[n, d], act: layer = relu, norm: layer = none) {
+    y = x -> dense(d) as layer -> act
+    return if norm == none then y else (y -> norm as normed)
+}
 block listing(x: f32[n, d]) {
     parts = []
     for i in 0..3 {
@@ -93,6 +97,13 @@ BODIES = {
         " | output y = (x + z) -> unit(width=4) -> unit(2 + 2)"
     ),
     "written in another way": "let_ = 4 | output y = (x + z) -> unit(4) -> unit(let_) -> unit(8)",
+    "layers": (
+        "x = x -> acting as a -> acting as b -> acting(tanh) as c -> acting(tanh) as d"
+        "| x = x -> acting(leaky_relu(0.1)) as e -> acting(leaky_relu(0.2)) as f"
+        "| x = x -> acting(leaky_relu(0.2)) as g -> acting(norm=layer_norm) as h"
+        "| k = leaky_relu(0.3) | for i in 0..3 { x = x -> acting(k, unit) as i_[i] }"
+        "| for i in 0..3 { x = x -> acting(leaky_relu(0.1 * i)) as j[i] } | output y = x + z"
+    ),
     "numbers of another type": "output y = (x + z) -> unit(factor=1.0) -> unit(factor=1) -> unit",
     "two tensors": "a, b = pair(x, z) as one | c, d = pair(b, a) as two | output y = c + d",
     "one tensor twice": "a, b = pair(x, z) as p | c, d = pair(a, a) as q | output y = b + c + d",

@@ -36,10 +36,10 @@ def summarize(graph: Graph) -> Summary:
     root = Summary("", graph.frame.block or graph.name)
     rows: dict[Frame, Summary] = {graph.frame: root}
     counted: set[str] = set()
-    sizes: dict[TensorType, Dim] = {}
+    known: dict[tuple[int, ...], tuple[Dim, Dim]] = {}
     for node in graph.nodes:
         parents = [_find_row(frame, rows) for frame in node.scope.chain]
-        row = _summarize_node(graph, node, counted, sizes)
+        row = _summarize_node(graph, node, counted, known)
         parents[-1].children.append(row)
         _add(parents[-1], row)
         for parent in parents:
@@ -74,8 +74,10 @@ def _find_row(frame: Frame, rows: dict[Frame, Summary]) -> Summary:
 
 
 def _summarize_node(
-    graph: Graph, node: Node, counted: set[str], sizes: dict[TensorType, Dim]
+    graph: Graph, node: Node, counted: set[str], known: dict[tuple[int, ...], tuple[Dim, Dim]]
 ) -> Summary:
+    """The row of a node. `known` has multiply-adds and bytes by the objects that they follow from:
+    equal layers share ops and types."""
     path = ".".join(part for part in (node.scope.path, node.origin.name) if part)
     row = Summary(path if node.origin.name else "", node.op.name, node.outputs[0].type, is_op=True)
     for value in node.inputs:
@@ -84,11 +86,12 @@ def _summarize_node(
             counted.add(parameter.path)
             _count(row, parameter)
     types = [v.type if v is not None else None for v in node.inputs]
-    row.multiply_adds = node.op.multiply_adds(types, [v.type for v in node.outputs])
-    for value in node.outputs:
-        if value.type not in sizes:
-            sizes[value.type] = value.type.size * value.type.dtype.bytes
-        row.activation_bytes += sizes[value.type]
+    made = [v.type for v in node.outputs]
+    key = (id(node.op), *map(id, types), *map(id, made))
+    if key not in known:
+        sizes = (one.size * one.dtype.bytes for one in made)
+        known[key] = node.op.multiply_adds(types, made), sum(sizes, start=Dim.of(0))
+    row.multiply_adds, row.activation_bytes = known[key]
     return row
 
 

@@ -8,9 +8,11 @@ from dataclasses import field, replace
 
 from compiler.elaborate.scopes.context import MAX_TOTAL, Body
 from compiler.elaborate.values.values import (
+    BlockLayer,
     DTypeValue,
     GraphState,
     Known,
+    OpLayer,
     Record,
     Tensor,
     Val,
@@ -54,6 +56,8 @@ class Replay:
     work: int
     total: int
     depth: int
+    sized: frozenset[int] = frozenset()
+    """The ids of places whose hints say sizes of tensors."""
 
 
 def begin(body: Body) -> Start | None:
@@ -121,6 +125,11 @@ def keep(body: Body, start: Start) -> None:
         session.work - start.work,
         session.total - start.total,
         session.depth,
+        frozenset(
+            id(one.origin)
+            for one in noted
+            if isinstance(one, Node) and any(_reads_sizes(hint) for _, hint in one.origin.hints)
+        ),
     )
 
 
@@ -191,8 +200,9 @@ class _Moved:
 
     def site(self, site: Site) -> Site:
         """The same place in the spec."""
-        hints = self.hints(site.hints)
-        return site if hints is site.hints else replace(site, hints=hints)
+        if id(site) not in self.old.sized:
+            return site
+        return replace(site, hints=self.hints(site.hints))
 
     def hint(self, hint: Hint) -> Hint:
         """A hint in which sizes of tensors are those of the new call."""
@@ -242,6 +252,11 @@ def _find_key(body: Body, home: GraphState) -> object:
                 parts.append((name, type(scalar), scalar, repr(hint), unit))
             case DTypeValue(dtype):
                 parts.append((name, dtype))
+            case OpLayer() | BlockLayer():
+                layer = _describe_layer(body, value)
+                if layer is None:
+                    return None
+                parts.append((name, layer))
             case Tensor():
                 own = value.value.name
                 source = home.builder.find_source(value.value)
@@ -256,6 +271,20 @@ def _find_key(body: Body, home: GraphState) -> object:
         parts.append((argument.name, repr(argument.default), argument.dims))
     defaults = tuple((name, repr(hint)) for name, hint in body.defaults.items())
     return (*parts, defaults, tuple(body.bound.items()), tuple(body.unbound))
+
+
+def _describe_layer(body: Body, layer: OpLayer | BlockLayer) -> object:
+    """A layer that waits for its tensors, with the numbers that it was given; None where it was
+    given more than numbers."""
+    what = (layer.op,) if isinstance(layer, OpLayer) else (id(layer.item), id(layer.file))
+    parts: list[object] = [*what, layer.span, layer.frame is None, layer.frame is body.frame]
+    for name, item in layer.given.items():
+        if not isinstance(item.value, Known):
+            return None
+        known = item.value
+        hint = repr(known.hint)
+        parts.append((name, item.span, type(known.value), known.value, hint, known.unit))
+    return tuple(parts)
 
 
 def _list_tensors(body: Body) -> Iterator[Tensor]:
