@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,3 +204,21 @@ def test_a_weight_stays_with_its_bias() -> None:
 
 MLP = {"fc1.weight": (12, 4), "fc1.bias": (12,), "fc2.weight": (4, 12), "fc2.bias": (4,)}
 TURNED_MLP = {"up.weight": (4, 12), "up.bias": (12,), "down.weight": (12, 4), "down.bias": (4,)}
+
+
+def test_layers_of_other_numbers_are_not_taken_for_each_other() -> None:
+    # Layers that are counted from 1: that layer 1 of the file is layer 0, no name says.
+    wanted = {f"h.{i}.w": (4, 4) for i in range(3)}
+    found = {f"h.{i + 1}.w": (4, 4) for i in range(3)}
+    made = propose_rules(found, wanted)
+    assert (made.rules, made.missing, made.surplus) == ((), ("h.0.w",), ("h.3.w",))
+
+
+@pytest.mark.timed
+def test_a_large_file_is_proposed_in_time() -> None:
+    names = [f"{place}.{i}" for i in range(8) for place in ("attn", "mlp")]
+    wanted = {f"layers.{i}.{name}.weight": (8, 8) for i in range(100) for name in names}
+    start = time.process_time()
+    made = propose_rules({f"module.{path}": shape for path, shape in wanted.items()}, wanted)
+    assert made.rules == (("module.*", "*"),)
+    assert time.process_time() - start < 10

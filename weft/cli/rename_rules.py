@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import islice
 
 from compiler.weights.layout import rename_path
 from compiler.weights.left_out import find_surplus
@@ -19,6 +21,11 @@ MOST_RULES = 24
 TRIED = 60
 """Rules that are tried at a time, the most frequent ones."""
 
+CANDIDATES = 60
+"""Weights that a tensor is compared with."""
+SAMPLE = 100
+"""Tensors that are compared with weights of other layers: a rule for some of them is one for
+all."""
 LEAVES = ("weight", "bias", "running_mean", "running_var")
 """What the tensors of one layer are called: they stay together."""
 
@@ -37,51 +44,50 @@ def propose_rules(found: Shapes, wanted: Shapes) -> Rules:
     """Rules under which as many tensors of a file as can be have the name and shape of a weight of
     a net: those that names with equal shapes and like words ask for, the most useful one first."""
     rules: list[Rule] = []
-    conflicts = _find_conflicts(found, wanted, rules)
+    names = {path: path for path in found}
+    right = _find_right(found, wanted, names)
+    conflicts = _find_conflicts(found, wanted, names)
     while len(rules) < MOST_RULES:
-        right = _find_right(found, wanted, rules)
-        named = {path: rename_path(path, rules) for path in found}
         pairs = _pair(
-            {named[p]: shape for p, shape in found.items() if p not in right},
-            {p: shape for p, shape in wanted.items() if p not in {named[r] for r in right}},
+            {names[p]: shape for p, shape in found.items() if p not in right},
+            {p: shape for p, shape in wanted.items() if p not in {names[r] for r in right}},
         )
         counts = Counter(rule for old, new in pairs.items() for rule in _write_rules(old, new))
-        best, gain = None, 0
+        best, most, renamed = None, right, names
         for rule, _ in counts.most_common(TRIED):
-            now = _find_right(found, wanted, [*rules, rule])
+            tried = {path: rename_path(name, [rule]) for path, name in names.items()}
+            now = _find_right(found, wanted, tried)
             if (
                 right <= now
-                and len(now) - len(right) > gain
-                and _find_conflicts(found, wanted, [*rules, rule]) <= conflicts
+                and len(now) > len(most)
+                and _find_conflicts(found, wanted, tried) <= conflicts
             ):
-                best, gain = rule, len(now) - len(right)
+                best, most, renamed = rule, now, tried
         if best is None:
             break
         rules.append(best)
-    right = _find_right(found, wanted, rules)
-    taken = {rename_path(path, rules) for path in right}
-    rest = [rename_path(path, rules) for path in found if path not in right]
+        names, right = renamed, most
+    taken = {names[path] for path in right}
+    rest = [names[path] for path in found if path not in right]
     surplus = find_surplus(rest, wanted) + [path for path in rest if path in wanted]
     return Rules(tuple(rules), tuple(p for p in wanted if p not in taken), tuple(surplus))
 
 
-def _find_right(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str]:
+def _find_right(found: Shapes, wanted: Shapes, names: Mapping[str, str]) -> set[str]:
     """Tensors that have the name and shape of a weight, no two the same one; none where two do."""
-    names = {path: rename_path(path, rules) for path in found}
     counts = Counter(names.values())
     if any(count > 1 and name in wanted for name, count in counts.items()):
         return set()
     return {path for path, name in names.items() if wanted.get(name) == found[path]}
 
 
-def _find_conflicts(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set[str]:
-    """Tensors that speak against rules: they would have the name of a weight of another shape,
-    even transposed, or another layer than the bias beside them."""
+def _find_conflicts(found: Shapes, wanted: Shapes, names: Mapping[str, str]) -> set[str]:
+    """Tensors that speak against their names: those of a weight of another shape, even transposed,
+    or of another layer than the bias beside them."""
     conflicts: set[str] = set()
     layers: dict[str, set[str]] = {}
-    for path, shape in found.items():
-        name = rename_path(path, rules)
-        if name in wanted and sorted(wanted[name]) != sorted(shape):
+    for path, name in names.items():
+        if name in wanted and sorted(wanted[name]) != sorted(found[path]):
             conflicts.add(path)
         layer, _, leaf = path.rpartition(".")
         if leaf in LEAVES:
@@ -90,14 +96,29 @@ def _find_conflicts(found: Shapes, wanted: Shapes, rules: Sequence[Rule]) -> set
 
 
 def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
-    """Tensors and weights of one shape that have the most words in common, and equal numbers."""
-    groups: dict[tuple[int, ...], list[str]] = {}
+    """Tensors and weights of one shape that have the most words in common, and equal numbers where
+    there are such."""
+    pairs = _pair_within(found, wanted, by_numbers=True)
+    taken = {*pairs.values()}
+    rest = dict(islice(((p, s) for p, s in found.items() if p not in pairs), SAMPLE))
+    free = {path: shape for path, shape in wanted.items() if path not in taken}
+    return pairs | _pair_within(rest, free, by_numbers=False)
+
+
+def _pair_within(found: Shapes, wanted: Shapes, *, by_numbers: bool) -> dict[str, str]:
+    """Pairs of one shape, and with the same numbers if that is asked for, the most alike first."""
+
+    def describe(path: str, shape: tuple[int, ...]) -> tuple[object, ...]:
+        return (shape, *find_numbers(path)) if by_numbers else (shape,)
+
+    groups: dict[tuple[object, ...], list[str]] = {}
     for path, shape in wanted.items():
-        groups.setdefault(shape, []).append(path)
+        groups.setdefault(describe(path, shape), []).append(path)
     scored = [
         (compare(old, new), old, new)
         for old, shape in found.items()
-        for new in groups.get(shape, ())
+        for new in groups.get(describe(old, shape), ())[:CANDIDATES]
+        if not _renumbers(old, new)
     ]
     pairs: dict[str, str] = {}
     taken: set[str] = set()
@@ -108,6 +129,13 @@ def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
     return pairs
 
 
+def _renumbers(old: str, new: str) -> bool:
+    """Whether two names are of different layers: no shape tells that layer 3 is layer 2."""
+    numbers = find_numbers(old), find_numbers(new)
+    return len(numbers[0]) == len(numbers[1]) and numbers[0] != numbers[1]
+
+
+@lru_cache(maxsize=1 << 16)
 def compare(old: str, new: str) -> float:
     """How alike two names are: words in common, and, for 1 more, the same numbers."""
     left, right = (re.split(r"[._]", path) for path in (old, new))
