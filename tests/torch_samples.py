@@ -58,7 +58,11 @@ class Sample:
     @property
     def tensors(self) -> list[Tensor]:
         """The inputs, one by one."""
-        return [part for value in self.inputs for part in flatten(value)]
+        return [part for value in (*self.inputs, *self.named.values()) for part in flatten(value)]
+
+    def letter(self, name: str) -> str:
+        """What an input by keyword is called in the spec."""
+        return NAMES[len(flatten(self.inputs)) + list(self.named).index(name)]
 
     def spec(self) -> str:
         """The spec with one model that computes the same.
@@ -85,6 +89,8 @@ KINDS = {"float64": "f64", "int64": "i64", "int32": "i32", "bool": "bool"}
 NAMES = "abcdefgh"
 SIZES = {
     "in_channels",
+    "in1_features",
+    "in2_features",
     "in_features",
     "num_features",
     "num_channels",
@@ -184,6 +190,8 @@ BLOCKS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "CosineEmbeddingLoss": ("losses", "cosine_embedding", LOSS | {"margin": "margin"}),
     "MarginRankingLoss": ("losses", "margin_ranking", LOSS | {"margin": "margin"}),
     "MultiMarginLoss": ("losses", "multi_margin", LOSS | {"p": "p", "margin": "margin"}),
+    "Bilinear": ("activations", "bilinear", {"out_features": "out", "bias": "bias"}),
+    "MultiLabelMarginLoss": ("losses", "multi_label_margin", LOSS),
     "SoftMarginLoss": ("losses", "soft_margin", LOSS),
     "MultiLabelSoftMarginLoss": ("losses", "multi_label_soft_margin", LOSS),
     "HingeEmbeddingLoss": ("losses", "hinge_embedding", LOSS | {"margin": "margin"}),
@@ -210,11 +218,9 @@ PADS = {
 }
 
 WITHOUT = {
-    "Bilinear",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
     "LinearCrossEntropyLoss",
-    "MultiLabelMarginLoss",
     "Transformer",
     "TransformerEncoder",
 }
@@ -278,7 +284,7 @@ def say(sample: Sample) -> Said:
     Raises:
         Unsaid: it has an option that Weft has not.
     """
-    if sample.named:
+    if sample.named and sample.name not in MASKED:
         raise Unsaid(", ".join(sorted(sample.named)))
     if any(0 in tensor.shape for tensor in sample.tensors):
         raise Unsaid("an axis without entries")
@@ -311,7 +317,7 @@ def say(sample: Sample) -> Said:
 def count_axes(name: str) -> int | None:
     """How many axes an operand has that Weft takes with a batch alone; None where it may have any
     number."""
-    if name in ("CrossEntropyLoss", "NLLLoss"):
+    if name in ("CrossEntropyLoss", "NLLLoss", "MultiLabelMarginLoss"):
         return 2
     if name.startswith("BatchNorm"):
         return None
@@ -401,14 +407,29 @@ def say_attention(sample: Sample) -> Said:
     sample.uses = "attention"
     options = take(sample, {"num_heads": "heads", "bias": "bias"})
     first, lone = sample.options.pop("batch_first", False), sample.tensors[0].dim() == 2
-    operands = [wrap(name, lone=lone, first=first) for name in NAMES[: len(sample.tensors)]]
+    operands = [wrap(name, lone=lone, first=first) for name in NAMES[: len(sample.inputs)]]
+    options += write_mask(sample, "mask", "attn_mask", "key_padding_mask")
     return write_rows("multi_head_attention", operands, options, lone=lone, first=first)
+
+
+def write_mask(sample: Sample, word: str, pairs: str, padding: str) -> list[str]:
+    """The argument for masks of pairs of places and of places; true is hidden in PyTorch's."""
+    parts = []
+    if pairs in sample.named:
+        of_heads = sample.named[pairs].dim() == 3
+        part = f"(not {sample.letter(pairs)})"
+        parts.append(f"unsqueeze({part}, 0)" if of_heads else part)
+    if padding in sample.named:
+        part = f"(not {sample.letter(padding)})"
+        of_rows = sample.named[padding].dim() == 2
+        parts.append(f"unsqueeze(unsqueeze({part}, 1), 1)" if of_rows else f"unsqueeze({part}, 0)")
+    return [f"{word}={' and '.join(parts)}"] if parts else []
 
 
 def say_transformer(sample: Sample) -> Said:
     sample.uses = "attention"
     words = {"nhead": "heads", "dim_feedforward": "hidden", "dropout": "drop"}
-    options = take(sample, words | {"norm_first": "norm_first"})
+    options = take(sample, words | {"norm_first": "norm_first", "bias": "bias"})
     options += [
         f"act={adapt(sample, n, sample.options.pop(n))}"
         for n in ("activation",)
@@ -416,8 +437,13 @@ def say_transformer(sample: Sample) -> Said:
     ]
     first, lone = sample.options.pop("batch_first", False), sample.tensors[0].dim() == 2
     kind = "decoder" if "Decoder" in sample.name else "encoder"
-    options += ["causal=false"] if kind == "decoder" else []
-    operands = [wrap(name, lone=lone, first=first) for name in NAMES[: len(sample.tensors)]]
+    if kind == "decoder":
+        options += ["causal=false"]
+        options += write_mask(sample, "mask", "tgt_mask", "tgt_key_padding_mask")
+        options += write_mask(sample, "memory_mask", "memory_mask", "memory_key_padding_mask")
+    else:
+        options += write_mask(sample, "mask", "src_mask", "src_key_padding_mask")
+    operands = [wrap(name, lone=lone, first=first) for name in NAMES[: len(sample.inputs)]]
     return write_rows(f"transformer_{kind}_layer", operands, options, lone=lone, first=first)
 
 
@@ -432,6 +458,9 @@ def write_rows(
     call = f"r = {block}({', '.join([*operands, *options])}) as layer"
     return [call], ["squeeze(r, 0)" if lone else "r" if first else "transpose(r, 0, 1)"]
 
+
+MASKED = ("MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer")
+"""Modules whose inputs by keyword are masks that Weft has."""
 
 SPECIAL: Mapping[str, Callable[[Sample], Said]] = {
     "Softmax2d": say_softmax2d,
