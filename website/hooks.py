@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from website import lexer, messages, reference
-from website.mathml import spell_letters
+from website.mathml import polish
 
 LOG = logging.getLogger("mkdocs.hooks.website")
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -
             LOG.warning(
                 "%s: a formula has a command that is not known: %s", page.file.src_uri, latex
             )
-        return f'<{match[1]} class="formula">{spell_letters(shown)}</{match[1]}>'
+        return f'<{match[1]} class="formula">{polish(shown)}</{match[1]}>'
 
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', write, text, flags=re.DOTALL)
 
