@@ -24,6 +24,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_float, need_rank, operand_type, places
+from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.magnitudes import grow
@@ -346,8 +347,12 @@ class _Writer:
             added = build.op("Where", [mask, zero, least])
             shares = build.op("Softmax", [build.op("Add", [scores, added])], {"axis": -1})
             return build.op("Where", [mask, shares, zero])
-        shares = build.op("Softmax", [build.op("Add", [scores, mask])], {"axis": -1})
-        return build.op("Where", [build.op("IsNaN", [shares]), zero, shares])
+        masked = build.op("Add", [scores, mask])
+        shares = build.op("Softmax", [masked], {"axis": -1})
+        dtype = self.output.dtype
+        wide = cast(build, masked, dtype, DType.F64 if dtype is DType.F64 else DType.F32)
+        unseen = build.op("IsInf", [wide], {"detect_positive": 0})
+        return build.op("Where", [unseen, zero, shares])
 
     def order(self, queries: Dim, keys: Dim) -> Any:
         """0 where the key does not come after the query, else -inf."""

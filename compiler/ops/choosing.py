@@ -230,6 +230,9 @@ class Clip(Elementwise):
             for b in (self.minimum, self.maximum)
         ]
         x = cast(build, inputs[0], operand_type(types, 0).dtype, wide)
+        if wide.is_float and None in bounds:  # ONNX Runtime's Clip makes the other one finite
+            kind = "Max" if bounds[1] is None else "Min"
+            return [build.op(kind, [x, *(bound for bound in bounds if bound is not None)])]
         return [cast(build, build.op("Clip", [x, *bounds]), wide, dtype)]
 
 
