@@ -20,6 +20,10 @@ _LAYERS: Mapping[str, tuple[str, ...]] = {
     "globalaveragepooling": ("global_avg_pool",),
     "globalmaxpooling": ("global_max_pool",),
     "featuredropout": ("channel_dropout",),
+    "dropout1d": ("channel_dropout",),
+    "dropout2d": ("channel_dropout",),
+    "dropout3d": ("channel_dropout",),
+    "spatialdropout": ("channel_dropout",),
     "stochasticdepth": ("drop_path",),
     "heaviside": ("unit_step",),
     "zeropadding": ("pad",),
@@ -132,6 +136,14 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "gamma": ("factor",),
     "stepsize": ("every",),
     "decayrate": ("factor",),
+    "milestones": ("at",),
+    "pctstart": ("peak",),
+    "annealstrategy": ("shape",),
+    "divfactor": ("start",),
+    "initialdivfactor": ("start",),
+    "finaldivfactor": ("end",),
+    "maxlr": ("lr",),
+    "etamin": ("minimum",),
     "warmupsteps": ("warmup",),
     "warmupepochs": ("warmup",),
     "scalefactor": ("scale",),
@@ -220,7 +232,8 @@ _NOTES: Mapping[str, str] = {
 
 def translate(word: str, known: Collection[str]) -> str | None:
     """The known word that means what another framework calls `word`: `out` for `units`."""
-    return next((name for name in _RENAMED.get(_normalize(word), ()) if name in known), None)
+    exact = _RENAMED.get(_flatten(word), ())  # `Dropout2d` is no `Dropout`
+    return next((n for n in (*exact, *_RENAMED.get(_normalize(word), ())) if n in known), None)
 
 
 def advise(word: str) -> str | None:
@@ -230,5 +243,9 @@ def advise(word: str) -> str | None:
 
 def _normalize(word: str) -> str:
     """`MaxPooling2D` and `max_pooling` are one word."""
-    lowered = word.lower().replace("_", "")
+    lowered = _flatten(word)
     return lowered[:-2] if lowered.endswith(("1d", "2d", "3d")) else lowered
+
+
+def _flatten(word: str) -> str:
+    return word.lower().replace("_", "")

@@ -289,7 +289,10 @@ def _train_slots(script: ScriptSpec) -> Slots:
         "buffer_lines": averaged if script.has_buffers else [],
         "evaluation_lines": evaluation,
         "plateau_lines": emit_plateau_steps(script),
-        "first_group": group_of(script, 0),
+        "rate_lines": [
+            f'record["lr{f".{number}" if number else ""}"] = {group_of(script, number)}["lr"]'
+            for number in range(len(script.train.groups))
+        ],
         "score": _score(script),
     }
 

@@ -92,7 +92,7 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
     batches = torch.from_numpy(order).to(device).split(BATCH)
     losses = torch.zeros(steps, device=device)
-    hidden = RANK > 0 or sys.stderr is None or None  # None: where no terminal is
+    hidden = True if RANK > 0 or sys.stderr is None else None  # None: where no terminal is
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         batch = [column[chosen[RANK::WORLD]] for column in columns]
@@ -278,7 +278,7 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         record["train.loss"] = train_epoch(training, splits["train"])  #? not replica
         $buffer_lines
         $evaluation_lines
-        record["lr"] = $first_group["lr"]
+        $rate_lines
         record["seconds"] = time.perf_counter() - started
         score = $score
         better = score > training.best

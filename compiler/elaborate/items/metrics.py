@@ -214,7 +214,7 @@ def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Argumen
     needed = [o for o in cls.operands if not o.named]
     options = {o.name: o.required for o in cls.options()}
     options |= {o.name: False for o in cls.operands if o.named}
-    formals = [Formal(o.name, True, True, _is_tensor) for o in needed]
+    formals = [Formal(o.name, False, True, _fits) for o in needed]  # nothing waits for `->`
     formals += [Formal(name, False, required, _fits) for name, required in options.items()]
     signature = Signature(cls.name, tuple(formals))
     actuals = [
@@ -223,7 +223,6 @@ def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Argumen
     if any(isinstance(a.value, Poison) for a in actuals):
         return None
     match = match_call(signature, actuals, 0)
-    match.missing += match.left_out
     if not match.holds:
         for fault in match.find_faults(signature, expression.function.span):
             body.report(fault)
@@ -242,10 +241,6 @@ def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Argumen
 
 def _fits(value: Val) -> bool:
     return True
-
-
-def _is_tensor(value: Val) -> bool:
-    return isinstance(value, Tensor)
 
 
 def _only(value: Val) -> Val:

@@ -117,6 +117,13 @@ class Engine(Protocol):
         """The clauses that mean something in the body of a block or model."""
 
 
+def _find_entrance(message: Message) -> Span | None:
+    """Where the file is left that a diagnostic about a place in another one comes from."""
+    places = (place.span for place in message.calls)
+    own = message.span.source if message.span is not None else None
+    return next((span for span in places if span is not None and span.source is not own), None)
+
+
 @dataclass(eq=False)
 class Session:
     """One run of the front end: where diagnostics go, and the files read so far.
@@ -147,7 +154,8 @@ class Session:
     values: dict[tuple[FileScope, str], Val] = field(default_factory=dict)
     computing: list[tuple[FileScope, str]] = field(default_factory=list)
     signatures: dict[int, tuple[Item, Any]] = field(default_factory=dict)
-    seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    seen: set[tuple[str, Span | None, Span | None]] = field(default_factory=set)
+    places: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     errors: int = 0
     sources: Mapping[str, Memory] = field(default_factory=dict)
@@ -162,7 +170,7 @@ class Session:
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is
-        called.
+        called; of a block of another file, once for each place of this one that calls it.
 
         Raises:
             Abandoned: there are more errors than anyone reads.
@@ -170,9 +178,10 @@ class Session:
         self.faults += message.severity is Severity.ERROR
         if self.errors >= MAX_FAULTS:
             raise Abandoned
-        key = (message.code, message.span)
+        key = (message.code, message.span, _find_entrance(message))
         if key not in self.seen:
             self.seen.add(key)
+            self.places.add((message.code, message.span))
             self.sink.report(message)
             self.errors += message.severity is Severity.ERROR
         if self.errors >= MAX_FAULTS:
@@ -187,7 +196,7 @@ class Session:
     def has_seen(self, code: str, span: Span) -> bool:
         """Whether a diagnostic of this code was reported at a place: to spare the search for
         suggestions when a loop comes there again."""
-        return (code, span) in self.seen
+        return (code, span) in self.places
 
     def attempt(self, work: Callable[[], T]) -> T | None:
         """What the elaboration of an item gives; None where it was abandoned. Its work is

@@ -29,7 +29,7 @@ from compiler.report.diagnostics import Message
 from compiler.report.habits import advise
 from compiler.report.messages.metrics import metric_in_expression
 from compiler.report.messages.names import no_value, not_available, unbound_size, unknown_name
-from compiler.report.messages.wording import list_words
+from compiler.report.messages.wording import COLUMNS, list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Name
@@ -137,7 +137,7 @@ def _list_names(body: Body) -> str | None:
         return None
     layers = (layer.items() for layer in body.names)
     names = dict.fromkeys(n for items in layers for n, v in items if isinstance(v, Tensor))
-    return f"there is {list_words(tuple(names))}" if names else None
+    return f"there is {list_words(tuple(names), COLUMNS)}" if names else None
 
 
 def refuse_meant(name: Name) -> Message | None:

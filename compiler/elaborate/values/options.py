@@ -49,15 +49,15 @@ def convert(value: Val, annotation: Any) -> object:
     if isinstance(value, values.ListValue):
         culprit = _find_culprit(value, choices)
         if culprit is not None:
-            item, place = culprit
-            raise Unfit(expected, f"{_found(item)}", None, place)
+            item, place, part = culprit
+            raise Unfit(expected, _found(item), _suggest(item, list(_members(part))), place)
     raise Unfit(expected, _found(value), _suggest(value, choices))
 
 
 def _find_culprit(
     value: values.ListValue, choices: Sequence[Any]
-) -> tuple[Val, Span | None] | None:
-    """The first item that keeps a list from being one of the tuples."""
+) -> tuple[Val, Span | None, Any] | None:
+    """The first item that keeps a list from being one of the tuples, and what it would be."""
     for choice in choices:
         parts = typing.get_args(choice) if typing.get_origin(choice) is tuple else ()
         if len(parts) != 2 or parts[1] is not Ellipsis:
@@ -66,7 +66,8 @@ def _find_culprit(
             try:
                 convert(item, parts[0])
             except Unfit:
-                return item, value.spans[index] if index < len(value.spans) else None
+                place = value.spans[index] if index < len(value.spans) else None
+                return item, place, parts[0]
     return None
 
 
@@ -179,7 +180,11 @@ def _short(value: Val) -> str:
 
 
 def _suggest(value: Val, choices: Sequence[Any]) -> str | None:
-    """A string that may have been meant."""
+    """A string, or a stretch of training, that may have been meant."""
+    if isinstance(value, Known) and value.is_number and Duration in choices:
+        number = value.value
+        whole_ones = isinstance(number, int) and value.unit is None and number > 0
+        return f"`{number}epochs` or `{number}steps`" if whole_ones else None
     if not isinstance(value, Known) or not isinstance(value.value, str):
         return None
     literals = [a for c in choices if typing.get_origin(c) is Literal for a in typing.get_args(c)]
@@ -237,6 +242,7 @@ _PLURALS = {
     "a number": "numbers",
     "a string": "strings",
     "true or false": "bools",
+    _WORDS[Duration]: "stretches such as `5%`, `3epochs` or `500steps`",
 }
 
 

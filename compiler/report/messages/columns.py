@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Severity, Text, message
-from compiler.report.messages.wording import count, list_words
+from compiler.report.messages.wording import COLUMNS, count, list_words
 from compiler.report.source import Span
 
 SPLIT = "    split random(seed=0), train=80%, val=20%\n}\n"
@@ -223,7 +223,7 @@ def cannot_stratify(
     return Text(
         title,
         label=f"it is {found}" if found else close,
-        help=f"columns with classes are {list_words(known)}" if known else None,
+        help=f"columns with classes are {list_words(known, COLUMNS)}" if known else None,
     )
 
 

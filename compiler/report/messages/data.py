@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Severity, Text, message
-from compiler.report.messages.wording import count, list_words
+from compiler.report.messages.wording import COLUMNS, count, list_words
 from compiler.report.source import Span
 
 
@@ -191,7 +191,7 @@ def unknown_column(
     span: Span | None, name: str, known: tuple[str, ...], suggestion: str | None = None
 ) -> Text:
     """A source is asked for a column or array that it does not have."""
-    there = f"it has {list_words(known)}" if known else "it has none"
+    there = f"it has {list_words(known, COLUMNS)}" if known else "it has none"
     return Text(
         f"there is no column `{name}`",
         help=f"did you mean `{suggestion}`? {there}" if suggestion else there,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
-from compiler.report.messages.wording import count, list_words
+from compiler.report.messages.wording import COLUMNS, SHOWN, count, list_words
 from compiler.report.source import Span
 
 
@@ -29,7 +29,7 @@ def input_without_column(
     column = suggestion or (columns[0] if columns else "column")
     return Text(
         f"no column for the input `{input}` of `{model}`",
-        label=f"`{data}` has {list_words(columns)}",
+        label=f"`{data}` has {list_words(columns, COLUMNS)}",
         labels=(Label(declared, "the input is declared here"),),
         help=f"name the column: `of {model}({input}={column})`",
     )
@@ -87,8 +87,8 @@ def unknown_word(
 ) -> Text:
     """No optimizer, schedule, data source, way of splitting or setting has this name; `weft ops`
     lists them."""
-    if hint is None and known:
-        hint = f"there is {list_words(known)}"
+    if hint is None and known and (suggestion is None or len(known) <= SHOWN):
+        hint = f"there is {list_words(known, 'weft ops')}"
     return Text(
         f"unknown {kind} `{word}`",
         label=f"did you mean `{suggestion}`?" if suggestion else "",
@@ -370,7 +370,7 @@ def nothing_read(span: Span | None, name: str, columns: tuple[str, ...]) -> Text
     return Text(
         f"the train `{name}` reads no column of its data",
         label="every row is the same to it",
-        help=f"its source has {list_words(columns)}",
+        help=f"its source has {list_words(columns, COLUMNS)}",
     )
 
 

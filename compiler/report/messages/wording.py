@@ -8,11 +8,16 @@ SHOWN = 8
 """Words of a list that are shown; a longer one ends with how many more there are."""
 
 
-def list_words(words: Sequence[str]) -> str:
-    """`a`, `b` and `c`, as they are written in a spec."""
+COLUMNS = "weft check --data FILE"
+"""What lists the columns of the data of a spec."""
+
+
+def list_words(words: Sequence[str], command: str = "") -> str:
+    """`a`, `b` and `c`, as they are written in a spec; `command` lists all of them."""
     shown = [f"`{word}`" for word in words[:SHOWN]]
     if len(words) > SHOWN:
-        return f"{', '.join(shown)} and {len(words) - SHOWN} more"
+        listed = f"; `{command}` lists all" if command else ""
+        return f"{', '.join(shown)} and {len(words) - SHOWN} more{listed}"
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
