@@ -227,3 +227,11 @@ def test_commands_are_imported_when_they_are_called() -> None:
         done.stdout
         == "['weft.cli.interrupt', 'weft.cli.main', 'weft.cli.options', 'weft.cli.printing']\n"
     )
+
+
+@pytest.mark.parametrize("name", ["Bad.name", "net.py", "", ".weft", ".."])
+def test_a_spec_is_a_file_with_a_name(name: str, tmp_path: Path) -> None:
+    made = weft("new", name, cwd=tmp_path)
+    assert made.returncode == 1
+    assert "a spec is a file `NAME.weft`" in made.stderr
+    assert not list(tmp_path.iterdir())

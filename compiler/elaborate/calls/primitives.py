@@ -25,6 +25,7 @@ from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
     BlockLayer,
+    FunctionLayer,
     Known,
     ListValue,
     OpLayer,
@@ -204,7 +205,8 @@ def layer_for_tensor(item: ArgumentValue) -> Message:
         given = given_of(value)  # type: ignore[arg-type]
         open_tensors = (f for f in signature.formals if f.tensor and f.required)
         waits = " and ".join(f"`{f.name}`" for f in open_tensors if f.name not in given)
-    return not_a_layer_here(item.span, describe(value), waits, None)
+    bare = isinstance(value, OpLayer | FunctionLayer) and item.span.text.isidentifier()
+    return not_a_layer_here(item.span, describe(value), waits, item.span.text if bare else "")
 
 
 def _compute_number(op: type[Op], operands: Sequence[ArgumentValue | None]) -> Known | None:

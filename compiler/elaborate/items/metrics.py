@@ -12,6 +12,7 @@ from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.items.operands import refuse_word
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import find_purpose
+from compiler.elaborate.scopes.library import is_loss
 from compiler.elaborate.scopes.lookup import find_built_in
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.describing import describe
@@ -20,6 +21,7 @@ from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
+    BlockLayer,
     Known,
     Poison,
     Record,
@@ -40,7 +42,18 @@ from compiler.report.messages.metrics import (
 from compiler.report.messages.training import reserved_figure
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand, String
+from compiler.text.tree.syntax import (
+    Attribute,
+    Call,
+    Clause,
+    Declare,
+    Expr,
+    Group,
+    Name,
+    Operand,
+    String,
+    Then,
+)
 from compiler.training.base import METRICS, Direction, Metric
 from compiler.training.registry import load_training
 from compiler.training.regression import Mean
@@ -140,10 +153,23 @@ def _direct(body: Body, entry: MetricEntry, better: Direction, operand: Operand)
     return replace(entry, better=better)
 
 
-def _find_direction(tensor: Tensor) -> Direction | None:
-    """Which value of an expression is better: known where it is a loss and nothing else."""
+def _find_direction(body: Body, expression: Expr, tensor: Tensor) -> Direction | None:
+    """Which value of an expression is better: known where it is a loss and nothing else, an op or
+    a block of the library's losses."""
+    if _applies_loss(body, expression):
+        return "lower"
     op = OPS.get(tensor.home.makers.get(tensor.value.name, ""))
     return op.better if op is not None else None
+
+
+def _applies_loss(body: Body, expression: Expr) -> bool:
+    match expression:
+        case Group(inner=inner) | Then(right=inner):
+            return _applies_loss(body, inner)
+        case Call(function=Name() | Attribute() as function) | (Name() as function):
+            layer = body.evaluate(function)
+            return isinstance(layer, BlockLayer) and is_loss(layer.item)
+    return False
 
 
 # --- one metric ---------------------------------------------------------------------------------
@@ -284,5 +310,5 @@ def _read_value(body: Body, clause: Clause, name: Name, expression: Expr) -> Met
     if kind.rank and (kind.shape[0] != batch or kind.size != batch):
         body.report(metric_is_not_a_number(expression.span, name.text, str(kind), value.made))
         return None
-    better = _find_direction(value)
+    better = _find_direction(body, expression, value)
     return MetricEntry(name.text, Mean().resolve([kind]), (value,), name.span, better)

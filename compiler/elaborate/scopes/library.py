@@ -56,6 +56,15 @@ def find_blocks() -> Iterator[LibraryBlock]:
                 yield LibraryBlock(name, item.name.text, signature, item.doc, item.span.text)
 
 
+LOSSES = f"{STD}/losses.weft"
+"""The file of the library whose blocks are losses."""
+
+
+def is_loss(item: Item) -> bool:
+    """Whether a block is one of the library's losses: less of it is better."""
+    return item.span.source.path == LOSSES
+
+
 def describe_block(item: Item) -> str:
     """What generated code says of a block: its comment, of one of the library without the example
     and the source, which are for the manual."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Label, Text, message
+from compiler.report.diagnostics import Text, message
 from compiler.report.source import Span
 
 
@@ -78,18 +78,27 @@ def not_whole(span: Span | None, what: str, found: str, *, is_range: bool = Fals
         "model M() {\n    input x: f32[batch, 8]\n    y = x -> dense(4)\n    output z = y + 1\n}\n"
     ),
 )
-def not_a_layer_here(span: Span | None, found: str, waits_for: str, made: Span | None) -> Text:
+def not_a_layer_here(
+    span: Span | None,
+    found: str,
+    waits_for: str,
+    # How a function or an op is called that stands there by its name alone.
+    word: str = "",
+) -> Text:
     """A tensor is needed, and a layer is given that nothing was applied to.
 
     A call that leaves out its leading tensor arguments waits for them: `conv(64, kernel=3)` is a
     layer until a tensor comes to it, by `x -> conv(64, kernel=3)`.
     """
     waits = f", which still waits for {waits_for}" if waits_for else ""
+    advice = "apply it: `x -> layer`"
+    if word:
+        advice = f"apply it, `{word}(x)`; no tensor is called `{word}` above this line"
+    kind = "function" if found.startswith("the function") else "layer"
     return Text(
-        "a layer is given where a tensor is needed",
+        f"a {kind} is given where a tensor is needed",
         label=f"this is {found}{waits}",
-        labels=(Label(made, "made here"),) if made is not None else (),
-        help="apply it: `x -> layer`",
+        help=advice,
     )
 
 

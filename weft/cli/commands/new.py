@@ -45,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
 
             weft new encoder --model bert_base
         """
-        path = Path(name if name.endswith(".weft") else f"{name}.weft")
+        path = _name_file(name)
         if model is not None:
             text = _copy_model(model)
         else:
@@ -59,6 +59,22 @@ def add_to(app: typer.Typer) -> None:
         except OSError as error:
             raise CompileError([bad_file(None, str(path), error.strerror or str(error))]) from error
         say(f"wrote {path}; next: weft {'show' if model is not None else 'build'} {path}")
+
+
+def _name_file(name: str) -> Path:
+    """The file of a spec that is called so.
+
+    Raises:
+        CompileError: no spec can be called that.
+    """
+    path = Path(name)
+    if path.suffix not in ("", ".weft"):
+        reason = f"a spec is a file `NAME.weft`, and `{path.suffix}` is another ending"
+    elif not path.name.removesuffix(".weft").strip("."):
+        reason = "a spec is a file `NAME.weft`, and this has no name"
+    else:
+        return path.with_suffix(".weft")
+    raise CompileError([bad_file(None, name, reason)])
 
 
 def _find(kind: str, name: str) -> Traversable:
