@@ -183,3 +183,37 @@ def test_a_bias_that_does_not_fit_is_refused(call: str, message: str) -> None:
     found = [f"{m.code} {m.text.title}" for m in elaborate(spec)[1]]
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_docstrings_keep_paragraphs_and_what_is_indented() -> None:
+    spec = """
+## Doubles, as the formula says:
+##
+##     y = 2 x
+##
+## and nothing else.
+model M {
+    input x: f32[n, 4]
+    output y = 2 * x
+}
+"""
+    code = emit_module([build(spec).graph], title="M")
+    doc = ["Doubles, as the formula says:", "", "    y = 2 x", "", "and nothing else.", ""]
+    assert inspect.getdoc(make_classes(spec)["root"]) == "\n".join(doc[:-1])
+    assert '    """Doubles, as the formula says:\n\n        y = 2 x\n\n    and nothing' in code
+
+
+def test_weights_of_a_branch_are_drawn_in_it() -> None:
+    spec = """
+block unit(x: f32[n, c], norm: bool = true) {
+    y = x -> dense(4) as linear
+    return if norm then y -> layer_norm(init=normal(0.02, mean=1)) as norm else y
+}
+model M {
+    input x: f32[batch, 8]
+    output y = x -> unit as a -> unit(norm=false) as b
+}
+"""
+    code = emit_module([build(spec).graph], title="M")
+    assert code.count("if norm:") == 1
+    assert_means_the_same(build(spec).graph, {"batch": 3})

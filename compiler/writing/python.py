@@ -97,18 +97,29 @@ def quote_docstring(text: str) -> str:
 
 
 def write_docstring(text: str, indent: int) -> list[str]:
-    """A docstring of one paragraph, filled to the width."""
+    """A docstring, its paragraphs filled to the width; what is indented stays as it is."""
     margin = " " * indent
-    words = _split_words(text)
+    first, *others = re.split(r"\n\s*\n", text.strip("\n")) or [""]
+    words = _split_words(first)
     if not words:
         return []
     lines = _fill(words, margin)
+    if others:
+        rest = (line for other in others for line in ("", *_write_paragraph(other, margin)))
+        return [*lines, *rest, f'{margin}"""']
     if len(lines[-1]) + 3 <= WIDTH:
         return [*lines[:-1], f'{lines[-1]}"""']
     if len(lines) > 1:
         return [*lines, f'{margin}"""']
     head, _, last = lines[-1].rpartition(" ")  # ruff keeps the quotes behind a single line
     return [head, f'{margin}{last}"""']
+
+
+def _write_paragraph(text: str, margin: str) -> list[str]:
+    if text.startswith("    "):
+        return [f"{margin}{quote_docstring(line)}".rstrip() for line in text.split("\n")]
+    filled = _fill([quote_docstring(word) for word in text.split()], margin)
+    return [f"{margin}{filled[0].strip()[3:].lstrip()}", *filled[1:]]
 
 
 def write_long_docstring(text: str, rest: Iterable[str]) -> list[str]:

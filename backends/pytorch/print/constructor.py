@@ -68,6 +68,8 @@ class Constructor:
         self.maker = LoopMaker(paths, expressions)
         self.written: set[str] = set()
         """Slots of modules that a container is made with."""
+        self.started: set[str] = set()
+        """Slots of modules whose weights are drawn in the branch that makes them."""
         self.late = _find_late(self.target)
         self.absent = set(_find_absent(self.target))
         """Modules of a branch that `forward` asks for: None where the branch is not taken."""
@@ -163,15 +165,17 @@ class Constructor:
         first, *others = item.variants
         if first not in self.target.conditions:
             return _Block(self._assign(item, first, INDENT))
+        self.started.add(item.slot)
         test = self._test(self.target.conditions[first])
-        inner = self._assign(item, first, INDENT + STEP)
+        inner = self._assign(item, first, INDENT + STEP) + self._start(first)
         if not others:
             absent = [f"{' ' * INDENT}self.{item.slot} = None"]
             return _Block(absent if item.slot in self.absent else [], test, inner)
         (second,) = others
         if second.constructor is IDENTITY:
             return _Block(self._assign(item, second, INDENT), test, inner)
-        return _Block([], test, inner, self._assign(item, second, INDENT + STEP))
+        other = self._assign(item, second, INDENT + STEP) + self._start(second)
+        return _Block([], test, inner, other)
 
     def _test(self, condition: Condition) -> list[str]:
         text = self.expressions.text(hint_tree(condition.test, self.maker.read))
@@ -273,7 +277,7 @@ class Constructor:
         """Statements that draw weights otherwise than PyTorch's modules do."""
         lines: list[str] = []
         alike: dict[str, list[str]] = {}
-        seen: set[str] = set()
+        seen = set(self.started)
         for item in self.target.items:
             if item.slot in seen:
                 continue
@@ -291,18 +295,15 @@ class Constructor:
             lines += _start_alike(text, weights)
         return lines
 
+    def _start(self, variant: Variant) -> list[str]:
+        """The statements of one way, in its branch."""
+        trees = (resolve(start, self.maker.read) for start in variant.starts)
+        rows = (lay_out("", self.expressions.write(tree), INDENT + STEP) for tree in trees)
+        return [line for row in rows for line in row]
+
     def _start_variants(self, first: Variant, *others: Variant) -> list[str]:
         """The statements of a module that is made in one way or another, or not at all."""
-        inner, *rest = (
-            [
-                line
-                for start in variant.starts
-                for line in lay_out(
-                    "", self.expressions.write(resolve(start, self.maker.read)), INDENT + STEP
-                )
-            ]
-            for variant in (first, *others)
-        )
+        inner, *rest = map(self._start, (first, *others))
         other = [line for lines in rest for line in lines]
         if not inner and not other:
             return []

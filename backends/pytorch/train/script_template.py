@@ -92,7 +92,7 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
     batches = torch.from_numpy(order).to(device).split(BATCH)
     losses = torch.zeros(steps, device=device)
-    hidden = True if RANK > 0 or sys.stderr is None else None  # None: where no terminal is
+    hidden = True if RANK > 0 or sys.stderr is None else None  # None: if no terminal
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         batch = [column[chosen[RANK::WORLD]] for column in columns]
