@@ -3,16 +3,22 @@ specs are coloured by the grammar."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from pygments import lex
 from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
+from compiler.ir.graph import Op
 from compiler.manual.pages import BLOCK, find_pages
-from compiler.ops.registry import OPS
+from compiler.ops.registry import OPS, load_ops
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.vocabulary.manual_text import read_manual
 from website.formulas import find_formulas, show_formulas, write_latex
 from website.lexer import WeftLexer
 
@@ -130,3 +136,114 @@ def test_colours_lose_no_text() -> None:
         text = path.read_text("utf-8")
         assert "".join(word for _, word in lex(text, WeftLexer())) == text
     assert "".join(word for _, word in lex("a ? \\ b\n", WeftLexer())) == "a ? \\ b\n"
+
+
+# --- numbers ---
+
+MEANINGS = {
+    **{n: getattr(np, n) for n in ("exp", "log", "sqrt", "tanh", "sin", "cos", "floor", "ceil")},
+    **{"abs": np.abs, "max": np.maximum, "min": np.minimum, "sign": np.sign, "where": np.where},
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+}
+"""What the functions in formulas mean."""
+
+SPELLED = (
+    (r"\|([^|]+)\|", r"abs(\1)"),
+    (r"√(\w+)", r"sqrt(\1)"),
+    ("√", "sqrt"),
+    (r"\^", "**"),
+    ("([mv])\u0302", r"\1_hat"),
+    (r"⌊([^⌋]+)⌋", r"floor(\1)"),
+    (r"⌈([^⌉]+)⌉", r"ceil(\1)"),
+    ("²", "**2"),
+    (r"^(.+) where (.+), else (.+)$", r"where(\2, \1, \3)"),
+)
+"""Signs in formulas, and how Python writes them."""
+
+
+def spell_formula(formula: str) -> str:
+    text = formula.removeprefix("y = ").split(" = ")[0]
+    for pattern, other in SPELLED:
+        text = re.sub(pattern, other, text)
+    return text
+
+
+def find_checked(cls: type[Op]) -> list[str]:
+    """The formulas of an op that say its whole result in functions and options that are known."""
+    given = {operand.name for operand in cls.operands}
+    given |= {o.name for o in cls.options() if not o.required and o.default is not None}
+    found = []
+    for formula in find_formulas(read_manual(cls.manual()).about):
+        text = spell_formula(formula)
+        try:
+            names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        except SyntaxError:
+            continue
+        whole = f"`{formula}` where " not in cls.manual() and "[" not in formula
+        whole = whole and formula.startswith("y = ")
+        if whole and names & given and names <= given | MEANINGS.keys():
+            found.append(text)
+    return found
+
+
+load_ops()
+CHECKED = {cls.name: found for cls in OPS.classes() if (found := find_checked(cls))}
+
+
+def test_many_formulas_are_computed() -> None:
+    assert len(CHECKED) >= 30
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_formulas_give_what_the_op_gives(name: str) -> None:
+    cls = OPS.get(name)
+    assert cls is not None
+    options = {option.name: option.default for option in cls.options()}
+    generator = np.random.default_rng(0)
+    for low in (-3.0, 0.1):  # below 0 some have no value
+        operands = [generator.uniform(low, 3.0, 50) for _ in cls.operands]
+        with np.errstate(all="ignore"):
+            (meant,) = cls(**options).evaluate(*operands)
+            named = dict(zip([o.name for o in cls.operands], operands, strict=True))
+            for text in CHECKED[name]:
+                found = eval(text, {**MEANINGS, **options, **named})
+                np.testing.assert_allclose(found, meant, rtol=1e-5, atol=1e-6, err_msg=text)
+
+
+STEPS: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.9},
+    "adam": {"betas": (0.8, 0.9)},
+    "adamw": {"betas": (0.8, 0.9), "weight_decay": 0.1},
+    "radam": {"betas": (0.8, 0.9)},
+    "adagrad": {"lr_decay": 0.1},
+    "rmsprop": {"alpha": 0.9},
+    "adadelta": {"rho": 0.8},
+}
+"""Optimizers of PyTorch, and settings with which their formulas are computed."""
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_formulas_make_the_steps_of_pytorch(name: str) -> None:
+    """Ten steps from the formulas of the manual, in the order in which they stand there."""
+    cls = OPTIMIZERS.get(name)
+    assert cls is not None
+    options = {option.name: option.default for option in cls.options()} | STEPS[name]
+    start = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    weight = start.clone().requires_grad_()
+    theirs = getattr(torch.optim, cls.torch_name)([weight], lr=options["lr"], **STEPS[name])
+    formulas = find_formulas(read_manual(cls.manual()).about)
+    lines = [part.rstrip(",") for formula in formulas for part in re.split(r" {3,}", formula)]
+    named = MEANINGS | options | {"p": start.numpy().copy(), **dict.fromkeys("mvsu", 0.0)}
+    if "betas" in options:
+        named |= dict(zip(("beta1", "beta2"), options["betas"], strict=True))
+    generator = np.random.default_rng(0)
+    for step in range(10):
+        named |= {"g": generator.normal(size=3), "t": step + 1, "step": step}
+        for line in filter(lambda line: re.match(r"[^ (]+ = ", line), lines):
+            target, _, value = line.partition(" = ")
+            with np.errstate(invalid="ignore"):  # of the branch that is not taken
+                named[spell_formula(target)] = eval(spell_formula(value), named)
+        weight.grad = torch.tensor(named["g"])
+        theirs.step()
+        np.testing.assert_allclose(named["p"], weight.detach().numpy(), rtol=1e-6)

@@ -137,11 +137,13 @@ class RAdam(Moments):
     """Adam that takes plain momentum steps until `v` is known well enough (Liu et al. 2019):
     `torch.optim.RAdam`.
 
-        ρ = a - 2 t beta2^t / (1 - beta2^t),   a = 2 / (1 - beta2) - 1
-        r = √((ρ - 4) (ρ - 2) a / ((a - 4) (a - 2) ρ))
+        m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
+        v = beta2 * v + (1 - beta2) * g²
+        a = 2 / (1 - beta2) - 1,   ρ = a - 2 * t * beta2^t / (1 - beta2^t)
+        r = √((ρ - 4) * (ρ - 2) * a / ((a - 4) * (a - 2) * ρ))
         p = p - lr * r * m̂ * √(1 - beta2^t) / (sqrt(v) + eps) where ρ > 5, else p - lr * m̂
 
-    t counts the steps; m̂ and v are Adam's.
+    g is the gradient, t counts the steps.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
