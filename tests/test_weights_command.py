@@ -97,6 +97,8 @@ def test_faults_are_told(tmp_path: Path) -> None:
     for arguments, code in (
         (("bad.safetensors",), "W0906"),
         (("absent.safetensors",), "W0906"),
+        (("hf:acme/m", "--revision", "../x"), "W1385"),
+        (("w.safetensors", "--revision", "main"), "W1385"),
         (("w.safetensors", "--for", "net.weft"), "W0904"),
         (("w.safetensors", "--for", "net.weft", "--net", "Nett"), "W0904"),
     ):

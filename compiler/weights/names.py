@@ -13,6 +13,7 @@ WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 """How the names of PyTorch's own files end, which are pickles."""
 
+_REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 _NAME = re.compile(r"hf:([\w-][\w.-]*/[\w-][\w.-]*)((?:/[\w-][\w.-]*)*)", re.ASCII)
 
 
@@ -23,6 +24,11 @@ class Repository:
     name: str
     file: str = ""
     revision: str | None = None
+
+
+def is_revision(text: str) -> bool:
+    """Whether a text can be a branch, a tag or a commit."""
+    return _REVISION.fullmatch(text) is not None and ".." not in text
 
 
 def read_name(text: str, revision: str | None = None) -> Repository | None:

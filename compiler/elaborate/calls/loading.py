@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
@@ -26,10 +25,7 @@ from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.repositories import bad_repository, bad_revision, stars_differ
 from compiler.report.source import Span
 from compiler.vocabulary.net_functions import LOAD
-from compiler.weights.names import SCHEME, read_name
-
-REVISION = re.compile(r"[\w][\w./-]*", re.ASCII)
-"""A branch, a tag or a commit."""
+from compiler.weights.names import SCHEME, is_revision, read_name
 
 _SIGNATURE = Signature(
     LOAD,
@@ -92,7 +88,7 @@ def _read_revision(
         _refuse(body, "revision", "a branch, a tag or a commit in quotes", item)
         return False, None
     revision = item.value.value
-    if not of_hub or not REVISION.fullmatch(revision) or ".." in revision:
+    if not of_hub or not is_revision(revision):
         body.report(bad_revision(item.span, revision, of_file=not of_hub))
         return False, None
     return True, revision

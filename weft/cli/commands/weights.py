@@ -14,11 +14,11 @@ from compiler.ir.weights import StoredTensor
 from compiler.program.net import LoadWeights
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
-from compiler.report.messages.repositories import bad_repository
+from compiler.report.messages.repositories import bad_repository, bad_revision
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.strings import write_spec_string
 from compiler.weights.files import find_files, open_tensors
-from compiler.weights.names import SCHEME, read_name
+from compiler.weights.names import SCHEME, is_revision, read_name
 from weft.cli.checking import check_file
 from weft.cli.options import Assignments
 from weft.cli.printing import say
@@ -71,6 +71,9 @@ def weights_command(
     """
     if file.startswith(SCHEME) and read_name(file) is None:
         raise CompileError([bad_repository(None, file)])
+    of_file = not file.startswith(SCHEME)
+    if revision is not None and (of_file or not is_revision(revision)):
+        raise CompileError([bad_revision(None, revision, of_file=of_file)])
     files = find_files(LoadWeights(file, revision=revision), Path())
     tensors = open_tensors(files, None)
     if files.commit is not None:
