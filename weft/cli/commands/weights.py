@@ -69,21 +69,30 @@ def weights_command(
 
         weft weights hf:openai-community/gpt2 --for gpt.weft
     """
-    if file.startswith(SCHEME) and read_name(file) is None:
-        raise CompileError([bad_repository(None, file)])
-    of_file = not file.startswith(SCHEME)
-    if revision is not None and (of_file or not is_revision(revision)):
-        raise CompileError([bad_revision(None, revision, of_file=of_file)])
-    files = find_files(LoadWeights(file, revision=revision), Path())
-    tensors = open_tensors(files, None)
-    if files.commit is not None:
-        say(f"{file} at commit {files.commit}")
+    tensors = _open(file, revision)
     if spec is None:
         _print_tensors(tensors)
         return
     name, graph = _choose(spec, assignments, net)
     wanted = {p.path: p.value.type.known_shape or () for p in graph.parameters}
     _print_proposal(file, revision, name, len(wanted), propose(tensors, wanted))
+
+
+def _open(file: str, revision: str | None) -> Mapping[str, StoredTensor]:
+    """The tensors of a file or a repository, whose commit is said.
+
+    Raises:
+        CompileError: it cannot be read, or is none.
+    """
+    of_file = not file.startswith(SCHEME)
+    if not of_file and read_name(file) is None:
+        raise CompileError([bad_repository(None, file)])
+    if revision is not None and (of_file or not is_revision(revision)):
+        raise CompileError([bad_revision(None, revision, of_file=of_file)])
+    files = find_files(LoadWeights(file, revision=revision), Path())
+    if files.commit is not None:
+        say(f"{file} at commit {files.commit}")
+    return open_tensors(files, None)
 
 
 def _print_tensors(tensors: Mapping[str, StoredTensor]) -> None:
