@@ -143,6 +143,11 @@ HIDDEN = "output y: f32[batch, 2] = x -> dense(5) as a -> relu -> dense(2) as b"
         (fill(clauses="clip norm=1.0"), "W1404", "`clip` bounds the gradients"),
         (fill(clauses="precision bf16"), "W1404", "the precision is bf16"),
         (fill(clauses="regularize l1(1e-3)"), "W1404", "`l1` is no square of weights"),
+        (
+            fill(body="wide = x -> dense(3000)\n    output y = wide[:, :2]"),
+            "W1404",
+            "it would solve for 12,000 weights at once",
+        ),
         (fill("least_squares(lr=2.0)"), "W0601", "is 2"),
         (fill("least_squares(ridge=-1.0)"), "W0601", "is -1"),
         (fill('least_squares() over "fc.weight" with adam()'), "W1439", "there are other groups"),

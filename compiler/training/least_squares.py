@@ -60,7 +60,8 @@ class LeastSquares(Optimizer):
     With the prediction `X w` and the target t: `w = (Xᵀ X)⁻¹ Xᵀ t`, and with ridge `w = (Xᵀ X + c
     I)⁻¹ Xᵀ t` (Hoerl and Kennard 1970). The loss is `mse`, or a sum or mean of squares of what is
     linear in the weights that are trained: layers before them are frozen or have no weights. One
-    epoch is enough. Of several solutions it takes one; each weight takes a pass over the rows.
+    epoch is enough. Of several solutions it takes one; each weight takes a pass over the rows, and
+    10,000 are the most.
 
     - `lr`: how far it goes to the solution; 1 is all the way. The schedule multiplies it.
     - `ridge`: this times the sum of the squares of the weights is added to the loss, without biases

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
-from compiler.ir.graph import Graph, Node
+from compiler.ir.graph import Graph, Node, Parameter
 from compiler.ir.weights import match_paths
 from compiler.program.train import Train
 from compiler.report.diagnostics import Label, Message
 from compiler.report.messages.solving import no_closed_form, not_quadratic
+
+MOST = 10_000
+"""The weights that are solved for at once: their equations take 800 MB."""
 
 
 def find_unsolvable(train: Train) -> Iterator[Message]:
@@ -22,6 +26,10 @@ def find_unsolvable(train: Train) -> Iterator[Message]:
             n.prefix + p.path for n in train.nets for p in n.net.graph.parameters if p.trainable
         ]
         trained = set(paths) - set(match_paths(paths, train.freeze))
+        sizes = (prod(p.value.type.known_shape or ()) for p in _list_trained(train, trained))
+        if (count := sum(sizes)) > MOST:
+            reason = f"it would solve for {count:,} weights at once, and takes {MOST:,} at most"
+            yield no_closed_form(group.span, name, reason)
         degrees, odd = measure_degrees(train.step, trained)
         if odd is not None:
             reason = f"`{odd.op.name}` of what is trained is not linear"
@@ -34,6 +42,11 @@ def find_unsolvable(train: Train) -> Iterator[Message]:
             found = {0: "does not depend on them", 1: "is linear in them"}
             reason = found.get(degree, f"is a polynomial of degree {degree} in them")
             yield not_quadratic(group.span, name, f"the loss {reason}")
+
+
+def _list_trained(train: Train, trained: set[str]) -> Iterator[Parameter]:
+    for net in train.nets:
+        yield from (p for p in net.net.graph.parameters if net.prefix + p.path in trained)
 
 
 def _find_clauses(train: Train, name: str) -> Iterator[Message]:
