@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from backends.onnx_graph.compile import compile_onnx
+from backends.pytorch.classes import fold
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
@@ -333,6 +334,23 @@ def test_a_class_is_right_for_other_sizes(hidden: int) -> None:
     with torch.no_grad():
         found = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(found, evaluate(other, weights, {"x": x})["y"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["another order", "peepholes", "joined and turned", "before"])
+def test_gradients_are_those_of_the_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = PEEP if name == "peepholes" else ""
+    gradients = []
+    for _ in range(2):
+        graph = loop({**GRUS, **LSTMS}[name], states="h c" if name in LSTMS else "h", more=more)
+        module = load_module(emit_module([graph], title="M"), graph).train()
+        assign_weights(module, draw_weights(graph, 1))
+        x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 5, 3), np.float32))
+        y, last = module(x.requires_grad_())
+        (y.square().sum() + last.sum()).backward()
+        gradients.append([x.grad, *(weight.grad for weight in module.parameters())])
+        monkeypatch.setattr(fold, "fuse_loops", lambda graph: (graph, []))
+    for found, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_names_of_the_cell_are_its_own(tmp_path: Path) -> None:

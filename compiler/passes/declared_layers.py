@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from compiler.ir.graph import Node, Op, Value
 from compiler.ops.indexing import Index
 from compiler.ops.items import SliceItem
@@ -12,13 +10,13 @@ from compiler.ops.scan import Scan
 from compiler.passes.rewrite import Rewriter
 
 
-def declare_layers(rewriter: Rewriter, node: Node, scan: Scan, layers: Iterable[Node]) -> None:
-    """Adds the first step of a loop as far as the layers among these nodes of its body need it.
-    Nothing reads it: what is printed of it is the modules that hold the weights of these layers."""
+def declare_layers(rewriter: Rewriter, node: Node, scan: Scan) -> None:
+    """Adds the first step of a loop as far as the layers in its body need it. Nothing reads it:
+    what is printed of it is the modules that hold the weights of these layers."""
     body = scan.body
     makers = {value.name: maker for maker in body.nodes for value in maker.outputs}
     needed: set[str] = set()
-    waiting = [layer for layer in layers if _has_module(layer)]
+    waiting = [layer for layer in body.nodes if _has_module(layer)]
     while waiting:
         maker = waiting.pop()
         if maker.outputs[0].name in needed:

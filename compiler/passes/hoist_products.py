@@ -276,9 +276,8 @@ class _Writer:
         """Adds all nodes."""
         plan = self.plan
         if self.for_torch:
-            apart = [mixed.layer for mixed in plan.found_mixed.values()]
-            apart += [added.layer for added in plan.found_added.values()]
-            declare_layers(self.rewriter, self.node, self.scan, apart)
+            # All of them, so that modules are made in the order of the spec.
+            declare_layers(self.rewriter, self.node, self.scan)
         if self.turned:
             for item in self.scan.slices:
                 self.known[item.name] = self._apply(Transpose(0, 1), self.known[item.name])

@@ -117,7 +117,7 @@ class _Cell:
         """Adds the cell in place of the loop."""
         node, scan = self.node, self.scan
         if self.for_torch:
-            declare_layers(rewriter, node, scan, scan.body.nodes)
+            declare_layers(rewriter, node, scan)
         weights, found = self.weights, self.found
         weights.begin(rewriter)
         axis = scan.axis % (scan.slices[0].value.type.rank + 1)

@@ -482,7 +482,7 @@ def run_lstm(
     weights = [input_weight.contiguous(), state_weight.contiguous()]
     if bias is not None:
         weights += [bias, torch.zeros_like(bias)]
-    states = [h[None].contiguous(), c[None].contiguous()]
+    states = [state[None].contiguous().to(x.dtype) for state in (h, c)]
     options = (bias is not None, 1, 0.0, torch.is_grad_enabled(), False, axis == 1)
     y, h, c = torch.lstm(x.flip(axis) if reverse else x, states, weights, *options)
     return y.flip(axis) if reverse else y, h[0], c[0]
@@ -507,7 +507,7 @@ def run_gru(
         weights += [zeros if b is None else b for b in (input_bias, state_bias)]
     options = (len(weights) > 2, 1, 0.0, torch.is_grad_enabled(), False, axis == 1)
     x = x.flip(axis) if reverse else x
-    y, h = torch.gru(x, h[None].contiguous(), weights, *options)
+    y, h = torch.gru(x, h[None].contiguous().to(x.dtype), weights, *options)
     return y.flip(axis) if reverse else y, h[0]
 ''',
     "round_to_bytes": '''\
