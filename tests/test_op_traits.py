@@ -95,6 +95,7 @@ SUBJECTS = {
 
 STRINGS = {
     "compiler.compression.quantization.automatic": "the schemes that `auto` tries",
+    "compiler.elaborate.calls.formulas": "the functions of numbers that a schedule may call",
     "compiler.report.habits": "what other tools call things",
     "compiler.vocabulary.initializers.scaled": "PyTorch's names of gains",
 }
