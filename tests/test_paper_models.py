@@ -317,9 +317,11 @@ def compute(module: nn.Module, given: Arrays, case: Case, *, oracle: bool) -> li
     return [m.numpy() for m in (made if isinstance(made, tuple) else (made,))]
 
 
+@pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_outputs_are_those_of_the_paper(case: Case, tmp_path: Path) -> None:
-    values = case.several[0]
+def test_outputs_are_those_of_the_paper(case: Case, place: int, tmp_path: Path) -> None:
+    """The spec with each set of arguments, as a module and as an ONNX file."""
+    values = case.several[place]
     graph = elaborate_with(case, values, tmp_path)
     oracle = make_oracle(case, values)
     weights = name_weights(case, oracle, values)
