@@ -12,7 +12,7 @@ from torch import nn
 
 from compiler.report.messages.layers import option_out_of_range
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer
-from compiler.vocabulary.initializers.drawn import Normal, TruncNormal, Uniform
+from compiler.vocabulary.initializers.drawn import Normal, TruncNormal, Uniform, UnitVector
 from compiler.vocabulary.initializers.given import Constant, Ones, Values, Zeros
 from compiler.vocabulary.initializers.matrices import Dirac, Identity, Orthogonal
 from compiler.vocabulary.initializers.modules import (
@@ -43,6 +43,7 @@ MADE: list[Initializer] = [
     TruncNormal(0.02),
     TruncNormal(1.0, 0.0, -0.5, 2.0),
     TruncNormal(1.0, 0.0, 0.2, 0.4),
+    UnitVector(),
     XavierUniform(0.5),
     XavierNormal(),
     KaimingUniform(math.sqrt(5)),
@@ -125,6 +126,15 @@ def test_orthogonal_rows_or_columns(shape: tuple[int, ...]) -> None:
         short = min(matrix.shape)
         product = matrix @ matrix.T if len(matrix) == short else matrix.T @ matrix
         np.testing.assert_allclose(product, 4 * np.eye(short), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 4), (2, 3, 4)])
+def test_unit_vectors_have_length_one(shape: tuple[int, ...]) -> None:
+    initializer = UnitVector()
+    target = torch.full(shape, math.nan)
+    start(initializer, target)
+    for numbers in (target.numpy(), initializer.draw(shape, np.random.default_rng(0))):
+        np.testing.assert_allclose(np.square(numbers).sum(), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (4, 6, 3), (6, 4, 3, 2), (2, 2, 1, 4, 5)])

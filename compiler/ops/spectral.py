@@ -34,8 +34,10 @@ class SpectralNorm(Op):
 
     W is the weight as a matrix, with a row for each entry along `axis`. u and v are buffers of the
     block that calls it: in training, each call first brings them nearer to the singular vectors, by
-    power iteration, `v = Wᵀ u / ‖Wᵀ u‖` behind `u = W v / ‖W v‖`; in evaluation they stay. PyTorch
-    looks for them when the layer is made; here they are what they start as until the first step.
+    power iteration, first `v = Wᵀ u / ‖Wᵀ u‖`, then `u = W v / ‖W v‖`; in evaluation they stay. The
+    steps and the buffers are those of `torch.nn.utils.spectral_norm`. Its successor,
+    `torch.nn.utils.parametrizations.spectral_norm`, finds u first, then v, and takes some steps
+    when the layer is made.
 
     Shapes: x `f32[rows, …]`, u `f32[rows]`, v `f32[columns]` -> as x.
 
@@ -47,8 +49,8 @@ class SpectralNorm(Op):
     Example:
 
         param weight: f32[32, 64] = normal(0.1)
-        buffer u: f32[32] = normal()
-        buffer v: f32[64] = normal()
+        buffer u: f32[32] = unit_vector()
+        buffer v: f32[64] = unit_vector()
         y = x @ transpose(spectral_norm(weight, u, v), 0, 1)
 
     Errors: W0353 where an option has no meaning, W0380 for fewer than two axes, W0387 where u or v

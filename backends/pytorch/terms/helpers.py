@@ -211,8 +211,8 @@ def spectral_norm(
     if training:
         with torch.no_grad():
             for _ in range(iterations):
-                u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
                 v.copy_(F.normalize(matrix.T.mv(u), dim=0, eps=eps))
+                u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
     # The next call changes them before gradients pass this one.
     return weight / (u.clone() @ matrix.mv(v.clone()))
 ''',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.vocabulary.initializers.base import INITIALIZERS, Initializer, Numbers
-from compiler.vocabulary.spelling import Call, Leaf, Term
+from compiler.vocabulary.spelling import Call, Leaf, Method, Term
 
 
 @INITIALIZERS.register
@@ -122,3 +123,26 @@ class TruncNormal(Initializer):
             ("b", Leaf(self.high, "high", 2.0, "high")),
         )
         return Call("nn.init.trunc_normal_", (target,), options)
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class UnitVector(Initializer):
+    """A random direction: normal numbers divided by their length, so that their squares sum to 1;
+    what a power iteration starts from.
+
+    Example: `param direction: f32[64] = unit_vector()`, `y = sequence * direction`
+    Source: Muller 1959, https://doi.org/10.1145/377939.377946
+    """
+
+    name = "unit_vector"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        drawn = generator.normal(size=shape)
+        made: Numbers = (drawn / math.sqrt(np.square(drawn).sum())).astype(np.float32)
+        return made
+
+    def spell(self, target: Term) -> Term:
+        # An orthogonal matrix of one row.
+        return Call("nn.init.orthogonal_", (Method(target, "view", (Leaf(1), Leaf(-1))),))
