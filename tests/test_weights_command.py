@@ -208,6 +208,68 @@ MLP = {"fc1.weight": (12, 4), "fc1.bias": (12,), "fc2.weight": (4, 12), "fc2.bia
 TURNED_MLP = {"up.weight": (4, 12), "up.bias": (12,), "down.weight": (12, 4), "down.bias": (4,)}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("embed_tokens lm_head", "output tok_embeddings", {}),
+        ("logvar mu", "mean_head spread_head", {}),
+        ("input_layernorm post_attention_layernorm", "attention_norm ffn_norm", {}),
+        ("a.output.LayerNorm output.LayerNorm", "norm1 norm2", {}),
+        (
+            "query key value dense",
+            "q k v proj",
+            {"query": "q", "key": "k", "value": "v", "dense": "proj"},
+        ),
+        ("enc.norm2 enc.norm1", "ln_1 ln_2", {"enc.norm2": "ln_2", "enc.norm1": "ln_1"}),
+        ("zeta.head alpha.tail", "a.tail z.head", {"zeta": "z", "alpha": "a"}),
+        ("gate_proj b", "gate c", {"gate_proj": "gate", "b": "c"}),
+    ],
+)
+def test_only_what_words_tell_is_proposed_where_shapes_tie(
+    old: str, new: str, rules: dict[str, str]
+) -> None:
+    found = {f"{name}.weight": (4, 4) for name in old.split()}
+    made = propose_rules(found, {f"{name}.weight": (4, 4) for name in new.split()})
+    assert dict(made.rules) == {f"{o}.*": f"{n}.*" for o, n in rules.items()}
+
+
+def test_what_nothing_tells_is_undecided_and_named(tmp_path: Path) -> None:
+    spec = (
+        "block layer(x: f32[n, d]) {\n    x = x + (x -> layer_norm as norm1 -> dense(d) as fc)\n"
+        "    return x -> layer_norm as norm2\n}\n"
+        "model Net {\n    input x: f32[n, 4]\n    x = x -> 2 * layer as h\n"
+        "    output a = x -> dense(3) as mean_head\n"
+        "    output b = x -> dense(3) as spread_head\n}\n"
+    )
+    weights = loads(spec).model("Net").weights(seed=1)
+    words = {"norm1": "before", "norm2": "after", "mean_head": "mu", "spread_head": "logvar"}
+    found = {
+        "net." + re.sub("|".join(words), lambda m: words[m[0]], path): array
+        for path, array in weights.items()
+    }
+    write_weights(tmp_path / "w.safetensors", found, {})
+    (tmp_path / "net.weft").write_text(spec)
+    done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
+    first, proposal, *undecided, hint = done.stdout.splitlines()
+    assert first == "4 of 16 weights of Net are in w.safetensors; 12 undecided"
+    assert proposal == 'net net = Net() -> load("w.safetensors", rename=["net.*" -> "*"])'
+    told = "undecided, as neither shapes nor names tell: "
+    assert sorted(undecided) == [
+        f"{told}net.h.*.after.*, net.h.*.before.* of the file could be h.*.norm1.*, h.*.norm2.*",
+        f"{told}net.logvar.*, net.mu.* of the file could be mean_head.*, spread_head.*",
+    ]
+    assert hint == "put the pairs that you know in front, in `rename=`"
+    known = [f'"net.h.*.{words[n]}.*" -> "h.*.{n}.*"' for n in ("norm1", "norm2")]
+    known += [f'"net.{words[n]}.*" -> "{n}.*"' for n in ("mean_head", "spread_head")]
+    full = proposal.replace("rename=[", f"rename=[{', '.join(known)}, ")
+    (tmp_path / "net.weft").write_text(f"{spec}\n{full}\n")
+    compiled = weft("compile", "net.weft", "-o", "out", cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+    made = read_weights(tmp_path / "out" / "net.safetensors")
+    for path, array in weights.items():
+        np.testing.assert_array_equal(made[path], array)
+
+
 def test_layers_of_other_numbers_are_not_taken_for_each_other() -> None:
     # Layers that are counted from 1: that layer 1 of the file is layer 0, no name says.
     wanted = {f"h.{i}.w": (4, 4) for i in range(3)}

@@ -12,12 +12,14 @@ from compiler.weights.layout import apply_rule, generalize, rename_path
 from compiler.weights.left_out import explain_left_out, find_surplus
 from weft.cli.layout_rules import find_square, find_turned, propose_copies, propose_parts
 from weft.cli.rename_rules import Shapes, propose_rules
+from weft.cli.undecided import Undecided, find_undecided
 
 
 @dataclass(frozen=True)
 class Proposal:
     """Options of `load`, and what they leave: `unclear` are patterns of matrices of which no
-    shape tells whether they lie transposed, `left_out` what a rule leaves out, and why."""
+    shape tells whether they lie transposed, `left_out` what a rule leaves out, and why,
+    `undecided` what could be one another; `missing` and `surplus` are without those."""
 
     rename: tuple[Renaming, ...]
     copy: tuple[Renaming, ...]
@@ -26,6 +28,7 @@ class Proposal:
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
     left_out: Mapping[str, str]
+    undecided: tuple[Undecided, ...]
 
     @property
     def options(self) -> list[str]:
@@ -74,14 +77,20 @@ def propose(tensors: Mapping[str, StoredTensor], wanted: Shapes) -> Proposal:
     surplus += [p for p, s in named.items() if p in wanted and p not in served]
     chosen = {p: tensors[origins[p]] for p in served if p in origins}
     left_out = explain_left_out(surplus, {p: tensors[o] for p, o in origins.items()}, chosen)
+    missing = {p: s for p, s in wanted.items() if p not in served}
+    rest = {p: named[p] for p in surplus if p not in left_out}
+    undecided = find_undecided(rest, missing, origins)
+    open_weights = {path for group in undecided for path in group.weights}
+    open_tensors = {path for group in undecided for path in group.tensors}
     return Proposal(
         (*(Renaming((old,), (new,)) for old, new in rules), *parts),
         tuple(copies),
         _write_patterns(turned, wanted),
         _write_patterns(sorted(square), wanted),
-        tuple(p for p in wanted if p not in served),
-        tuple(p for p in surplus if p not in left_out),
+        tuple(p for p in missing if p not in open_weights),
+        tuple(p for p in rest if p not in open_tensors),
         left_out,
+        tuple(undecided),
     )
 
 

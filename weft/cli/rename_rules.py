@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -21,13 +21,20 @@ MOST_RULES = 24
 TRIED = 60
 """Rules that are tried at a time, the most frequent ones."""
 
-CANDIDATES = 60
-"""Weights that a tensor is compared with."""
 SAMPLE = 100
 """Tensors that are compared with weights of other layers: a rule for some of them is one for
 all."""
 LEAVES = ("weight", "bias", "running_mean", "running_var")
 """What the tensors of one layer are called: they stay together."""
+PLACES = ("post", "pre", "after", "before")
+"""The word behind one of these says where a layer is, not what it is."""
+SAME_WORDS = {
+    **dict.fromkeys(("q", "wq", "query"), "query"),
+    **dict.fromkeys(("k", "wk", "key"), "key"),
+    **dict.fromkeys(("v", "wv", "value"), "value"),
+    **dict.fromkeys(("o", "wo", "out"), "out"),
+}
+"""Short words of attention, and what they stand for."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,8 @@ def _find_conflicts(found: Shapes, wanted: Shapes, names: Mapping[str, str]) -> 
 
 
 def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
-    """Tensors and weights of one shape that have the most words in common, and equal numbers where
-    there are such."""
+    """Tensors and weights of one shape that belong together by their words, and have equal numbers
+    where there are such."""
     pairs = _pair_within(found, wanted, by_numbers=True)
     taken = {*pairs.values()}
     rest = dict(islice(((p, s) for p, s in found.items() if p not in pairs), SAMPLE))
@@ -106,7 +113,8 @@ def _pair(found: Shapes, wanted: Shapes) -> dict[str, str]:
 
 
 def _pair_within(found: Shapes, wanted: Shapes, *, by_numbers: bool) -> dict[str, str]:
-    """Pairs of one shape, and with the same numbers if that is asked for, the most alike first."""
+    """Pairs of one shape, and with the same numbers if that is asked for, of which each is more
+    like the other than all else that could be: where several are equally alike, nothing tells."""
 
     def describe(path: str, shape: tuple[int, ...]) -> tuple[object, ...]:
         return (shape, *find_numbers(path)) if by_numbers else (shape,)
@@ -114,22 +122,75 @@ def _pair_within(found: Shapes, wanted: Shapes, *, by_numbers: bool) -> dict[str
     groups: dict[tuple[object, ...], list[str]] = {}
     for path, shape in wanted.items():
         groups.setdefault(describe(path, shape), []).append(path)
-    scored = [
-        (compare(old, new), old, new)
+    scores = {
+        (old, new): count_common(old, new)
         for old, shape in found.items()
-        for new in groups.get(describe(old, shape), ())[:CANDIDATES]
-        if not _renumbers(old, new)
-    ]
-    pairs: dict[str, str] = {}
-    taken: set[str] = set()
-    for _, old, new in sorted(scored, key=lambda item: (-item[0], item[1], item[2])):
-        if old not in pairs and new not in taken:
-            pairs[old] = new
-            taken.add(new)
-    return pairs
+        for new in groups.get(describe(old, shape), ())
+        if not renumbers(old, new)
+    }
+    best = _find_best((old, new, score) for (old, new), score in scores.items())
+    back = _find_best((new, old, score) for (old, new), score in scores.items())
+    return {old: new for old, new in best.items() if back.get(new) == old}
 
 
-def _renumbers(old: str, new: str) -> bool:
+def _find_best(scored: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    """For each name the other that has the highest score, where no two have it."""
+    ranked: dict[str, list[tuple[int, str]]] = {}
+    for one, other, score in scored:
+        ranked.setdefault(one, []).append((score, other))
+    best = {}
+    for one, others in ranked.items():
+        highest = max(score for score, _ in others)
+        first, *more = [other for score, other in others if score == highest]
+        if not more:
+            best[one] = first
+    return best
+
+
+@lru_cache(maxsize=1 << 16)
+def count_common(old: str, new: str) -> int:
+    """How much two names say that they are of the same: parts and words that both have, the last
+    part and the number at its end once more."""
+    left, right = _read_name(old), _read_name(new)
+    ends = (left.end == right.end) + bool(left.tail and left.tail == right.tail)
+    return (
+        len(left.parts & right.parts)
+        + len(left.words & right.words)
+        + (left.leaf == right.leaf)
+        + ends
+    )
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name of a tensor: that of its layer, read as parts and words, and its leaf."""
+
+    parts: frozenset[str]
+    words: frozenset[str]
+    end: str
+    tail: str
+    leaf: str
+
+
+@lru_cache(maxsize=1 << 16)
+def _read_name(path: str) -> _Name:
+    *parts, leaf = path.split(".")
+    if leaf not in LEAVES:
+        parts.append(leaf)
+    end = parts[-1] if parts else ""
+    words = set()
+    for part in parts:
+        before = ""
+        for word in re.findall(r"[a-z]+\d*", part.lower()):
+            # `post_attention` is what is not attention.
+            if before not in PLACES and word not in PLACES:
+                words.add(SAME_WORDS.get(word, word))
+            before = word
+    tail = re.search(r"(?<!\d)\d+$", end)
+    return _Name(frozenset(parts), frozenset(words), end, tail[0] if tail else "", leaf)
+
+
+def renumbers(old: str, new: str) -> bool:
     """Whether two names are of different layers: no shape tells that layer 3 is layer 2."""
     numbers = find_numbers(old), find_numbers(new)
     return len(numbers[0]) == len(numbers[1]) and numbers[0] != numbers[1]

@@ -59,7 +59,8 @@ def weights_command(
     """List the tensors of a weights file, or propose the options with which a net loads it.
 
     Names are brought together by shapes and words; the proposal is what `load` takes, with what is
-    to be split, joined or transposed. What no rule reaches, and what no shape tells, is named.
+    to be split, joined or transposed. What no rule reaches, and what neither shapes nor words tell,
+    is named.
 
     Examples:
 
@@ -123,9 +124,11 @@ def _choose(spec: Path, assignments: list[str] | None, wanted: str | None) -> tu
 def _print_proposal(
     file: str, revision: str | None, name: str, count: int, proposal: Proposal
 ) -> None:
-    right = count - len(proposal.missing)
+    unknown = sum(len(group.weights) for group in proposal.undecided)
+    right = count - len(proposal.missing) - unknown
     shown = file if file.startswith(SCHEME) else Path(file).name
-    say(f"{right:,} of {count:,} weights of {name} are in {shown}")
+    more = f"; {unknown:,} undecided" if unknown else ""
+    say(f"{right:,} of {count:,} weights of {name} are in {shown}{more}")
     if right:
         given = [write_spec_string(file)]
         if revision is not None:
@@ -138,6 +141,13 @@ def _print_proposal(
             "square, so that no shape tells whether they lie transposed; add them to `transpose=`, "
             f'or with "!" in front where they do not: {_shorten(proposal.unclear)}'
         )
+    for group in proposal.undecided:
+        say(
+            f"undecided, as neither shapes nor names tell: {_shorten(group.olds)} of the file "
+            f"could be {_shorten(group.news)}"
+        )
+    if proposal.undecided:
+        say("put the pairs that you know in front, in `rename=`")
     for what, paths in (
         ("not in the file, or of another shape", proposal.missing),
         ("in the file only", proposal.surplus),
