@@ -127,6 +127,28 @@ def test_whole_numbers_are_negative_too_where_the_type_allows() -> None:
     assert max(inputs["i"].max() for inputs in drawn) == 255
 
 
+POSITIONS = """
+model G(context: int = 20) {
+    input ids: i64[batch, t]
+    x = (ids -> embedding(50, 4)) + (arange(t) -> embedding(context, 4) as wpe)
+    output y = x -> dense(3)
+}
+"""
+
+
+def test_a_size_that_leads_outside_is_named_with_its_bound() -> None:
+    graph = build(POSITIONS, "G").graph
+    with pytest.raises(CompileError) as refused:
+        verify(graph, draw_weights(graph), sink=Sink())
+    (message,) = refused.value.messages
+    assert message.kind is no_allowed_inputs
+    assert message.text.title.endswith("takes at t=33")
+    assert "`assert t <= 20`" in message.text.help
+    assert "`fix t=20`" in message.text.help
+    bounded = build(POSITIONS.replace("    x =", "    assert t <= context\n    x ="), "G").graph
+    assert verify(bounded, draw_weights(bounded), sink=Sink()).passed
+
+
 NOWHERE = make_spec("i: i64[batch]", "output y = f(i * 0 + 7)")
 
 

@@ -60,6 +60,8 @@ def test_a_wrong_file_is_not_left_behind(command: str, tmp_path: Path, wrong_onn
     assert status == 1
     assert "W0810" in said
     assert not any(name.endswith(".onnx") for name in files(tmp_path))
+    if command == "compile":
+        assert f"took {tmp_path / 'out' / 'Net.onnx'} away again" in said
 
 
 @pytest.mark.parametrize("command", ["compile", "build"])

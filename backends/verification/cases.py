@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -203,8 +204,28 @@ class _Inputs:
                 self.ranges[key] = find_ranges(self.graph, sizes, self.weights, self.finite)
             except OutsideDomain as found:
                 span, layer = found.node.origin.span, found.node.op.name
-                raise CompileError([no_allowed_inputs(span, self.graph.name, layer)]) from found
+                bound = self._find_bound(sizes)
+                message = no_allowed_inputs(span, self.graph.name, layer, *bound)
+                raise CompileError([message]) from found
         return self.ranges[key]
+
+    def _find_bound(self, sizes: Mapping[str, int]) -> tuple[()] | tuple[str, int, int]:
+        """A size that is too large by itself, as it is, and the largest below at which inputs are
+        found that the graph takes; nothing where no single size is to blame."""
+        search = SizeSearch(self.graph, {})
+        for name, size in sizes.items():
+            smaller = [n for n in range(1, size) if search.is_possible({**sizes, name: n})]
+            fitting = bisect_left(smaller, True, key=lambda n: not self._takes({**sizes, name: n}))
+            if fitting:
+                return name, size, smaller[fitting - 1]
+        return ()
+
+    def _takes(self, sizes: Mapping[str, int]) -> bool:
+        try:
+            find_ranges(self.graph, sizes, self.weights, self.finite)
+        except OutsideDomain:
+            return False
+        return True
 
     def stacked(self, kinds: tuple[str, ...], sizes: Mapping[str, int], batch: str) -> Case:
         self.need(sizes)

@@ -165,13 +165,27 @@ def not_verified(span: Span | None, file: str) -> Text:
 
 
 @message("W1250")
-def no_allowed_inputs(span: Span | None, model: str, layer: str) -> Text:
+def no_allowed_inputs(
+    span: Span | None, model: str, layer: str, size: str = "", tried: int = 0, most: int = 0
+) -> Text:
     """No numbers were found that the inputs of the network may hold.
 
     Verification and passes run the network on numbers that they draw. Where a table is indexed, or
     a whole number divides, they are chosen so that every place lies inside its table and no divisor
     is 0, wherever in the network these come from. Here every number that was tried leads outside.
+    Sizes that are open are tried too: where places follow from one, as of learned positions
+    (`arange(t) -> embedding(context, d)`), an `assert` says up to where it goes.
     """
+    if size:
+        return Text(
+            f"no inputs of `{model}` were found that it takes at {size}={tried}",
+            label=f"all numbers tried are outside of what `{layer}` takes",
+            help=(
+                f"it takes some where `{size}` is at most {most}: write `assert {size} <= {most}`"
+                f" (or the argument that {most} comes from) into the model, or `fix {size}={most}`"
+                " into the `deploy`"
+            ),
+        )
     return Text(
         f"no inputs of `{model}` were found that it takes",
         label=f"all numbers tried are outside of what `{layer}` takes",

@@ -158,7 +158,12 @@ def _compile_target(
     if target.deploy is not None and not target.deploy.verify:
         print_messages([not_verified(target.deploy.span, str(report.files[0]))])
     elif place is not None:
-        say_lines(compiling.verify_written(artifact, module, place))
+        try:
+            say_lines(compiling.verify_written(artifact, module, place))
+        finally:
+            for path in (*module, *report.files):
+                if not path.exists():
+                    say(f"took {path} away again: it is not verified")
 
 
 def _write_module(
