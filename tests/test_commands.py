@@ -13,6 +13,11 @@ import numpy as np
 import onnx
 import pytest
 
+from compiler.manual.pages import find_pages
+from compiler.manual.search import search_pages
+from compiler.report.diagnostics import MESSAGES
+from compiler.report.messages import load_messages
+
 ROOT = Path(__file__).resolve().parents[1]
 LENET = str(ROOT / "specs" / "models" / "lenet5.weft")
 
@@ -85,6 +90,61 @@ def test_explain_and_ops_answer_and_suggest() -> None:
     assert weft("explain", "W9999").returncode == 1
     assert "max_pool" in weft("ops", "pool").stdout
     assert "did you mean `conv`?" in weft("ops", "convv").stderr
+
+
+def test_explain_lists_each_message_by_what_it_says_itself() -> None:
+    load_messages()
+    lines = weft("explain").stdout.splitlines()
+    assert [line[:5] for line in lines] == sorted(MESSAGES)
+    said = [line[7:] for line in lines]
+    assert len(set(said)) == len(said)
+    for code, sentence in zip(sorted(MESSAGES), said, strict=True):
+        assert sentence.endswith((".", "…"))
+        assert " ".join(MESSAGES[code].page.split()).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("label smoothing", "cross_entropy"),
+        ("warm restarts", "cosine_restarts"),
+        ("early stopping", "until"),
+        ("gradient clipping", "clip"),
+        ("mean squared error", "mse"),
+        ("positional encoding", "sinusoidal_positions"),
+        ("KL divergence", "kl"),
+        ("deconvolution", "conv_transpose"),
+        ("dilated", "conv"),
+        ("sensitivity", "binary_recall"),
+        ("specificity", "recall"),
+        ("cross-entropy", "cross_entropy"),
+        ("one hot", "one_hot"),
+        ("auc", "auroc"),
+        ("fid", "frechet_distance"),
+        ("transposed conv", "conv_transpose"),
+        ("ignore_index", "cross_entropy"),
+    ],
+)
+def test_words_find_pages(words: str, name: str) -> None:
+    assert name in {page.name for page in search_pages(list(find_pages()), words)}
+
+
+def test_words_are_found_at_their_beginning_only() -> None:
+    pages = list(find_pages())
+    assert [page.name for page in search_pages(pages, "fid")] == ["frechet_distance"]
+    assert not search_pages(pages, "nfidence")
+
+
+def test_ops_takes_words_without_quotes() -> None:
+    assert weft("ops", "label", "smoothing").stdout == weft("ops", "label smoothing").stdout != ""
+
+
+def test_the_readme_shows_the_code_that_is_written(tmp_path: Path) -> None:
+    spec = str(ROOT / "specs" / "examples" / "digits.weft")
+    done = weft(*("compile", spec, "--item=fit", "--pytorch", "--no-verify", "-o", str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert (tmp_path / "fit.py").read_text() in shown
 
 
 def test_ops_shows_what_an_example_becomes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.driver import check_source
 from compiler.ir.graph import Op
 from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.class_losses import CrossEntropy, Nll
@@ -17,10 +18,12 @@ from compiler.ops.probability_losses import BceWithLogits
 from compiler.ops.regularization import Dropout
 from compiler.ops.smooth_activation import Celu, Glu, Softplus
 from compiler.ops.softmax import Softmax
+from compiler.report.diagnostics import Sink
 from compiler.report.messages import attention_and_losses as pairs
 from compiler.report.messages import layers, windows
 from compiler.report.messages.tensor_operands import wrong_dtype
 from compiler.report.messages.tensor_shapes import no_such_axis, wrong_rank
+from compiler.report.source import Source
 from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 
@@ -155,13 +158,32 @@ def test_weights_given_by_keyword_are_checked() -> None:
     assert str(found) == "f32[n, 4]"
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("dropout(50)", "write `50%`"),
+        ("dropout(p=2.5)", "write `2.5%`"),
+        ("dropout(150)", None),
+        ("dropout(130%)", None),
+        ("dropout(p=130%)", None),
+        ("drop_path(200%)", None),
+    ],
+)
+def test_a_share_is_proposed_for_a_number_that_is_no_share_yet(
+    written: str, hint: str | None
+) -> None:
+    sink = Sink()
+    text = f"model M {{ input x: f32[n, 4]\n output y = x -> {written} }}\n"
+    check_source(Source("m.weft", text), sink=sink)
+    (message,) = sink.messages
+    assert (message.kind, message.text.help) == (layers.option_out_of_range, hint)
+
+
 def test_hints_say_what_was_meant() -> None:
     last = fault_of(lambda: infer(CrossEntropy(), "f32[n, t, 10]", "i64[n, t]"))
     assert last.text.help == "classes are along the last axis here: `axis=-1`"
     extra = fault_of(lambda: infer(Mse(), "f32[n, 1]", "f32[n]"))
     assert extra.text.help == "drop the prediction's axis of size 1: `squeeze(1)`"
-    rate = fault_of(lambda: infer(Dropout(50), "f32[n]"))
-    assert rate.text.help == "write `50%`"
     keys = fault_of(
         lambda: infer(ScaledDotProductAttention(), *["f32[n, 4, 9, 16]"] * 3, "bool[n, 9]")
     )

@@ -119,11 +119,19 @@ def need_output_divisor(groups: int, out: int) -> None:
 
 
 def refuse_option(
-    op: str, option: str, value: object, needed: str, hint: str | None = None
+    op: str,
+    option: str,
+    value: object,
+    needed: str,
+    hint: str | None = None,
+    share: bool = False,
 ) -> NoReturn:
-    """Raises `Fault` for a number that an option cannot have."""
+    """Raises `Fault` for a number that an option cannot have; `share` says whether it may be
+    written as a percentage."""
     raise Fault(
-        lambda where: option_out_of_range(where.argument(option), op, option, value, needed, hint)
+        lambda where: option_out_of_range(
+            where.argument(option), op, option, value, needed, hint, share
+        )
     )
 
 
@@ -154,8 +162,7 @@ def need_small(op: str, option: str, value: float) -> None:
 def need_rate(op: str, option: str, value: float) -> None:
     """Raises `Fault` unless a rate is between 0 and 1."""
     if not 0 <= value <= 1:
-        hint = f"write `{value:g}%`" if 1 < value <= 100 else None
-        refuse_option(op, option, value, "between 0 and 1", hint)
+        refuse_option(op, option, value, "between 0 and 1", share=True)
 
 
 def need_weights(op: Op, inputs: Types) -> tuple[Weight, ...]:

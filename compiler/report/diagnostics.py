@@ -100,6 +100,12 @@ class MessageKind(Generic[P]):
         self.page = write.__doc__ or ""
         self._write = write
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of its page, on a line."""
+        paragraph = " ".join(self.page.split("\n\n")[0].split())
+        return re.split(r"(?<=\.) (?=[A-Z`])", paragraph, maxsplit=1)[0]
+
     def __call__(self, span: Span | None, /, *args: P.args, **kwargs: P.kwargs) -> Message:
         """The message about a place."""
         return Message(self, span, self._write(span, *args, **kwargs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 _LAYERS: Mapping[str, tuple[str, ...]] = {
@@ -12,6 +13,11 @@ _LAYERS: Mapping[str, tuple[str, ...]] = {
     "separableconv": ("conv",),
     "convtranspose": ("conv_transpose",),
     "deconv": ("conv_transpose",),
+    "deconvolution": ("conv_transpose",),
+    "dilated": ("conv",),
+    "dilatedconv": ("conv",),
+    "dilatedconvolution": ("conv",),
+    "positionalencoding": ("sinusoidal_positions", "add_sinusoidal"),
     "convolution": ("conv",),
     "maxpooling": ("max_pool",),
     "averagepooling": ("avg_pool",),
@@ -56,6 +62,7 @@ _LAYERS: Mapping[str, tuple[str, ...]] = {
 }
 _LOSSES_AND_METRICS: Mapping[str, tuple[str, ...]] = {
     "crossentropyloss": ("cross_entropy",),
+    "labelsmoothing": ("cross_entropy",),
     "categoricalcrossentropy": ("cross_entropy",),
     "sparsecategoricalcrossentropy": ("cross_entropy",),
     "softmaxcrossentropy": ("cross_entropy",),
@@ -66,9 +73,11 @@ _LOSSES_AND_METRICS: Mapping[str, tuple[str, ...]] = {
     "meanabsoluteerror": ("l1", "mae"),
     "rootmeansquarederror": ("rmse",),
     "kldivloss": ("kl",),
+    "kldivergence": ("kl",),
     "nllloss": ("nll",),
     "topkcategoricalaccuracy": ("top_k",),
     "binaryaccuracy": ("binary_accuracy",),
+    "sensitivity": ("recall", "binary_recall"),
     "f1score": ("f1",),
     "dicescore": ("dice",),
     "jaccard": ("iou",),
@@ -113,6 +122,7 @@ _SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "polynomialdecay": ("polynomial",),
     "inversetimedecay": ("inverse_time",),
     "cosineannealingwarmrestarts": ("cosine_restarts",),
+    "warmrestarts": ("cosine_restarts",),
     "cosinedecayrestarts": ("cosine_restarts",),
     "onecyclelr": ("one_cycle",),
 }
@@ -174,6 +184,7 @@ _CLAUSES: Mapping[str, tuple[str, ...]] = {
     "randomstate": ("seed",),
     "randomseed": ("seed",),
     "gradientclip": ("clip",),
+    "gradientclipping": ("clip",),
     "clipgradnorm": ("clip",),
     "clipnorm": ("clip",),
     "clipvalue": ("clip",),
@@ -190,6 +201,11 @@ _CLAUSES: Mapping[str, tuple[str, ...]] = {
     "trainvalsplit": ("split",),
     "traintestsplit": ("split",),
 }
+_RELATED: Mapping[str, tuple[str, ...]] = {
+    "specificity": ("recall", "binary_recall", "roc"),
+}
+"""Words that are near what there is, and no other name of it: to be found, never proposed."""
+
 _RENAMED: Mapping[str, tuple[str, ...]] = {
     **_LAYERS,
     **_LOSSES_AND_METRICS,
@@ -241,6 +257,12 @@ def translate(word: str, known: Collection[str]) -> str | None:
     """The known word that means what another framework calls `word`: `out` for `units`."""
     exact = _RENAMED.get(_flatten(word), ())  # `Dropout2d` is no `Dropout`
     return next((n for n in (*exact, *_RENAMED.get(_normalize(word), ())) if n in known), None)
+
+
+def find_meant(words: str) -> frozenset[str]:
+    """All that the usual name of a thing means: `mse` for "mean squared error"."""
+    word = _flatten("".join(re.findall(r"\w+", words)))
+    return frozenset((*_RENAMED.get(word, ()), *_RELATED.get(word, ())))
 
 
 def advise(word: str) -> str | None:

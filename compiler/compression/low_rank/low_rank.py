@@ -181,11 +181,10 @@ class LowRank(CompressionPass):
             self._refuse("budget", self.budget, "a share below 100%, at which nothing has to go")
 
     def _refuse(self, option: str, value: float, needed: str) -> None:
-        whole = option != "rank" and 1 < value <= 100 and float(value).is_integer()
-        hint = f"write `{value:g}%`" if whole else None  # 95 was meant so, 120% was not
+        share = option != "rank"
         raise Fault(
             lambda where: option_out_of_range(
-                where.argument(option), self.name, option, value, needed, hint
+                where.argument(option), self.name, option, value, needed, share=share
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
+from compiler.report.messages.wording import advise_share
 from compiler.report.source import Span
 
 
@@ -59,6 +60,7 @@ def option_out_of_range(
     value: object,
     needed: str,  # "at least 1"
     hint: str | None = None,
+    share: bool = False,  # whether it may be written as a percentage
 ) -> Text:
     """A number given to a layer lies outside what the layer has a meaning for.
 
@@ -67,7 +69,9 @@ def option_out_of_range(
     """
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return Text(
-        f"`{option}` of `{op}` is out of range", label=f"is {shown} and must be {needed}", help=hint
+        f"`{option}` of `{op}` is out of range",
+        label=f"is {shown} and must be {needed}",
+        help=advise_share(span) if share else hint,
     )
 
 

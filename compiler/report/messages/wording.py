@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from compiler.report.source import Span
 
 SHOWN = 8
 """Words of a list that are shown; a longer one ends with how many more there are."""
@@ -21,6 +24,13 @@ def list_words(words: Sequence[str], command: str = "") -> str:
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def advise_share(span: Span | None) -> str | None:
+    """How to write a share that was written as a number of percent; `130%` was one already, and
+    of a name it is not known."""
+    number = re.search(r"(?:^|=\s*)(\d+(?:\.\d+)?)$", span.text) if span is not None else None
+    return f"write `{number[1]}%`" if number and 1 < float(number[1]) <= 100 else None
 
 
 def count(number: int, word: str) -> str:

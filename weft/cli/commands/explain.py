@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
         load_messages()
         if code is None:
             for known in sorted(MESSAGES):
-                say(f"{known}  {(MESSAGES[known].__doc__ or '').strip().splitlines()[0]}")
+                say(f"{known}  {MESSAGES[known].summary}")
             return
         page = explain(code.upper(), color=use_color(sys.stdout.isatty()))
         if page is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from compiler.manual.pages import Page, find_pages, write_page
+from compiler.manual.search import search_pages
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
 from compiler.report.suggestions import did_you_mean
@@ -20,14 +21,16 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command("ops")
     def ops_command(
-        query: Annotated[
-            str | None, typer.Argument(metavar="[WORD]", help="A name, or a word to search for.")
+        words: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[WORD]...", help="A name, or words to search for."),
         ] = None,
     ) -> None:
         """List ops, losses, optimizers, schedules, metrics, initializers, data sources, what
         compresses, blocks of the library, and clauses.
 
-        With the name of one, its manual; with another word, those whose description has it.
+        With the name of one, its manual; with other words, those whose names or first sentence
+        have them all.
 
         Examples:
 
@@ -35,18 +38,18 @@ def add_to(app: typer.Typer) -> None:
 
             weft ops conv
 
-            weft ops pool
+            weft ops label smoothing
         """
         pages = list(find_pages())
-        if query is None:
+        if not words:
             _print_lines(pages)
             return
+        query = " ".join(words)
         exact = [page for page in pages if query in page.names]
         if exact:
             say_lines("\n\n\n".join(map(_write_whole, exact)))
             return
-        word = query.lower()
-        found = [page for page in pages if word in page.words.lower()]
+        found = search_pages(pages, query)
         if not found:
             suggestion = did_you_mean(query, tuple(page.name for page in pages))
             raise CompileError([unknown_item(None, "vocabulary entry", query, (), suggestion)])
