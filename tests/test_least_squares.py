@@ -82,6 +82,45 @@ def test_ridge_is_scikit_learns(loss: str, alpha: float, tmp_path: Path) -> None
     np.testing.assert_allclose(found["fc.bias"], expected.intercept_, rtol=1e-5, atol=1e-5)
 
 
+def test_a_layer_needs_no_bias(tmp_path: Path) -> None:
+    body = "output y: f32[batch, 2] = x -> dense(2, bias=false) as fc"
+    found, x, target = solve(tmp_path, fill(body=body))
+    expected = np.linalg.lstsq(x, target, rcond=None)[0]
+    np.testing.assert_allclose(found["fc.weight"], expected.T, rtol=1e-5, atol=1e-6)
+
+
+def test_a_choice_by_data_is_linear_in_what_it_chooses(tmp_path: Path) -> None:
+    """Rows that a mask leaves out tell nothing of the weights."""
+    loss = "mean(where(target > 0, (y - target) ** 2, 0))"
+    found, x, target = solve(tmp_path, fill(loss=loss))
+    padded = np.hstack([x, np.ones((64, 1))])
+    for column in range(2):
+        chosen = target[:, column] > 0
+        assert 8 < chosen.sum() < 64
+        expected = np.linalg.lstsq(padded[chosen], target[chosen, column], rcond=None)[0]
+        np.testing.assert_allclose(found["fc.weight"][column], expected[:3], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["fc.bias"][column], expected[3], rtol=1e-4)
+
+
+def test_a_loss_that_turns_out_not_convex_ends_the_training(tmp_path: Path) -> None:
+    loss = "mse(y, target) - 2 * mse(y, 3 * target)"
+    x = np.random.default_rng(0).normal(size=(80, 3)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", x=x, target=x[:, :2])
+    write(fill(loss=loss), tmp_path)
+    done = run(tmp_path, "run")
+    assert done.returncode == 1
+    assert "the loss is not convex: no weights have the least" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_script_goes_on_and_keeps_no_state_of_the_optimizer(tmp_path: Path) -> None:
+    solve(tmp_path, fill("least_squares(lr=0.5)").replace("epochs 1", "epochs 2"))
+    text = (tmp_path / "train.py").read_text()
+    assert not [word for word in ("old_dirs", "scratch", "find_state") if word in text]
+    done = run(tmp_path, "run", "--resume")
+    assert done.returncode == 0, done.stderr
+
+
 def test_squares_may_be_written_out(tmp_path: Path) -> None:
     """A polynomial of the first feature, whose weights are a `param`."""
     body = """param w: f32[4] = zeros()
@@ -140,6 +179,10 @@ HIDDEN = "output y: f32[batch, 2] = x -> dense(5) as a -> relu -> dense(2) as b"
         (fill(loss="mean(y * target)"), "W1403", "the loss is linear in them"),
         (fill(loss="mean((y - target) ** 3)"), "W1403", "the loss is a polynomial of degree 3"),
         (fill(loss="sqrt(mse(y, target))"), "W1403", "`sqrt` of what is trained is not linear"),
+        (fill(loss="-mse(y, target)"), "W1403", "the factor of its square is negative"),
+        (fill(loss="1 - mse(y, target) / 2"), "W1403", "the factor of its square is negative"),
+        (fill(loss="mean(where(x > 0, -3 * (y - target)[:, :1] ** 2, 0))"), "W1403", "is negative"),
+        (fill(loss="mean(where(y > 0, y - target, 0))"), "W1403", "of what is trained is not"),
         (fill(clauses="clip norm=1.0"), "W1404", "`clip` bounds the gradients"),
         (fill(clauses="precision bf16"), "W1404", "the precision is bf16"),
         (fill(clauses="regularize l1(1e-3)"), "W1404", "`l1` is no square of weights"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from compiler.driver import check
-from compiler.report.diagnostics import Sink
+from compiler.report.diagnostics import Severity, Sink
 from compiler.training.base import Schedule
 from tests.train_scripts import lint, run, write
 
@@ -131,6 +131,47 @@ def test_a_warm_up_is_a_factor(tmp_path: Path) -> None:
 def test_what_is_no_formula(text: str, expected: str, tmp_path: Path) -> None:
     (found,) = refusals(text, tmp_path)
     assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("word", "old", "new", "place"),
+    [
+        ("steps", "train fit(", "let steps = 10\ntrain fit(", "steps"),
+        ("step", "ramp: int = 4", "step: int = 4", "step"),
+        ("epoch", "decay: float", "epoch: float", "epoch"),
+        ("epoch", "    minimize", "    epoch = 3\n    minimize", "epoch"),
+        ("step", "    source", "    step = label + 1\n    source", "step"),
+    ],
+    ids=["let", "parameter", "first parameter", "own let", "column"],
+)
+def test_a_name_of_the_training_has_no_other_meaning(
+    word: str, old: str, new: str, place: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "spec.weft"
+    text = SPEC.format(schedule=f"1 / ({word} + 1)", epochs=5).replace(IRIS, DIGITS)
+    assert check_codes(path, text) == []
+    assert check_codes(path, text.replace(old, new, 1)) == ["W1474"]
+    check(str(path), overrides={}, sink=(sink := Sink()))
+    (found,) = (m for m in sink.messages if m.code == "W1474")
+    assert found.span is not None
+    assert found.span.text == word
+    (label,) = found.text.labels
+    assert label.span is not None
+    assert label.span.text.startswith(place)
+    assert label.span.start < found.span.start
+
+
+def test_what_is_no_value_may_have_a_name_of_the_training(tmp_path: Path) -> None:
+    text = SPEC.format(schedule="1 / (step + 1)", epochs=5).replace(IRIS, DIGITS)
+    block = "block step(x: f32[...]) {\n    return x * 2\n}\n"
+    text = block + text.replace("-> dense(10)", "-> step -> dense(10)")
+    assert check_codes(tmp_path / "spec.weft", text) == []
+
+
+def check_codes(path: Path, text: str) -> list[str]:
+    path.write_text(text)
+    check(str(path), overrides={}, sink=(sink := Sink()))
+    return [m.code for m in sink.messages if m.severity is Severity.ERROR]
 
 
 def test_several_faults_at_once(tmp_path: Path) -> None:

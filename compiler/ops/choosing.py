@@ -62,6 +62,9 @@ class Where(Elementwise):
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return promote_types(types[1:])
 
+    def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
+        return max(degrees) if degrees[0] == 0 else None
+
     def evaluate(self, condition: Array, a: Array, b: Array) -> tuple[Array, ...]:
         return (np.where(condition, *promoted(a, b)),)
 

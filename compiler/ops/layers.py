@@ -60,7 +60,7 @@ class LinearLayer(Layer):
 
     def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
         x, weight, *bias = degrees
-        return max(x + weight, *bias)
+        return max((x + weight, *bias))
 
     @abstractmethod
     def list_rows(self, x: Array) -> Array | None:

@@ -14,9 +14,12 @@ from compiler.training.duration import NO_TIME, Duration
 from compiler.training.schedules import warmup_code
 from compiler.training.settings import refuse, require_duration
 
-FORMULA_NAMES = ("step", "epoch", "steps")
-"""What a formula computes with: the step and the epoch, both from 0, and the steps of the whole
-training."""
+FORMULA_NAMES = {
+    "step": "the step of the training, from 0",
+    "epoch": "the epoch of the training, from 0",
+    "steps": "the number of steps of the whole training",
+}
+"""What a formula computes with."""
 
 
 @final
@@ -56,9 +59,10 @@ class Expression(Schedule):
     r is the part of the learning rate at step s, w the steps of the warm-up.
 
     - `factor`: an expression of `step` and `epoch`, which count from 0, and of `steps`, those of
-      the whole training; of numbers and parameters of the train; of `+ - * / // % **`, comparisons,
-      `if … then … else`, and `abs ceil cos exp floor log log2 max min round sin sqrt`. Without a
-      warm-up it may stand for the whole schedule: `schedule=0.99 ** epoch`.
+      the whole training, three names that nothing else may have where it stands; of numbers and
+      parameters of the train; of `+ - * / // % **`, comparisons, `if … then … else`, and `abs ceil
+      cos exp floor log log2 max min round sin sqrt`. Without a warm-up it may stand for the whole
+      schedule: `schedule=0.99 ** epoch`.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
 
     A training ends with an error at a step at which the factor is below 0 or not finite.

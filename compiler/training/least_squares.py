@@ -40,6 +40,8 @@ class LeastSquares(torch.optim.Optimizer):
         scale = curvature.diagonal().clamp(min=0).sqrt()
         scale = torch.where(scale > 0, scale, 1)
         values, axes = torch.linalg.eigh(curvature / scale / scale[:, None])
+        if values[0] < -1e-6 * values.abs().max():
+            sys.exit("the loss is not convex: no weights have the least")
         told = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
         axes = axes[:, told] / scale[:, None]
         found = axes @ (axes.T @ -slope / values[told])
@@ -71,8 +73,9 @@ class LeastSquares(Optimizer):
     - `schedule`: how `lr` changes.
 
     Example: `minimize mse(line, target) with least_squares(ridge=1e-3)`
-    Errors: W1403 where the loss is no square of what is linear in the weights, W1404 where a clause
-    asks for what has no closed form.
+    Errors: W1403 where the loss is no square of what is linear in the weights, or the negative of
+    one, W1404 where a clause asks for what has no closed form. A training whose loss turns out not
+    to be convex ends with an error.
     Source: https://numpy.org/doc/stable/reference/generated/numpy.linalg.lstsq.html
     """
 

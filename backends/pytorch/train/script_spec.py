@@ -264,8 +264,9 @@ class ScriptSpec:
         train = self.train
         on = {
             "optimizers": not self.shares_optimizer,
-            "closure": self.evaluates,
+            "remembers": self.evaluates and not self.solves,
             "direct": not self.evaluates,
+            "stateless": self.solves,
             "laid_out": "layout" in self.said and not self.evaluates,
             "plain": self.shares_optimizer and not self.evaluates,
             "autocast": train.precision != "f32",

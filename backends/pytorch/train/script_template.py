@@ -179,9 +179,9 @@ def save_checkpoint(path: Path, training: Training) -> None:
     for name, parameter in parameters.items():  #? plain
         for key, value in training.optimizer.state[parameter].items():  #? plain
             tensors[f"{key}/{name}"] = value  #? plain
-    for key, value in find_state(training).items():  #? closure
-        if key != "al":  # scratch  #? closure
-            tensors[f"{key}/optimizer"] = pack(value)  #? closure
+    for key, value in find_state(training).items():  #? remembers
+        if key != "al":  # scratch  #? remembers
+            tensors[f"{key}/optimizer"] = pack(value)  #? remembers
     names = {value: name for name, value in training.model.named_parameters()}  #? optimizers
     for optimizer in training.optimizers:  #? optimizers
         for parameter, state in optimizer.state.items():  #? optimizers
@@ -198,46 +198,47 @@ def checksum_tensors(tensors: dict[str, Tensor]) -> int:
     return found
 
 
-def find_state(training: Training) -> dict[str, object]:  #? closure
-    """The state of the optimizer, which it has for all parameters together."""  #? closure
-    (group,) = training.optimizer.param_groups  #? closure
-    return training.optimizer.state[group["params"][0]]  #? closure
-  #? closure
-  #? closure
-def pack(value: Tensor | list[Tensor] | float) -> Tensor:  #? closure
-    """A part of the state as a tensor: lists are stacked, numbers have no axes."""  #? closure
-    if isinstance(value, list):  #? closure
-        return torch.stack(value) if value else torch.empty(0)  #? closure
-    kind = torch.float64 if isinstance(value, float) else None  #? closure
-    return torch.as_tensor(value, dtype=kind)  #? closure
-  #? closure
-  #? closure
-def unpack(key: str, value: Tensor) -> Tensor | list[Tensor] | float:  #? closure
-    """What `pack` was given."""  #? closure
-    if key in ("old_dirs", "old_stps", "ro"):  #? closure
-        return [part.clone() for part in value]  # sums depend on alignment  #? closure
-    whole = value.dtype in (torch.int64, torch.float64) and not value.dim()  #? closure
-    return value.item() if whole else value.clone()  #? closure
-  #? closure
-  #? closure
+def find_state(training: Training) -> dict[str, object]:  #? remembers
+    """The state of the optimizer, which it has for all parameters together."""  #? remembers
+    (group,) = training.optimizer.param_groups  #? remembers
+    return training.optimizer.state[group["params"][0]]  #? remembers
+  #? remembers
+  #? remembers
+def pack(value: Tensor | list[Tensor] | float) -> Tensor:  #? remembers
+    """A part of the state as a tensor: lists are stacked, numbers have no axes."""  #? remembers
+    if isinstance(value, list):  #? remembers
+        return torch.stack(value) if value else torch.empty(0)  #? remembers
+    kind = torch.float64 if isinstance(value, float) else None  #? remembers
+    return torch.as_tensor(value, dtype=kind)  #? remembers
+  #? remembers
+  #? remembers
+def unpack(key: str, value: Tensor) -> Tensor | list[Tensor] | float:  #? remembers
+    """What `pack` was given."""  #? remembers
+    if key in ("old_dirs", "old_stps", "ro"):  #? remembers
+        return [part.clone() for part in value]  # sums depend on alignment  #? remembers
+    whole = value.dtype in (torch.int64, torch.float64) and not value.dim()  #? remembers
+    return value.item() if whole else value.clone()  #? remembers
+  #? remembers
+  #? remembers
 def load_checkpoint(path: Path, training: Training) -> None:
     """Restores what `save_checkpoint` saved."""
     parameters = dict(training.model.named_parameters())  #? direct
-    device = next(training.model.parameters()).device  #? closure
+    device = next(training.model.parameters()).device  #? remembers
     owners = {p: o for o in training.optimizers for p in o.param_groups[0]["params"]}  #? optimizers
-    weights = {}
-    for full_name, value in load_file(path).items():
-        key, name = full_name.split("/", 1)
-        if key == "model":
-            weights[name] = value
-        else:
-            find_state(training)[key] = unpack(key, value.to(device))  #? closure
+    weights = {}  #? not stateless
+    for full_name, value in load_file(path).items():  #? not stateless
+        key, name = full_name.split("/", 1)  #? not stateless
+        if key == "model":  #? not stateless
+            weights[name] = value  #? not stateless
+        else:  #? not stateless
+            find_state(training)[key] = unpack(key, value.to(device))  #? remembers
             parameter = parameters[name]  #? direct
             value = value.to(parameter.device)  #? direct
             if value.shape == parameter.shape:  # a fused step needs its layout  #? laid_out
                 value = torch.empty_like(parameter).copy_(value)  #? laid_out
             training.optimizer.state[parameter][key] = value  #? plain
             owners[parameter].state[parameter][key] = value  #? optimizers
+    weights = {k.removeprefix("model/"): v for k, v in load_file(path).items()}  #? stateless
     training.model.load_state_dict(weights)
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])

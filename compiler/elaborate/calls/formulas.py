@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.lookup import find_value
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.arithmetic import simplify
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Known, Poison
+from compiler.elaborate.values.parts import is_layer
+from compiler.elaborate.values.values import ItemValue, Known, Namespace, Poison, Tensor, Val
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -15,8 +18,21 @@ from compiler.ir.hint import (
     HintName,
     HintUnary,
 )
-from compiler.report.messages.training import not_in_a_formula
-from compiler.text.tree.syntax import Binary, Call, Conditional, Expr, Group, Name, Unary
+from compiler.report.diagnostics import Label
+from compiler.report.messages.training import not_in_a_formula, two_meanings_in_a_formula
+from compiler.report.source import Span
+from compiler.text.tree.syntax import (
+    Binary,
+    Binding,
+    Call,
+    Conditional,
+    Expr,
+    Group,
+    Let,
+    Name,
+    Parameter,
+    Unary,
+)
 from compiler.training.expression import FORMULA_NAMES, Formula
 from compiler.types.dims import Dim
 
@@ -59,7 +75,7 @@ def _read(body: Body, expression: Expr) -> Hint | None:
         case Group(inner=inner):
             return _read(body, inner)
         case Name(text=text):
-            return HintName(text)
+            return None if _refuse_other_meaning(body, expression) else HintName(text)
         case Unary(operator=sign, operand=operand):
             tree = _read(body, operand)
             return tree if tree is None or sign == "+" else HintUnary(sign, tree)
@@ -73,6 +89,34 @@ def _read(body: Body, expression: Expr) -> Hint | None:
             trees = _read_all(body, [argument.value for argument in arguments])
             return HintCall(name, tuple(trees)) if trees is not None else None
     body.report(not_in_a_formula(expression.span, f"`{expression.span.text}`"))
+    return None
+
+
+def _refuse_other_meaning(body: Body, name: Name) -> bool:
+    """Whether a parameter, a `let` or a column has a name of the training too, which is reported.
+    What is no value, such as a block, cannot be meant."""
+    other = find_value(body, name)
+    if other is None or is_layer(other) or isinstance(other, ItemValue | Namespace):
+        return False
+    place = _find_declaration(body, name, other)
+    label = None if place is None else Label(place, "this one has the same name")
+    body.report(two_meanings_in_a_formula(name.span, name.text, FORMULA_NAMES[name.text], label))
+    return True
+
+
+def _find_declaration(body: Body, name: Name, value: Val) -> Span | None:
+    """Where what a name means was declared, as far as that is known."""
+    word = name.text
+    if any(word in layer for layer in body.names):
+        if isinstance(value, Tensor):
+            return value.made
+        item = body.item
+        own = () if item is None else (*item.parameters, *item.body)
+        names = (part.name for part in own if isinstance(part, Parameter | Binding))
+        return next((found.span for found in names if found.text == word), None)
+    match find_entry(body.file, word, name.span):
+        case _, Let(binding=binding):
+            return binding.name.span
     return None
 
 

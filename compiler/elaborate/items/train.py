@@ -97,6 +97,7 @@ class TrainElaborator(ItemElaborator):
         context = open_graph(self.scope, self.item, self.table)
         if context is None:
             return None
+        context.body.item = self.item
         data = self.find_data(context)
         if data is not None:
             self.declare_columns(context, data)

@@ -240,6 +240,30 @@ def not_in_a_formula(
     )
 
 
+_OWN_STEPS = "cross_entropy(logits, label) with sgd(lr=0.1, schedule=1 - step / {})"
+
+
+@message(
+    "W1474",
+    bad="let steps = 2000\n" + train_spec(minimize=_OWN_STEPS.format("steps")),
+    good="let ramp = 2000\n" + train_spec(minimize=_OWN_STEPS.format("max(ramp, steps)")),
+)
+def two_meanings_in_a_formula(
+    span: Span | None,
+    name: str,
+    meaning: str,  # "the epoch, from 0"
+    place: Label | None,
+) -> Text:
+    """In the formula of a schedule `step`, `epoch` and `steps` are the training's. Where a
+    parameter, a `let` or a column has one of these names too, the word means two things."""
+    return Text(
+        f"`{name}` means two things here",
+        label=f"in a formula `{name}` is {meaning}",
+        labels=() if place is None else (place,),
+        help=f"give the other `{name}` another name",
+    )
+
+
 @message(
     "W0619",
     bad=train_spec("metric top = accuracy(logits, label)", "until val.top >= 99%"),
