@@ -71,6 +71,7 @@ def test_reads_what_it_prints(name: str) -> None:
     text = print_graph(graph)
     assert graph.frame.origin is not None
     spans = [graph.frame.origin, *(n.origin.span for n in graph.nodes)]
+    spans += [parameter.origin for parameter in graph.parameters]
     sources = dict.fromkeys(span.source for span in spans if span is not None)
     again = read_graph(text, load_ops(), *sources)
     verify_graph(again)

@@ -29,6 +29,7 @@ COLUMNS = {
     "others": SHARES[::-1].copy(),
     "logs": np.log(SHARES),
     "label": LABELS,
+    "path": DRAWN.integers(1, 3, (ROWS, 1)),
 }
 WEIGHT = "weight=[1.0, 3.0, 0.25]"
 LOSSES = {
@@ -46,6 +47,7 @@ LOSSES = {
     "bce": ["shares, others"],
     "bce_with_logits": ["scores, others"],
     "kl": ["logs, others"],
+    "ctc": ["stack([logs, logs, logs], axis=1), path"],
 }
 load_ops()
 REDUCED = {

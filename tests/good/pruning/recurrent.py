@@ -21,15 +21,22 @@ class PeepholeLstm(nn.Module):
         n = x.shape[0]
         h = torch.zeros(n, self.hidden, device=x.device)  # [n, hidden]
         c = torch.zeros(n, self.hidden, device=x.device)
+        input_weight, state_weight = self.gates.weight.tensor_split([x.shape[-1]], 1)
+        state_weight = state_weight.transpose(0, 1)
+        peep_0 = self.peep[0]  # [hidden]
+        peep_1 = self.peep[1]
+        peep_2 = self.peep[2]
         order = -1 if self.reverse else 1
         states = []
-        for x_t, m_t in zip(x.unbind(1)[::order], mask.unbind(1)[::order]):
-            i, f, g, o = self.gates(torch.cat([x_t, h], dim=-1)).chunk(4, dim=-1)
-            i = torch.sigmoid(i + self.peep[0] * c)  # [n, hidden]
-            f = torch.sigmoid(f + self.peep[1] * c)
+        for y, m_t in zip(
+            F.linear(x, input_weight, self.gates.bias).unbind(1)[::order],
+            mask.unbind(1)[::order],
+        ):
+            i, f, g, o = torch.addmm(y, h, state_weight).chunk(4, dim=-1)
+            i = torch.sigmoid(i + peep_0 * c)  # [n, hidden]
+            f = torch.sigmoid(f + peep_1 * c)
             c_new = f * c + i * torch.tanh(g)
-            y = torch.sigmoid(o + self.peep[2] * c_new)
-            h_new = y * torch.tanh(c_new)
+            h_new = torch.sigmoid(o + peep_2 * c_new) * torch.tanh(c_new)
             c = torch.where(m_t[:, None], c_new, c)
             h = torch.where(m_t[:, None], h_new, h)
             states.append(h)
