@@ -205,17 +205,20 @@ def test_names_of_a_script_are_reserved() -> None:
 def test_attributes_of_modules_are_known() -> None:
     from torch import nn
 
-    module = nn.Module()
-    attributes = {
+    attributes = find_attributes(nn.Module())
+    assert attributes <= MODULE_ATTRIBUTES
+    containers = (find_attributes(kind()) for kind in (nn.ModuleDict, nn.Sequential))
+    assert {name for found in containers for name in found} - attributes == CONTAINER_ATTRIBUTES
+
+
+def find_attributes(module: object) -> set[str]:
+    """Its attributes but for those that a library, which other tests import, has added."""
+    return {
         name
         for name in dir(module)
-        # what a library that other tests import has added is not PyTorch's
         if not name.startswith("__")
         and not str(getattr(getattr(module, name), "__module__", "")).startswith("transformers")
     }
-    assert attributes <= MODULE_ATTRIBUTES
-    own = {name for kind in (nn.ModuleDict, nn.Sequential) for name in dir(kind())} - attributes
-    assert {name for name in own if not name.startswith("__")} == CONTAINER_ATTRIBUTES
 
 
 @pytest.mark.parametrize(
