@@ -7,15 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from mkdocs import config
+from mkdocs.commands.build import build
 
 from compiler.manual.pages import CLAUSE, find_pages
 from compiler.report.diagnostics import MESSAGES
 from compiler.report.messages import load_messages
-
-config = pytest.importorskip("mkdocs.config", reason="the extra `docs` is not installed")
-from mkdocs.commands.build import build  # noqa: E402
-
-from website import messages, reference  # noqa: E402
+from website import messages, reference
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -48,7 +48,7 @@ from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.train import MetricUse, Train, TrainedNet
+from compiler.program.train import MetricUse, ParameterGroup, Train, TrainedNet
 from compiler.report.diagnostics import Message
 from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
@@ -202,11 +202,7 @@ class TrainElaborator(ItemElaborator):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.freeze, nets, step)
         check_watched(context.body, groups or (), data.split.names, self.metrics, self.refused)
-        for group in groups or ():
-            if group.optimizer.ridge:
-                ridge = L2(group.optimizer.ridge)
-                self.regularizers.append(Regularizing(ridge, (), group.span or self.item.name.span))
-        acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
+        acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
         if groups is None or context.graph() is None or self.lacks_settings:
             return None
         made = Train(
@@ -233,6 +229,16 @@ class TrainElaborator(ItemElaborator):
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
+
+    def find_penalties(self, groups: Sequence[ParameterGroup] | None) -> list[Regularizing]:
+        """What `regularize` says, and the ridges of optimizers, which are penalties as well."""
+        place = self.item.name.span
+        ridges = [
+            Regularizing(L2(group.optimizer.ridge), (), group.span or place)
+            for group in groups or ()
+            if group.optimizer.ridge
+        ]
+        return [*self.regularizers, *ridges]
 
     def add_outputs(
         self, context: GraphContext, objective: Objective
