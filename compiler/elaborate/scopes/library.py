@@ -50,10 +50,27 @@ def find_blocks() -> Iterator[LibraryBlock]:
     for name in list_library():
         source = open_library(name)
         assert source is not None, "it was listed"
-        for item in parse(source, Sink()).items:
-            if isinstance(item, Block):
-                signature = _write_signature(item)
-                yield LibraryBlock(name, item.name.text, signature, item.doc, item.span.text)
+        for block in _parse_blocks(source):
+            signature = _write_signature(block)
+            yield LibraryBlock(name, block.name.text, signature, block.doc, block.span.text)
+
+
+def find_home(word: str) -> str | None:
+    """The file of the library that has a block of this name, as `use` names it."""
+    for name in list_library():
+        source = open_library(name)
+        # A file is parsed only where it may have the block: all of them take a second.
+        if (
+            source is not None
+            and re.search(rf"^block {re.escape(word)}\b", source.text, re.MULTILINE)
+            and any(block.name.text == word for block in _parse_blocks(source))
+        ):
+            return name
+    return None
+
+
+def _parse_blocks(source: Source) -> list[Block]:
+    return [item for item in parse(source, Sink()).items if isinstance(item, Block)]
 
 
 LOSSES = f"{STD}/losses.weft"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import refuse_later
-from compiler.elaborate.scopes.library import find_blocks
+from compiler.elaborate.scopes.library import find_home
 from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.values.parts import is_layer
@@ -163,7 +163,7 @@ def explain_unknown(word: str) -> str | None:
         return f"`{word}` is an optimizer: `minimize … with {word}(lr=1e-3)`"
     if NET_FUNCTIONS.get(word) is not None:
         return f"`{word}` is a function on nets: `net tuned = Model() -> {word}()`"
-    home = next((block.file for block in find_blocks() if block.name == word), None)
+    home = find_home(word)
     if home is not None:
         return f"`{word}` is a block of the library: write `use {home}` at the top of the file"
     return advise(word)
