@@ -137,11 +137,11 @@ def _refuse_label(body: Body, net: NetValue, application: Application) -> None:
         body.report(label_names_nothing(label.span, label.text, f"the net {net.name}"))
 
 
-def _find_slot(body: Body, net: NetValue) -> Slot:
+def _find_slot(body: Body, net: NetValue) -> Slot | None:
     """Where the weights of a net that is one op live: in the frame that declares it, or in a
-    frame of their own where it is used from another."""
-    assert body.frame is not None
-    assert body.home is not None
+    frame of their own where it is used from another; nowhere where nothing builds a graph."""
+    if body.home is None or body.frame is None:
+        return None
     if body.frame is net.frame:
         name = net.path.removeprefix(body.frame.path).removeprefix(".")
         return Slot(name, body.frame, net.made)
