@@ -1,10 +1,12 @@
-"""The page about a message: what it means, a spec that causes it, and the same spec mended."""
+"""The page about a message: what it means, a spec or a console session that causes it, and the
+same mended."""
 
 from __future__ import annotations
 
 from inspect import cleandoc
 
 from compiler.driver import check_source
+from compiler.report.console import read_printed
 from compiler.report.diagnostics import MESSAGES, Message, MessageKind, Sink
 from compiler.report.messages import load_messages
 from compiler.report.render import ANSI, PLAIN, Palette, render_message
@@ -28,8 +30,12 @@ def explain(code: str, *, color: bool = False) -> str | None:
     if kind.bad:
         parts += [heading("What causes it", palette), indent(kind.bad)]
         parts += [indent(render_message(message, palette)) for message in find_message(kind)]
+    if kind.console:
+        parts += [heading("What causes it", palette), indent(kind.console + read_printed(code))]
     if kind.good:
         parts += [heading("What to write", palette), indent(kind.good)]
+    if kind.mended:
+        parts += [heading("What to do", palette), indent(kind.mended)]
     if kind.lint:
         parts += [heading("Where it is meant", palette), indent(f"# weft: allow {kind.name}")]
     return "\n\n".join(parts)

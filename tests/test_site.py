@@ -37,6 +37,13 @@ def test_every_word_and_message_has_its_page(site: Path) -> None:
         assert place in map(messages.place, MESSAGES) or 'id="example"' in text, place
 
 
+def test_console_sessions_show_files_commands_and_what_is_printed(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "messages/W0907.html").read_text("utf-8"))
+    assert 'save_file({"fc.weigth"' in text.replace("&quot;", '"')
+    assert "$ weft compile net.weft -o out --weights fc.safetensors" in text
+    assert "error[W0907]: `fc.safetensors` has no `fc.weight`" in text
+
+
 def test_words_lead_to_their_pages(site: Path) -> None:
     text = (site / "reference/op/bce.html").read_text("utf-8")
     assert 'href="bce_with_logits.html"><code>bce_with_logits</code>' in text

@@ -1,4 +1,4 @@
-"""Pages of messages in Markdown: what each means, a spec that causes it, and the same mended."""
+"""Pages of messages in Markdown: what each means, what causes it, and the same mended."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from inspect import cleandoc
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from compiler.explain import find_message, say_name
+from compiler.report.console import PROMPT, read_printed, read_session
 from compiler.report.diagnostics import MESSAGES, MessageKind
 from compiler.report.messages import load_messages
 from compiler.report.render import render_message
@@ -60,7 +61,26 @@ def _write_page(code: str, kind: MessageKind[...]) -> Iterator[str]:
         yield f"## What causes it\n\n```weft\n{kind.bad.rstrip()}\n```"
         for message in find_message(kind):
             yield f"```text\n{render_message(message)}\n```"
+    if kind.console:
+        yield "## What causes it"
+        yield from _write_session(kind.console, read_printed(code))
     if kind.good:
         yield f"## What to write\n\n```weft\n{kind.good.rstrip()}\n```"
+    if kind.mended:
+        yield "## What to do"
+        yield from _write_session(kind.mended, "")
     if kind.lint:
         yield f"## Where it is meant\n\n```weft\n# weft: allow {kind.name}\n```"
+
+
+def _write_session(session: str, printed: str) -> Iterator[str]:
+    """Files, each under its name, and the commands between them, with what the last one prints."""
+    for file, steps in groupby(read_session(session), attrgetter("file")):
+        if file:
+            language = file.rpartition(".")[2] if file.endswith((".weft", ".py")) else "text"
+            yield f'```{language} title="{file}"\n{next(steps).text.rstrip()}\n```'
+        else:
+            commands = "\n".join(PROMPT + step.command for step in steps)
+            yield f"```console\n{commands}\n```"
+    if printed:
+        yield f"```text\n{printed.rstrip()}\n```"

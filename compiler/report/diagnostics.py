@@ -77,8 +77,10 @@ class MessageKind(Generic[P]):
 
     The function's docstring is the page that `weft explain CODE` prints, `bad` and `good` are
     the examples on it (whole small specs; `bad` must produce this message when checked, `good`
-    must not). `lint` says whether it is a warning that every check of a spec gives, and that a
-    comment silences by the function's name.
+    must not). What no text of a spec shows by itself has a `console` in place of `bad`: a session
+    (`compiler/report/console.py`) whose last command gives the message; `mended` goes on in the
+    same folder with what is to be changed, and its last command does not. `lint` says whether it is
+    a warning that every check of a spec gives, and that a comment silences by the function's name.
     """
 
     def __init__(
@@ -89,12 +91,16 @@ class MessageKind(Generic[P]):
         bad: str,
         good: str,
         lint: bool = False,
+        console: str = "",
+        mended: str = "",
     ) -> None:
         self.code = code
         self.severity = severity
         self.lint = lint
         self.bad = bad
         self.good = good
+        self.console = console
+        self.mended = mended
         self.name = write.__name__
         self.module = write.__module__
         self.page = write.__doc__ or ""
@@ -125,6 +131,8 @@ def message(
     bad: str = "",
     good: str = "",
     lint: bool = False,
+    console: str = "",
+    mended: str = "",
 ) -> Callable[[Callable[Concatenate[Span | None, P], Text]], MessageKind[P]]:
     """Makes a kind of message of the function that writes its text."""
 
@@ -133,7 +141,7 @@ def message(
             raise ValueError(f"{write.__name__}: a code is W and four digits, not {code!r}")
         if code in MESSAGES:
             raise ValueError(f"{write.__name__}: {code} is taken by {MESSAGES[code].name}")
-        kind = MessageKind(code, write, severity, bad, good, lint)
+        kind = MessageKind(code, write, severity, bad, good, lint, console, mended)
         MESSAGES[code] = kind
         return kind
 

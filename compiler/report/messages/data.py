@@ -39,7 +39,30 @@ def data_file_missing(
     )
 
 
-@message("W0702")
+@message(
+    "W0702",
+    console="""\
+$ cat prices.weft
+data prices {
+    source parquet("table.parquet")
+    split random(seed=0), train=80%, val=20%
+}
+$ cat table.parquet
+area,price
+20,3
+30,5
+$ weft check prices.weft --data
+""",
+    mended="""\
+$ mv table.parquet table.csv
+$ cat prices.weft
+data prices {
+    source csv("table.csv")
+    split in_order, train=50%, val=50%
+}
+$ weft check prices.weft --data
+""",
+)
 def data_file_broken(span: Span | None, path: str, reason: str, advice: str = "") -> Text:
     """A file of data is not what its format promises: cut short, another format, no text."""
     return Text(f"`{path}` cannot be read", label=reason, help=advice or None)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.report.diagnostics import Text, message
+from compiler.report.sessions import NET
 from compiler.report.source import Span
 from compiler.types.tensor import DType
 
 
-@message("W0901")
+@message(
+    "W0901",
+    console=f"{NET}$ weft check nett.weft\n",
+    mended="$ weft check net.weft\n",
+)
 def file_missing(
     span: Span | None,
     path: str,
@@ -70,7 +75,17 @@ def nothing_to_do(span: Span | None, command: str, needs: str) -> Text:
     return Text(f"`weft {command}` finds nothing to do: the file has no {needs}")
 
 
-@message("W1380")
+@message(
+    "W1380",
+    console=(
+        f"{NET}$ cat load.py\nimport weft\nfrom pathlib import Path\n\n"
+        'weft.loads(Path("net.weft").read_bytes())\n$ python load.py\n'
+    ),
+    mended=(
+        "$ cat load.py\nimport weft\nfrom pathlib import Path\n\n"
+        'weft.loads(Path("net.weft").read_text("utf-8"))\n$ python load.py\n'
+    ),
+)
 def not_text(span: Span | None, found: str) -> Text:
     """`weft.loads` takes the text of a spec as a `str`; bytes say nothing of their encoding."""
     return Text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
+from compiler.report.sessions import FIT
 from compiler.report.source import Span
 
 
@@ -92,7 +93,17 @@ def training_failed(span: Span | None, reason: str, log: str) -> Text:
     )
 
 
-@message("W1206")
+@message(
+    "W1206",
+    console=FIT
+    + """\
+$ weft train fit.weft -o out
+$ weft train fit.weft -o out
+""",
+    mended="""\
+$ weft train fit.weft -o out --overwrite
+""",
+)
 def training_would_be_lost(span: Span | None, folder: str) -> Text:
     """A training was begun in this folder, or finished, and another one would delete what it
     left. Nothing has been touched."""

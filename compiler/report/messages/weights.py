@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.wording import SHOWN, count, list_words
+from compiler.report.sessions import NET
 from compiler.report.source import Span
 
 
@@ -34,7 +35,28 @@ def _show_layer(layer: Span | None, span: Span | None) -> tuple[Label, ...]:
     return (Label(layer, "the layer that it belongs to"),)
 
 
-@message("W0907")
+@message(
+    "W0907",
+    console=NET
+    + """\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+save_file({"fc.weigth": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "fc.safetensors")
+$ python save.py
+$ weft compile net.weft -o out --weights fc.safetensors
+""",
+    mended="""\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+save_file({"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "fc.safetensors")
+$ python save.py
+$ weft compile net.weft -o out --weights fc.safetensors
+""",
+)
 def weight_missing(
     span: Span | None,
     file: str,

@@ -1,0 +1,144 @@
+"""A shell for console sessions of messages: commands of Weft and scripts run in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from compiler.report.console import Step
+from weft.cli.main import run_command
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = re.compile(r"^(?:error|warning)\[(W\d{4})\]", re.MULTILINE)
+OF_THE_MACHINE = re.compile(r"[\d.,]+ [KMGT]?i?B is free|\d+ cores?|process \d+, since [\d:-]+")
+"""What differs from one machine to another, or from run to run."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    printed: str
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of the messages that it printed."""
+        return set(HEAD.findall(self.printed))
+
+    def find(self, code: str) -> str:
+        """The message of a code as it was printed, up to the empty line behind it."""
+        (head,) = (found for found in HEAD.finditer(self.printed) if found[1] == code)
+        return self.printed[head.start() :].split("\n\n")[0].rstrip("\n") + "\n"
+
+
+class Shell:
+    """Runs sessions, one after the other, in one folder, so that paths are the same for all. What
+    a session did up to its last command is kept, for others that begin with the same steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "spec"
+        self._kept_in = folder / "kept"
+        self._kept: dict[tuple[Step, ...], Path] = {}
+
+    def run_session(self, steps: Sequence[Step], capture: pytest.CaptureFixture[str]) -> Done:
+        """What the last step does; those before it must end well."""
+        first = self._start(tuple(steps))
+        for at in range(first, len(steps) - 1):
+            self._do(steps[at], capture)
+            if steps[at].command.startswith("weft "):
+                self._keep(tuple(steps[: at + 1]))
+        return self.run(steps[-1], capture)
+
+    def go_on(self, steps: Sequence[Step], capture: pytest.CaptureFixture[str]) -> Done:
+        """What the last of further steps does; those before it must end well."""
+        *before, last = steps
+        for step in before:
+            self._do(step, capture)
+        return self.run(last, capture)
+
+    def _do(self, step: Step, capture: pytest.CaptureFixture[str]) -> None:
+        done = self.run(step, capture)
+        assert done.status == 0, f"{step.command}: {done.printed}"
+
+    def _start(self, steps: tuple[Step, ...]) -> int:
+        """Fills the folder with what most of the steps left before; how many these are."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for length in range(len(steps) - 1, 0, -1):
+            if steps[:length] in self._kept:
+                shutil.copytree(self._kept[steps[:length]], self._folder, symlinks=True)
+                return length
+        self._folder.mkdir(parents=True)
+        return 0
+
+    def _keep(self, steps: tuple[Step, ...]) -> None:
+        place = self._kept_in / str(len(self._kept))
+        shutil.copytree(self._folder, place, symlinks=True)
+        self._kept[steps] = place
+
+    def run(self, step: Step, capture: pytest.CaptureFixture[str]) -> Done:
+        """What a step does in the folder."""
+        if step.file:
+            path = self._folder / step.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step.text, encoding="utf-8")
+            return Done(0, "")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self._folder)
+            words = shlex.split(step.command)
+            while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                patch.setenv(*words.pop(0).split("=", 1))
+            match words:
+                case ["weft", *_]:
+                    status, printed = run_weft(words, patch), ""
+                case ["python", "-c", code]:
+                    status, printed = run_script(code)
+                case ["python", path]:
+                    status, printed = run_script(Path(path).read_text(encoding="utf-8"))
+                case _:
+                    status, printed = run_other(step.command)
+        captured = capture.readouterr()
+        text = f"{captured.out}{captured.err}{printed}"
+        return Done(status, text.replace(str(self._folder.resolve()), "/home/ada/spec"))
+
+
+def run_weft(words: list[str], patch: pytest.MonkeyPatch) -> int:
+    """The status of a command of Weft."""
+    patch.setattr(sys, "argv", words)
+    try:
+        run_command()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def run_script(code: str) -> tuple[int, str]:
+    """The status of a script, and what Python says of the exception that ended it."""
+    try:
+        exec(compile(code, "script.py", "exec"), {"__name__": "__main__"})
+    except Exception as error:
+        return 1, "".join(traceback.format_exception_only(error))
+    return 0, ""
+
+
+def run_other(command: str) -> tuple[int, str]:
+    """What a command of the system does."""
+    places = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PATH": os.pathsep.join(places), "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+    return shown.returncode, shown.stdout + shown.stderr
+
+
+def hide_figures(text: str) -> str:
+    """A text without what differs from machine to machine."""
+    return OF_THE_MACHINE.sub("…", text)
