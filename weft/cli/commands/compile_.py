@@ -92,24 +92,15 @@ def compile_command(
     words = partial(find_words_of, weights=weights) if weights is not None else None
     program = check_file(file, assignments, words=words)
     from backends.onnx_runtime.session import Device as Place
-    from weft.building.build_outputs import find_trained, open_target
-    from weft.deployed import compiling
-    from weft.results.generated import OWN, GeneratedFiles
-    from weft.results.links import name_outputs, refuse_links
+    from weft.results.generated import GeneratedFiles
 
     if explain is not None:
         _check_pass(explain)
-    folder = build or default_folder(file)
-    targets = compiling.choose_targets(program, item, partial(open_target, program, folder))
-    refuse_links(output, [*OWN, *name_outputs(target.name for target in targets)])
-    both, place = only_onnx == only_pytorch, Place(device.value) if verify else None
+    both = only_onnx == only_pytorch
     files = GeneratedFiles(output, say)
     written = _Written(only_onnx or both, only_pytorch or both, files, weights, opset, explain)
-    for target in targets:
-        trained = None if weights is not None else find_trained(program, folder, target)
-        if trained is not None:
-            say(f"{target.name} is compiled with the weights of the build: {trained}")
-        _compile_target(target, program, replace(written, weights=weights or trained), place)
+    place = Place(device.value) if verify else None
+    _compile_targets(program, item, build or default_folder(file), written, place)
 
 
 @dataclass(frozen=True)
@@ -122,6 +113,26 @@ class _Written:
     weights: Path | None
     opset: int | None
     explain: str | None
+
+
+def _compile_targets(
+    program: Program, item: str | None, folder: Path, written: _Written, place: Place | None
+) -> None:
+    """Writes the item that is asked for, or all; a build in `folder` may have their weights."""
+    from weft.building.build_outputs import find_trained, open_target
+    from weft.deployed import compiling
+    from weft.results.generated import OWN
+    from weft.results.links import name_outputs, refuse_links
+
+    targets = compiling.choose_targets(program, item, partial(open_target, program, folder))
+    refuse_links(written.files.root, [*OWN, *name_outputs(target.name for target in targets)])
+    for target in targets:
+        trained = None if written.weights is not None else find_trained(program, folder, target)
+        if trained is not None:
+            say(f"{target.name} is compiled with the weights of the build: {trained}")
+        _compile_target(
+            target, program, replace(written, weights=written.weights or trained), place
+        )
 
 
 def _compile_target(
