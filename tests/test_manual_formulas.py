@@ -19,6 +19,7 @@ from compiler.manual.pages import BLOCK, find_pages
 from compiler.ops.registry import OPS, load_ops
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
 from compiler.vocabulary.manual_text import read_manual
+from tests.test_optimizers import build
 from website.formulas import find_formulas, show_formulas, write_latex
 from website.lexer import WeftLexer
 
@@ -144,12 +145,14 @@ MEANINGS = {
     **{n: getattr(np, n) for n in ("exp", "log", "sqrt", "tanh", "sin", "cos", "floor", "ceil")},
     **{"abs": np.abs, "max": np.maximum, "min": np.minimum, "sign": np.sign, "where": np.where},
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "norm": np.linalg.norm,
     "softplus": lambda x: np.log1p(np.exp(x)),
 }
 """What the functions in formulas mean."""
 
 SPELLED = (
     (r"\|([^|]+)\|", r"abs(\1)"),
+    (r"‖([^‖]+)‖", r"norm(\1)"),
     (r"√(\w+)", r"sqrt(\1)"),
     ("√", "sqrt"),
     (r"\^", "**"),
@@ -212,38 +215,42 @@ def test_formulas_give_what_the_op_gives(name: str) -> None:
 
 
 STEPS: dict[str, dict[str, Any]] = {
-    "sgd": {"momentum": 0.9},
-    "adam": {"betas": (0.8, 0.9)},
+    "sgd": {"momentum": 0.9, "weight_decay": 0.1},
+    "adam": {"betas": (0.8, 0.9), "weight_decay": 0.1},
     "adamw": {"betas": (0.8, 0.9), "weight_decay": 0.1},
-    "radam": {"betas": (0.8, 0.9)},
-    "adagrad": {"lr_decay": 0.1},
-    "rmsprop": {"alpha": 0.9},
-    "adadelta": {"rho": 0.8},
+    "adamax": {"betas": (0.8, 0.9), "weight_decay": 0.1},
+    "radam": {"betas": (0.8, 0.9), "weight_decay": 0.1},
+    "lamb": {"betas": (0.8, 0.9), "weight_decay": 0.1},
+    "lion": {"betas": (0.8, 0.9), "weight_decay": 0.1},
+    "adagrad": {"lr_decay": 0.1, "weight_decay": 0.1},
+    "rmsprop": {"alpha": 0.9, "momentum": 0.5, "weight_decay": 0.1},
+    "adadelta": {"rho": 0.8, "weight_decay": 0.1},
 }
-"""Optimizers of PyTorch, and settings with which their formulas are computed."""
+"""Optimizers whose page can be read as a program, and settings with which it is."""
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_formulas_make_the_steps_of_pytorch(name: str) -> None:
-    """Ten steps from the formulas of the manual, in the order in which they stand there."""
+def test_pages_are_programs_that_make_its_steps(name: str) -> None:
+    """Ten steps from the lines of formulas, in the order in which they stand there."""
     cls = OPTIMIZERS.get(name)
     assert cls is not None
     options = {option.name: option.default for option in cls.options()} | STEPS[name]
     start = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     weight = start.clone().requires_grad_()
-    theirs = getattr(torch.optim, cls.torch_name)([weight], lr=options["lr"], **STEPS[name])
-    formulas = find_formulas(read_manual(cls.manual()).about)
-    lines = [part.rstrip(",") for formula in formulas for part in re.split(r" {3,}", formula)]
+    theirs = build(cls(**STEPS[name]), [weight])
+    lines = re.findall(r"^    (.*)$", read_manual(cls.manual()).about, re.MULTILINE)
+    lines = [part.rstrip(",") for line in lines for part in re.split(r" {3,}", line)]
     named = MEANINGS | options | {"p": start.numpy().copy(), **dict.fromkeys("mvsu", 0.0)}
     if "betas" in options:
         named |= dict(zip(("beta1", "beta2"), options["betas"], strict=True))
     generator = np.random.default_rng(0)
     for step in range(10):
-        named |= {"g": generator.normal(size=3), "t": step + 1, "step": step}
-        for line in filter(lambda line: re.match(r"[^ (]+ = ", line), lines):
+        gradient = generator.normal(size=3)
+        named |= {"g": gradient, "t": step + 1}
+        for line in lines:
             target, _, value = line.partition(" = ")
             with np.errstate(invalid="ignore"):  # of the branch that is not taken
                 named[spell_formula(target)] = eval(spell_formula(value), named)
-        weight.grad = torch.tensor(named["g"])
+        weight.grad = torch.tensor(gradient)
         theirs.step()
         np.testing.assert_allclose(named["p"], weight.detach().numpy(), rtol=1e-6)

@@ -17,7 +17,12 @@ class Adagrad(Optimizer):
     """Divides the gradient by the root of the sum of all its squares (Duchi et al. 2011):
     `torch.optim.Adagrad`.
 
-    With g the gradient: `s = s + g²`, `p = p - lr / (1 + step * lr_decay) * g / (sqrt(s) + eps)`.
+        g = g + weight_decay * p
+        s = s + g²
+        p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
+
+    p is a parameter, g its gradient, t counts the steps from 1; s starts from
+    `initial_accumulator_value`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `lr_decay`: how fast the learning rate falls with the steps.
@@ -54,7 +59,13 @@ class RmsProp(Optimizer):
     """Divides the gradient by the root of a moving mean of its square (Tieleman and Hinton 2012):
     `torch.optim.RMSprop`.
 
-    With g the gradient: `s = alpha * s + (1 - alpha) * g²`, `p = p - lr * g / (sqrt(s) + eps)`.
+        g = g + weight_decay * p
+        s = alpha * s + (1 - alpha) * g²
+        v = momentum * v + g / (sqrt(s) + eps)
+        p = p - lr * v
+
+    p is a parameter, g its gradient; s and v start from 0. With `centered` the divisor is `sqrt(s -
+    m²) + eps`, with `m = alpha * m + (1 - alpha) * g`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `alpha`: how slowly the mean of the square forgets.
@@ -95,8 +106,13 @@ class Adadelta(Optimizer):
     """Steps as long as earlier steps were, by the gradient over its size (Zeiler 2012):
     `torch.optim.Adadelta`.
 
-    With g the gradient: `s = rho * s + (1 - rho) * g²`, `d = sqrt(u + eps) / sqrt(s + eps) * g`,
-    `u = rho * u + (1 - rho) * d²`, `p = p - lr * d`.
+        g = g + weight_decay * p
+        s = rho * s + (1 - rho) * g²
+        d = sqrt(u + eps) / sqrt(s + eps) * g
+        u = rho * u + (1 - rho) * d²
+        p = p - lr * d
+
+    p is a parameter, g its gradient; s and u start from 0.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `rho`: how slowly the means of squares forget.

@@ -39,11 +39,13 @@ class Adam(Moments):
     """Adam (Kingma & Ba 2014): `torch.optim.Adam`. Weight decay is added to the gradient; use
     `adamw` for decay that the step size does not touch.
 
+        g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
         v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
         p = p - lr * m̂ / (sqrt(v̂) + eps)
 
-    g is the gradient, t counts the steps; m̂ and v̂ make up for the start from 0.
+    p is a parameter, g its gradient, t counts the steps from 1; m and v start from 0, for which m̂
+    and v̂ make up. With `amsgrad` `v̂ = u / (1 - beta2^t)`, with `u = max(u, v)`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -73,7 +75,8 @@ class AdamW(Moments):
         v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
         p = p - lr * weight_decay * p - lr * m̂ / (sqrt(v̂) + eps)
 
-    g is the gradient, t counts the steps; m̂ and v̂ make up for the start from 0.
+    p is a parameter, g its gradient, t counts the steps from 1; m and v start from 0, for which m̂
+    and v̂ make up. With `amsgrad` `v̂ = u / (1 - beta2^t)`, with `u = max(u, v)`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -100,11 +103,15 @@ class AdamW(Moments):
 class NAdam(Moments):
     """Adam with Nesterov's momentum (Dozat 2016): `torch.optim.NAdam`.
 
+        g = g + weight_decay * p
         μ_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2)
+        m = beta1 * m + (1 - beta1) * g
         m̂ = μ_{t+1} m / (1 - ∏_{i <= t+1} μ_i) + (1 - μ_t) g / (1 - ∏_{i <= t} μ_i)
+        v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
         p = p - lr * m̂ / (sqrt(v̂) + eps)
 
-    g is the gradient, t counts the steps; m and v̂ are Adam's.
+    p is a parameter, g its gradient, t counts the steps from 1; m and v start from 0. With
+    `decoupled_weight_decay` the first line is `p = p - lr * weight_decay * p`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -137,13 +144,15 @@ class RAdam(Moments):
     """Adam that takes plain momentum steps until `v` is known well enough (Liu et al. 2019):
     `torch.optim.RAdam`.
 
+        g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
         v = beta2 * v + (1 - beta2) * g²
         a = 2 / (1 - beta2) - 1,   ρ = a - 2 * t * beta2^t / (1 - beta2^t)
         r = √((ρ - 4) * (ρ - 2) * a / ((a - 4) * (a - 2) * ρ))
         p = p - lr * r * m̂ * √(1 - beta2^t) / (sqrt(v) + eps) where ρ > 5, else p - lr * m̂
 
-    g is the gradient, t counts the steps.
+    p is a parameter, g its gradient, t counts the steps from 1; m and v start from 0. With
+    `decoupled_weight_decay` the first line is `p = p - lr * weight_decay * p`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
@@ -168,7 +177,12 @@ class RAdam(Moments):
 class Adamax(Moments):
     """Adam by the largest gradient (Kingma & Ba 2014): `torch.optim.Adamax`.
 
-    `u = max(beta2 * u, |g| + eps)`, `p = p - lr * m̂ / u`.
+        g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
+        u = max(beta2 * u, |g| + eps)
+        p = p - lr * m̂ / u
+
+    p is a parameter, g its gradient, t counts the steps from 1; m and u start from 0.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the mean and the maximum forget.

@@ -25,9 +25,12 @@ class CosineRestarts(Schedule):
     """Half a cosine from the full learning rate down to `minimum` of it, again and again, after a
     warm-up (Loshchilov & Hutter 2016).
 
-        r = minimum + (1 - minimum) * (1 + cos(π * q)) / 2
+        r = (s + 1) / (w + 1) where s < w
+        r = minimum + (1 - minimum) * (1 + cos(π * (s - b_i) / n_i)) / 2 where s >= w
+        n_i = first * growth^i,   b_i = w + Σ_{j < i} n_j
 
-    r is the part of the learning rate, q the part of the cycle that is past.
+    r is the part of the learning rate at step s, w the steps of the warm-up; cycle i, counted from
+    0, begins at step b_i and has n_i steps.
 
     After the warm-up it is `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=first,
     T_mult=growth)` stepped once a step.
@@ -94,11 +97,12 @@ class OneCycle(Schedule):
     """The learning rate rises from `start` of it to all of it, and falls to `end` of it, in one
     cycle over the whole training (Smith and Topin 2017).
 
-        r = start + (1 - start) * (1 - cos(π * q)) / 2
-        r = end + (1 - end) * (1 + cos(π * q)) / 2
+        r = start + (1 - start) * (1 - cos(π * s / m)) / 2 where s <= m
+        r = end + (1 - end) * (1 + cos(π * (s - m) / (T - 1 - m))) / 2 where s > m
 
-    r is the part of the learning rate while it rises and while it falls, q the part of the rise or
-    fall that is past; of `"linear"` q stands in place of the cosines.
+    r is the part of the learning rate at step s of T, `m = peak * T - 1` where it is highest. With
+    `shape="linear"` `start + (1 - start) * s / m` goes up and `1 - (1 - end) * (s - m) / (T - 1 -
+    m)` down.
 
     It is the rate of `torch.optim.lr_scheduler.OneCycleLR(max_lr=lr, div_factor=1 / start,
     final_div_factor=start / end, cycle_momentum=False)`; momentum stays as the optimizer has it.

@@ -36,15 +36,15 @@ class Lamb(torch.optim.Optimizer):
     ) -> None:
         state = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
+            state["step"] = torch.zeros(())
             state["mean"] = torch.zeros_like(parameter)
             state["square"] = torch.zeros_like(parameter)
         state["step"] += 1
         beta1, beta2 = group["betas"]
         mean = state["mean"].lerp_(gradient, 1 - beta1)
         square = state["square"].lerp_(gradient.square(), 1 - beta2)
-        mean = mean / (1 - beta1 ** state["step"])
-        square = square / (1 - beta2 ** state["step"])
+        mean = mean / (1 - beta1 ** state["step"].item())
+        square = square / (1 - beta2 ** state["step"].item())
         update = mean / (square.sqrt() + group["eps"])
         update = update + group["weight_decay"] * parameter
         length, wanted = update.norm(), parameter.norm()
@@ -60,8 +60,13 @@ class Lamb(Moments):
     """Adam whose step, layer by layer, is as long as the weights are, for large batches (You et al.
     2019).
 
-    `r = m̂ / (sqrt(v̂) + eps) + weight_decay * p`, `p = p - lr * |p| / |r| * r`, with the norms over
-    all of a parameter and 1 for the quotient where one of them is 0.
+        m = beta1 * m + (1 - beta1) * g,   m̂ = m / (1 - beta1^t)
+        v = beta2 * v + (1 - beta2) * g²,   v̂ = v / (1 - beta2^t)
+        r = m̂ / (sqrt(v̂) + eps) + weight_decay * p
+        p = p - lr * ‖p‖ / ‖r‖ * r
+
+    p is a parameter, g its gradient, t counts the steps from 1; m and v start from 0. The norms are
+    over all entries of a parameter; their quotient is 1 where one of them is 0.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.

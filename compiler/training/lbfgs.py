@@ -17,13 +17,16 @@ class Lbfgs(Optimizer):
     """Limited-memory BFGS (Liu and Nocedal 1989): `torch.optim.LBFGS`.
 
         p = p - lr * H g
+        H = (I - ρ s yᵀ) H (I - ρ y sᵀ) + ρ s sᵀ,   ρ = 1 / yᵀ s
 
-    g is the gradient, H what the last `history_size` steps tell of the inverse of its derivative.
+    p are the parameters as one vector, g their gradient, H an estimate of the inverse Hessian. H is
+    made anew for each move from the last `history_size` changes s of p and y of g: the second line
+    is taken for each of them in order, from `I * yᵀ s / yᵀ y` of the last. Changes with `yᵀ s <=
+    1e-10` are left out. The first move of all is `p = p - lr * min(1, 1 / Σ |g|) * g`.
 
-    Each step makes up to `max_iter` moves along `-H g`, H an estimate of the inverse Hessian from
-    the last `history_size` changes of the gradient g, and evaluates the loss of its batch anew for
-    each. It is meant for losses without noise: let `batch` be the whole split, or large, and leave
-    out dropout. It takes all parameters, in full precision.
+    Each step makes up to `max_iter` moves and evaluates the loss of its batch anew for each. It is
+    meant for losses without noise: let `batch` be the whole split, or large, and leave out dropout.
+    It takes all parameters, in full precision.
 
     - `lr`: length of a move; the schedule multiplies it.
     - `max_iter`: moves in a step.

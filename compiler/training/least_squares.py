@@ -59,11 +59,15 @@ class LeastSquares(Optimizer):
     """The closed form of a linear model (Legendre 1805): the weights of the least squared error
     over all rows of the training split, whatever `batch` is, solved for in double precision.
 
-    With the prediction `X w` and the target t: `w = (Xᵀ X)⁻¹ Xᵀ t`, and with ridge `w = (Xᵀ X + c
-    I)⁻¹ Xᵀ t` (Hoerl and Kennard 1970). The loss is `mse`, or a sum or mean of squares of what is
-    linear in the weights that are trained: layers before them are frozen or have no weights. One
-    epoch is enough. Of several solutions it takes one; each weight takes a pass over the rows, and
-    10,000 are the most.
+        w = (Xᵀ X + c I)⁻¹ Xᵀ t
+
+    w are the weights of the prediction `X w`, t the targets; c is 0 for biases, and else `ridge`
+    (Hoerl and Kennard 1970) where the loss is a sum of squares, and `ridge` times the numbers in t
+    where it is a mean.
+
+    The loss is `mse`, or a sum or mean of squares of what is linear in the weights that are
+    trained: layers before them are frozen or have no weights. One epoch is enough. Of several
+    solutions it takes one; each weight takes a pass over the rows, and 10,000 are the most.
 
     - `lr`: how far it goes to the solution; 1 is all the way. The schedule multiplies it.
     - `ridge`: this times the sum of the squares of the weights is added to the loss, without biases

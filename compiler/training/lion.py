@@ -47,8 +47,11 @@ class Lion(torch.optim.Optimizer):
 class Lion(Optimizer):
     """Steps of one size, by the sign of a momentum, with decoupled weight decay (Chen et al. 2023).
 
-    With g the gradient: `p = p - lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * p)`, then
-    `m = beta2 * m + (1 - beta2) * g`. Its rate is three to ten times lower than AdamW's.
+        p = p - lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * p)
+        m = beta2 * m + (1 - beta2) * g
+
+    p is a parameter, g its gradient; m starts from 0. Its rate is three to ten times lower than
+    AdamW's.
 
     - `lr`: learning rate, the size of every step; the schedule multiplies it.
     - `betas`: how much of the momentum a step takes, and how slowly it forgets.

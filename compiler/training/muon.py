@@ -24,11 +24,14 @@ class Muon(Optimizer):
     weight decay (Jordan et al. 2024): `torch.optim.Muon`.
 
         m = momentum * m + (1 - momentum) * g
-        U S Vᵀ = momentum * m + (1 - momentum) * g
-        p = p - lr * weight_decay * p - lr * U Vᵀ
+        X = momentum * m + (1 - momentum) * g,   X = X / max(‖X‖, eps)
+        A = X Xᵀ,   X = 3.4445 * X + (-4.775 * A + 2.0315 * A A) X
+        p = p - lr * weight_decay * p - lr * c * X
 
-    g is the gradient, U and V the singular vectors, which the iteration multiplies without finding
-    them. Without `nesterov` they are those of m alone; `adjust_lr_fn` multiplies the last term.
+    p is a matrix of parameters, g its gradient; m starts from 0. The third line is taken `ns_steps`
+    times, in bfloat16, of Xᵀ where X has more rows than columns. It moves the singular values of X
+    close to 1: of `X = U S Vᵀ` about `U Vᵀ` is left. Without `nesterov` X starts from m alone; c is
+    what `adjust_lr_fn` says.
 
     It takes matrices only: `minimize … with muon(lr=0.02) over "blocks.*.weight" with
     adamw(lr=3e-4)` gives embeddings, biases, norms and kernels of convolutions to AdamW.

@@ -26,9 +26,14 @@ class Plateau(Schedule):
     """The learning rate is multiplied by `factor` where a figure has not got better for more than
     `patience` epochs.
 
-        r = factor^k
+        r = (s + 1) / (w + 1) where s < w
+        r = max(minimum, factor^k) where s >= w
 
-    r is the part of the learning rate after k cuts.
+    r is the part of the learning rate at step s, w the steps of the warm-up, k the falls since it.
+    A figure is better than the best b so far where it is below `b * (1 - threshold)`, or above `b *
+    (1 + threshold)` where higher is better; in mode `"abs"` the bounds are `b - threshold` and `b +
+    threshold`. Epochs without a better figure are counted anew from one that has it, from a fall,
+    and from the end of `cooldown`.
 
     It is `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped after every epoch (Keras'
     ReduceLROnPlateau waits for one epoch less). Its metric says whether a higher or a lower figure

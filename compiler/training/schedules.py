@@ -77,9 +77,10 @@ class Constant(Schedule):
 class Step(Schedule):
     """Multiplies the learning rate by `factor` after every stretch of `every`.
 
-        r = factor^(s // every)
+        r = factor^⌊s / e⌋ * min(1, (s + 1) / (w + 1))
 
-    r is the part of the learning rate at step s.
+    r is the part of the learning rate at step s, e the steps of `every`, one at least, w those of
+    the warm-up.
 
     Stretches are counted from the first step of the training, warm-up included, so that
     `every=30epochs` cuts at epochs 30, 60 and 90 whatever the warm-up; during the warm-up both
@@ -134,9 +135,10 @@ class MultiStep(Schedule):
     step of the training; during the warm-up both factors are multiplied. Without warm-up it is
     `torch.optim.lr_scheduler.MultiStepLR`.
 
-        r = factor^k
+        r = factor^k * min(1, (s + 1) / (w + 1))
 
-    r is the part of the learning rate, k how many of the times are past.
+    r is the part of the learning rate at step s, k how many of the times are at most s, w the steps
+    of the warm-up.
 
     - `at`: when: `[30epochs, 60epochs]`, `[50%, 75%]` or `[20_000steps]`.
     - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
@@ -182,8 +184,14 @@ class MultiStep(Schedule):
 @final
 @dataclass(frozen=True)
 class InverseTime(Schedule):
-    """The learning rate falls as `1 / (1 + rate * t)`, t the stretches of `every` since the warm-up
-    (Robbins and Monro 1951; Keras' InverseTimeDecay).
+    """The learning rate falls as the inverse of the time since the warm-up (Robbins and Monro 1951;
+    Keras' InverseTimeDecay).
+
+        r = (s + 1) / (w + 1) where s < w
+        r = 1 / (1 + rate * (s - w) / e) where s >= w
+
+    r is the part of the learning rate at step s, w the steps of the warm-up, e those of `every`,
+    one at least.
 
     - `rate`: how fast; 1 halves the learning rate in the first stretch.
     - `every`: `1epoch`, `1000steps`, or a share of all steps.
@@ -228,7 +236,12 @@ class InverseTime(Schedule):
 @dataclass(frozen=True)
 class InverseSquareRoot(Schedule):
     """The learning rate rises during the warm-up, and then falls as the inverse square root of the
-    step: `sqrt(warmup / step)` (Vaswani et al. 2017; fairseq's inverse_sqrt).
+    step (Vaswani et al. 2017; fairseq's inverse_sqrt).
+
+        r = (s + 1) / (w + 1) where s < w
+        r = √(w / s) where s >= w
+
+    r is the part of the learning rate at step s, w the steps of the warm-up, one at least.
 
     - `warmup`: a share of all steps (`5%`), `2epochs` or `4000steps`; from its end the fall is
       counted.
@@ -266,7 +279,8 @@ class Polynomial(Schedule):
     """The learning rate falls from its full value down to `minimum` of it, as a power of what is
     left of the training, after a warm-up.
 
-        r = minimum + (1 - minimum) * (1 - (s - w) / (T - w))^power
+        r = (s + 1) / (w + 1) where s < w
+        r = minimum + (1 - minimum) * (1 - (s - w) / (T - w))^power where s >= w
 
     r is the part of the learning rate at step s of T, of which w are the warm-up.
 
@@ -317,9 +331,11 @@ class Polynomial(Schedule):
 class Exponential(Schedule):
     """The learning rate falls smoothly by `factor` in every stretch of `every`, after a warm-up.
 
-        r = factor^((s - w) / every)
+        r = (s + 1) / (w + 1) where s < w
+        r = factor^((s - w) / e) where s >= w
 
-    r is the part of the learning rate at step s, w the steps of the warm-up.
+    r is the part of the learning rate at step s, w the steps of the warm-up, e those of `every`,
+    one at least.
 
     At the borders of epochs it is `torch.optim.lr_scheduler.ExponentialLR(gamma=factor)` stepped
     once an epoch.
@@ -366,7 +382,8 @@ class Cosine(Schedule):
     """Half a cosine from the full learning rate down to `minimum` of it, after a warm-up
     (Loshchilov & Hutter 2016, without restarts).
 
-        r = minimum + (1 - minimum) * (1 + cos(π * (s - w) / (T - w))) / 2
+        r = (s + 1) / (w + 1) where s < w
+        r = minimum + (1 - minimum) * (1 + cos(π * (s - w) / (T - w))) / 2 where s >= w
 
     r is the part of the learning rate at step s of T, of which w are the warm-up.
 

@@ -56,10 +56,12 @@ class VelocitySGD(torch.optim.Optimizer):
 class Sgd(Optimizer):
     """Stochastic gradient descent, with momentum where it is given: `torch.optim.SGD`.
 
-        v = momentum * v + (1 - dampening) * (g + weight_decay * p)
+        g = g + weight_decay * p
+        v = momentum * v + (1 - dampening) * g
         p = p - lr * v
 
-    g is the gradient; v starts as the first one. With `nesterov` the step is `g + momentum * v`.
+    p is a parameter, g its gradient; v starts as the first g. With `nesterov` the last line is `p =
+    p - lr * (g + momentum * v)`.
 
     - `lr`: learning rate; the schedule multiplies it.
     - `momentum`: share of the last step that is taken again; 0.9 is usual.
