@@ -31,6 +31,7 @@ SIZES = {
     "dilated": {"batch": 2},
     "layer_starts": {"batch": 2},
     "ordering": {"batch": 2, "edges": 3},
+    "shared_bias": {"batch": 2},
 }
 LONGEST = {
     "resnet18": 60,
@@ -44,6 +45,7 @@ LONGEST = {
     "skip_lists": 65,
     "dilated": 55,
     "layer_starts": 75,
+    "shared_bias": 100,
 }
 
 

@@ -129,7 +129,7 @@ _APPLY: dict[str, Callable[[Any, Any], Any]] = {
 }
 HINT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "range": lambda *ends: tuple(range(*ends)),
-    "enumerate": lambda items: tuple(enumerate(items)),
+    "enumerate": lambda items, start=0: tuple(enumerate(items, start)),
     "zip": lambda *lists: tuple(zip(*lists, strict=False)),
     "reversed": lambda items: tuple(reversed(items)),
     "len": len,

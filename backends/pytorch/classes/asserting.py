@@ -8,7 +8,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from backends.pytorch.classes.algebra import simplify
-from backends.pytorch.classes.explained import ExplainedClass
+from backends.pytorch.classes.explained import ExplainedClass, find_loop
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.settings import FUNCTION, MODULE
 from backends.pytorch.fold.turns import find_owner
@@ -20,6 +20,7 @@ from compiler.ir.hint import (
     HintConst,
     HintError,
     HintUnary,
+    count_items,
     evaluate_hint,
     find_readable,
     hint_names,
@@ -60,7 +61,19 @@ def find_asserts(target: ExplainedClass) -> Iterator[tuple[Hint, str]]:
 def find_lacks(target: ExplainedClass) -> list[Lack]:
     """The conditions whose branch no call takes: of `if norm == "layer"` the class has nothing
     where all calls have other norms, and must not be given that one."""
-    return list(dict.fromkeys(_Lacks(target, _find_offered(target)).find().values()))
+    offered = _find_offered(target)
+    turnless = (lack for lack in _find_turnless(target) if lack.names <= offered)
+    return list(dict.fromkeys([*turnless, *_Lacks(target, offered).find().values()]))
+
+
+def _find_turnless(target: ExplainedClass) -> Iterator[Lack]:
+    """Loops without a turn, where the first one is written before the others."""
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is not None and inner.repeat.whole is not None:
+            count = count_items(inner.repeat.whole)
+            if count is not None and any(True for _ in hint_names(count)):
+                yield Lack(HintBinary("<", count, HintConst(1)))
 
 
 def find_needed(target: ExplainedClass) -> set[str]:

@@ -156,10 +156,11 @@ class Class(ExplainedClass):
 class Repeat:
     """What the turns of a loop of the spec have in common.
 
-    `names` are bound by the loop, `counter` is the one that counts turns from 0; `arguments` come
-    from around it and stay; `sizes` are those of formals, by (formal, axis), before the turn, and
-    `updates` what they are after it, where they change. `carried` says which output a formal
-    takes in the next turn; the others stay.
+    `names` are bound by the loop, `counter` is the one that counts turns, from `first` on;
+    `arguments` come from around it and stay; `sizes` are those of formals, by (formal, axis),
+    before the turn, and `updates` what they are after it, where they change. `carried` says which
+    output a formal takes in the next turn; the others stay. `whole` is what the loop of the spec
+    goes through, where its first turn stands before this one.
     """
 
     loop: Span
@@ -169,6 +170,8 @@ class Repeat:
     carried: dict[int, int]
     counter: str
     updates: dict[str, Hint]
+    first: int = 0
+    whole: Hint | None = None
 
     @property
     def spelled(self) -> frozenset[str]:

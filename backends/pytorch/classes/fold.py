@@ -9,9 +9,10 @@ from backends.pytorch.classes.bodies import BodyMaker
 from backends.pytorch.classes.bucket import group_by_structure, merge_bodies
 from backends.pytorch.classes.calls import Call, NetCall, TurnCall
 from backends.pytorch.classes.explain import explain_class
-from backends.pytorch.classes.explained import Class, ExplainedClass
+from backends.pytorch.classes.explained import Class, ExplainedClass, TurnClass
 from backends.pytorch.classes.list_sizes import Wanted
 from backends.pytorch.classes.merged import Diverge, spread
+from backends.pytorch.classes.opening import list_behind, may_open
 from backends.pytorch.classes.repeats import make_turns
 from backends.pytorch.classes.sizes import Inexpressible
 from backends.pytorch.fold.fused_loops import fuse_loops
@@ -66,8 +67,9 @@ def fold_graphs(
         graphs = [graph for graph, _ in fused]
         dissolved.update(frame for _, calls in fused for frame in calls)
     unrolled: set[Span] = set()
+    opened: set[Span] = set()
     wanted: set[tuple[Span, int]] = set()
-    settled = (dissolved, taken, unrolled, wanted)
+    settled = (dissolved, taken, unrolled, opened, wanted)
     while True:
         try:
             folding = _Folding(
@@ -75,7 +77,10 @@ def fold_graphs(
             )
             folding.run()
         except Unfoldable as error:
-            unrolled |= error.loops
+            if error.but_first and not error.loops <= opened:
+                opened |= error.loops
+            else:
+                unrolled |= error.loops
             continue
         except Wanted as error:
             wanted |= error.sizes
@@ -101,6 +106,7 @@ class _Folding:
         dissolved: Iterable[Frame],
         taken: Iterable[str],
         unrolled: Collection[Span],
+        opened: Collection[Span],
         wanted: Collection[tuple[Span, int]],
         *,
         as_function: bool,
@@ -115,6 +121,7 @@ class _Folding:
                 as_function=as_function,
                 holders=holders,
                 unrolled=unrolled,
+                opened=opened,
                 wanted=wanted,
             )
             for graph in graphs
@@ -130,15 +137,15 @@ class _Folding:
         makers = {id(i): BodyMaker(i, self.calls, self.turns, self.nets) for i in self.indexes}
         for group in self._order_groups():
             bodies = [makers[id(self.owner[frame])].make(frame) for frame in group]
+            if isinstance(bodies[0].frame, TurnFrame):
+                turns = _fold_turns(bodies)
+                for number, body in enumerate(turns.bodies):
+                    self.turns[body.frame] = TurnCall(turns, number)
+                continue
             for target in _partition(bodies):
                 self._add(target)
 
     def _add(self, explained: ExplainedClass) -> None:
-        if explained.is_turn:
-            turns = make_turns(explained)
-            for number, body in enumerate(turns.bodies):
-                self.turns[body.frame] = TurnCall(turns, number)
-            return
         make = function_name if explained.is_function else class_name
         target = Class(**spread(explained), name=free_name(make(explained.block), self.names))
         self.names.add(target.name)
@@ -208,6 +215,34 @@ class _Folding:
     def _key(self, frame: Frame, layered: set[str]) -> Key:
         level = self.height[frame] if frame.block in layered else 0
         return frame.block, frame in self.owner[frame].stateless, level
+
+
+def _fold_turns(bodies: list[Body]) -> TurnClass:
+    """The class of all turns of a loop.
+
+    Raises:
+        Unfoldable: one class cannot serve them. Where it can serve all but the first, which
+            begins with nothing that others take over (`bias = none`), this says so.
+    """
+    behind = list_behind(bodies)
+    try:
+        (whole,) = _partition(bodies)
+        return make_turns(whole)
+    except Unfoldable as error:
+        own = error.loops == find_loops(body.frame for body in bodies)
+        if own and may_open(bodies) and _serves(behind):
+            raise Unfoldable(error.loops, but_first=True) from error
+        raise
+
+
+def _serves(bodies: list[Body]) -> bool:
+    """Whether turns of a loop print as a loop."""
+    try:
+        (whole,) = _partition(bodies)
+        make_turns(whole)
+    except Unfoldable:
+        return False
+    return True
 
 
 def _partition(bodies: list[Body]) -> list[ExplainedClass]:

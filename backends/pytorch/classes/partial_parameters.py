@@ -11,7 +11,13 @@ from collections.abc import Iterator, Mapping
 
 from backends.pytorch.classes.bodies import lift_hint
 from backends.pytorch.classes.dependence import find_guards, names_in
-from backends.pytorch.classes.explained import ExplainedClass, Limits, Promise, find_called
+from backends.pytorch.classes.explained import (
+    ExplainedClass,
+    Limits,
+    Promise,
+    TurnClass,
+    find_called,
+)
 from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.merged import Merged, MergedClass
 from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
@@ -296,9 +302,10 @@ def _find_given(part: Part | None) -> Iterator[str]:
                 continue
             if fixed in given:
                 yield from names_in(given[fixed])
+            elif isinstance(inner, TurnClass) and fixed in inner.repeat.names:
+                yield from names_in(tree.parts[0])
             elif tree.form is Form.FOR:
                 yield fixed
-                yield from names_in(tree.parts[0])
 
 
 def _find_in_call(

@@ -87,9 +87,11 @@ class Paths:
         labels, is_module = find_members(target, path)
         if not is_module:
             return Kind.ATTRIBUTE
-        if len(labels) == 1 and "{" in labels[0]:
-            return Kind.LIST if _counts(target, f"{path}.{labels[0]}") else Kind.DICT
-        return Kind.LIST if labels == [str(k) for k in range(len(labels))] else Kind.DICT
+        numbers = [str(k) for k in range(len(labels))]
+        if labels[:-1] == numbers[:-1] and "{" in labels[-1]:
+            goes_on = _counts(target, f"{path}.{labels[-1]}", len(labels) - 1)
+            return Kind.LIST if goes_on else Kind.DICT
+        return Kind.LIST if labels == numbers else Kind.DICT
 
 
 def write_key(label: str) -> str:
@@ -116,8 +118,9 @@ def is_buffer(declaration: Part) -> bool:
     return False
 
 
-def _counts(target: ExplainedClass, path: str) -> bool:
-    """Whether a loop makes the module of a path in each turn, under the number of the turn."""
+def _counts(target: ExplainedClass, path: str, first: int) -> bool:
+    """Whether a loop makes the module of a path in each turn, under the number of the turn, which
+    it counts from `first` on."""
     for item in target.items:
         inner = find_loop(item)
         if inner is None:
@@ -126,9 +129,10 @@ def _counts(target: ExplainedClass, path: str) -> bool:
         for member in inner.items:
             whole = member.instances == inner.everyone and member.slot == path
             below = member.slot.startswith(path + ".")
-            if (whole or below) and last == inner.repeat.numbered:
+            counts = last == inner.repeat.numbered and inner.repeat.first == first
+            if (whole or below) and counts:
                 return True
-        if _counts(inner, path):
+        if _counts(inner, path, first):
             return True
     return False
 
@@ -164,7 +168,8 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
             last = member.slot.rpartition(".")[2]
             if label:
                 return _kind_of_tree(member.variants[0].constructor, rest)
-            return Kind.LIST if last == turns.repeat.numbered else Kind.DICT
+            counts = last == turns.repeat.numbered and not turns.repeat.first
+            return Kind.LIST if counts else Kind.DICT
         case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential" | "nn.ModuleList"), *parts)):
             label, _, rest = path.partition(".")
             named = _named_stages(parts)

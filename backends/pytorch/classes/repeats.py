@@ -131,6 +131,7 @@ def _chain(item: Item) -> Item:
 def is_chain_loop(target: TurnClass, prefix: str) -> bool:
     """Whether the turns of a loop are the stages of an `nn.Sequential`."""
     single = len(target.items) == 1 and len(target.places) == len(target.outputs) == 1
+    single = single and not target.repeat.first
     if not single or target.repeat.carried != {0: 0} or target.choices:
         return False
     (item,) = target.items
@@ -185,7 +186,9 @@ def _find_repeat(target: ExplainedClass, loop: Span) -> Repeat:
     carried = find_carried(target)
     if carried is None:
         raise Unfoldable({loop})
-    names = tuple(bound.name for bound in _turn(target.bodies[0].frame).names)
+    frame = target.bodies[0].frame
+    assert isinstance(frame, TurnFrame)
+    names = tuple(bound.name for bound in frame.turn.names)
     sizes: dict[str, tuple[int, int]] = {}
     arguments: list[str] = []
     for setting in target.settings:
@@ -197,14 +200,10 @@ def _find_repeat(target: ExplainedClass, loop: Span) -> Repeat:
             raise Unfoldable({loop})
         else:
             arguments.append(setting.name)
+    counter, first = _find_counter(target, runs)
+    updates = _find_updates(target, loop, carried, sizes)
     return Repeat(
-        loop,
-        names,
-        tuple(arguments),
-        sizes,
-        carried,
-        _find_counter(target, runs),
-        _find_updates(target, loop, carried, sizes),
+        loop, names, tuple(arguments), sizes, carried, counter, updates, first, frame.whole
     )
 
 
@@ -397,13 +396,16 @@ def _is_constant(setting: Setting, runs: Sequence[Sequence[int]]) -> bool:
     return all(same_value(setting.values[n], setting.values[r[0]]) for r in runs for n in r)
 
 
-def _find_counter(target: MergedClass, runs: Sequence[Sequence[int]]) -> str:
-    """The name that counts the turns from 0; "" where none does."""
+def _find_counter(target: MergedClass, runs: Sequence[Sequence[int]]) -> tuple[str, int]:
+    """The name that counts the turns, and from which number on; "" where none does."""
     for bound in _turn(target.bodies[0].frame).names:
         rows = [[_bound(target.bodies[n].frame, bound.name) for n in run] for run in runs]
-        if all(row == list(range(len(row))) for row in rows):
-            return bound.name
-    return ""
+        first = rows[0][0]
+        if not isinstance(first, int) or first < 0:
+            continue
+        if all(row == list(range(first, first + len(row))) for row in rows):
+            return bound.name, first
+    return "", 0
 
 
 def _bound(frame: Frame, name: str) -> object:

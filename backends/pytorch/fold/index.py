@@ -52,11 +52,12 @@ class Index:
         as_function: bool = False,
         holders: Holders | None = None,
         unrolled: Collection[Span] = (),
+        opened: Collection[Span] = (),
         wanted: Collection[tuple[Span, int]] = (),
     ) -> None:
         self.graph = graph
         self.wanted = wanted
-        self.turns = Turns(unrolled)
+        self.turns = Turns(unrolled, opened)
         self.as_function = as_function
         self._modes: dict[str, None] = {}
         self.holders = holders or Holders()

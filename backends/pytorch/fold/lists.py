@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from backends.pytorch.fold.turns import Turns, Unfoldable
+from backends.pytorch.fold.turns import Turns, Unfoldable, find_first
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import Form, Operand, Part, Tree, rebuild
 from compiler.ir.frame import Frame, Listed, Listing, Pick, Reading, Site
 from compiler.ir.graph import Graph, Node
-from compiler.ir.hint import hint_names
+from compiler.ir.hint import HintConst, hint_names
 from compiler.ir.listings import Record, find_listings
 from compiler.report.source import Span
 
@@ -109,8 +109,12 @@ class Lists:
         if pick.index is None:
             return False
         written_out = [turn for turn in pick.origin.turns if not self.turns.keeps(turn)]
-        settled = {bound.name for turn in written_out for bound in turn.names}
-        overs = (turn.over for turn in written_out if turn.over is not None)
+        unrolled = [turn for turn in written_out if not self.turns.opens(turn)]
+        settled = {bound.name for turn in unrolled for bound in turn.names}
+        for turn in set(written_out).difference(unrolled):
+            first = find_first(turn).items()
+            settled.update(name for name, value in first if isinstance(value, HintConst))
+        overs = (turn.over for turn in unrolled if turn.over is not None)
         settled.update(name for over in overs for name in hint_names(over))
         return not settled.issuperset(hint_names(pick.index))
 

@@ -83,7 +83,7 @@ def _find_place(scope: Frame, own: tuple[Turn, ...], turns: Turns) -> Place | No
         for turn in around:
             if turns.keeps(turn):
                 alike.append(turn.loop)
-                numbers.append(turn.number)
+                numbers.append(turns.count(turn))
             else:
                 alike.append((turn.loop, turn.number))
         if frame is not None:  # calls in turns are others in each
@@ -130,7 +130,7 @@ def _loops_around(item: Spelled, turns: Turns) -> Iterator[tuple[_Loop, int]]:
         for turn in own if owner is not None else ():
             assert owner is not None
             if turns.keeps(turn):
-                yield _Loop(owner, turn.loop, around), turn.number
+                yield _Loop(owner, turn.loop, around), turns.count(turn)
             around = (*around, (owner, turn.loop, turn.number))
 
 

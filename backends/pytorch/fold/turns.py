@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from compiler.ir.frame import Argument, Frame, Turn
 from compiler.ir.hint import (
@@ -32,11 +32,13 @@ from compiler.writing.names import is_key, safe_name
 
 
 class Unfoldable(Exception):
-    """Loops that cannot be printed as loops: their turns print one after the other."""
+    """Loops that cannot be printed as loops: their turns print one after the other. `but_first`:
+    only the first one, and the others as a loop."""
 
-    def __init__(self, loops: Collection[Span]) -> None:
+    def __init__(self, loops: Collection[Span], *, but_first: bool = False) -> None:
         super().__init__(", ".join(loop.location for loop in loops))
         self.loops = frozenset(loops)
+        self.but_first = but_first
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +51,12 @@ class LoopFrame(Frame):
 @dataclass(frozen=True, eq=False)
 class TurnFrame(Frame):
     """One turn of a loop: its paths are those of the call around, its arguments the names of the
-    call and of its loops."""
+    call and of its loops. Where the first turn prints before the loop, `turn` is counted from the
+    one behind it, and `whole` is what the loop of the spec goes through."""
 
     turn: Turn = field(kw_only=True)
     owner: Frame = field(kw_only=True)
+    whole: Hint | None = field(default=None, kw_only=True)
 
 
 def find_owner(frame: Frame) -> Frame:
@@ -85,15 +89,25 @@ def own_names(frame: Frame) -> frozenset[str]:
 
 class Turns:
     """Makes the frames of loops, once each. Loops in `unrolled`, and those whose names hide
-    others, have none."""
+    others, have none; of those in `opened`, the first turn stands before the loop."""
 
-    def __init__(self, unrolled: Collection[Span]) -> None:
+    def __init__(self, unrolled: Collection[Span], opened: Collection[Span] = ()) -> None:
         self.unrolled = unrolled
+        self.opened = opened
         self.made: dict[tuple[Frame, Span, object], Frame] = {}
 
     def keeps(self, turn: Turn) -> bool:
-        """Whether a loop is printed as a loop."""
-        return turn.loop is not None and turn.over is not None and turn.loop not in self.unrolled
+        """Whether a turn is printed as one of a loop."""
+        loops = turn.loop is not None and turn.over is not None and turn.loop not in self.unrolled
+        return loops and self.count(turn) >= 0
+
+    def opens(self, turn: Turn) -> bool:
+        """Whether a turn stands before a loop of all the others."""
+        return turn.loop in self.opened and turn.loop not in self.unrolled
+
+    def count(self, turn: Turn) -> int:
+        """Which turn of the printed loop it is; -1 for one that stands before it."""
+        return turn.number - self.opens(turn)
 
     def frames(self, owner: Frame, turns: Sequence[Turn]) -> Iterator[Frame]:
         """The frames between a call and what stands in turns of its loops, outermost first."""
@@ -107,10 +121,35 @@ class Turns:
             loop = self._loop(outer, turn.loop, around)
             key = (loop, turn.loop, turn.number)
             if key not in self.made:
-                self.made[key] = _make_turn(owner, loop, turn)
+                self.made[key] = self._make(owner, loop, turn)
             yield loop
             outer = self.made[key]
             yield outer
+
+    def _make(self, owner: Frame, loop: Frame, turn: Turn) -> TurnFrame:
+        assert loop.parent is not None
+        assert turn.loop is not None
+        bound = {safe_name(n.name) for n in turn.names}
+        around = loop.parent.arguments
+        if len(bound) < len(turn.names) or any(safe_name(a.name) in bound for a in around):
+            raise Unfoldable({turn.loop})
+        kept = tuple(Argument(a.name, a.value, untraced=a.untraced) for a in around)
+        own = tuple(Argument(n.name, n.value) for n in turn.names)
+        block, whole = f"{owner.block} loop at {turn.loop.start}", None
+        if self.opens(turn) and turn.over is not None:
+            whole = turn.over
+            turn = replace(turn, number=self.count(turn), over=drop_first(whole))
+        return TurnFrame(
+            block,
+            owner.path,
+            owner.call,
+            loop,
+            (*own, *kept),
+            origin=turn.loop,
+            turn=turn,
+            owner=owner,
+            whole=whole,
+        )
 
     def _loop(self, outer: Frame, loop: Span, around: tuple[tuple[Span | None, int], ...]) -> Frame:
         key = (outer, loop, around)
@@ -126,25 +165,55 @@ class Turns:
         for turn in turns:
             if self.keeps(turn):
                 continue
+            first = find_first(turn) if self.opens(turn) else {}
             for bound in turn.names:
-                written = bound.hint if bound.hint is not None else _literal(bound.value)
+                written = bound.hint or first.get(bound.name) or _literal(bound.value)
                 known[bound.name] = rename_hint(written, known)
         return known
 
 
-def _make_turn(owner: Frame, loop: Frame, turn: Turn) -> Frame:
-    assert loop.parent is not None
-    assert turn.loop is not None
-    bound = {safe_name(n.name) for n in turn.names}
-    around = loop.parent.arguments
-    if len(bound) < len(turn.names) or any(safe_name(a.name) in bound for a in around):
-        raise Unfoldable({turn.loop})
-    kept = tuple(Argument(a.name, a.value, untraced=a.untraced) for a in around)
-    own = tuple(Argument(n.name, n.value) for n in turn.names)
-    block = f"{owner.block} loop at {turn.loop.start}"
-    return TurnFrame(
-        block, owner.path, owner.call, loop, (*own, *kept), origin=turn.loop, turn=turn, owner=owner
-    )
+def drop_first(over: Hint) -> Hint | None:
+    """What a loop goes through behind its first turn: `range(1, layers)`, `widths[1:]`,
+    `enumerate(widths[1:], 1)`. None where nobody writes it so."""
+    match over:
+        case HintCall("range", (stop,)):
+            return HintCall("range", (HintConst(1), stop))
+        case HintCall("range", (HintConst(int() as start), stop)):
+            return HintCall("range", (HintConst(start + 1), stop))
+        case HintCall("enumerate", (items,)):
+            behind = drop_first(items)
+            return None if behind is None else HintCall("enumerate", (behind, HintConst(1)))
+        case HintList(parts):
+            return HintList(parts[1:])
+        case HintName() | HintItem():
+            return HintItem(over, HintCall("slice", (HintConst(1), HintConst(None))))
+    return None
+
+
+def find_first(turn: Turn) -> dict[str, Hint]:
+    """What the names of a loop are in its first turn, in terms of what it goes through; those of
+    which nobody writes that are left out."""
+    names = [bound.name for bound in turn.names]
+    match turn.over:
+        case HintCall("range", (_,)):
+            return dict.fromkeys(names, HintConst(0))
+        case HintCall("range", (start, _)):
+            return dict.fromkeys(names, start)
+        case HintCall("enumerate", (items,)) if len(names) == 2:
+            inner = find_first(replace(turn, names=turn.names[1:], over=items))
+            return {names[0]: HintConst(0), **inner}
+        case HintList((first, *_)):
+            return _read_row(names, first)
+        case HintName() | HintItem() as items:
+            return _read_row(names, HintItem(items, HintConst(0)))
+    return {}
+
+
+def _read_row(names: Sequence[str], item: Hint) -> dict[str, Hint]:
+    """The names of a loop for one item of what it goes through."""
+    if len(names) == 1:
+        return {names[0]: item}
+    return {name: HintItem(item, HintConst(k)) for k, name in enumerate(names)}
 
 
 def _literal(value: object) -> Hint:

@@ -222,16 +222,18 @@ class Constructor:
 
     def _container_tree(self, prefix: str) -> Tree:
         """`nn.ModuleList([…])` or `nn.ModuleDict({…})`."""
-        members = [m for m in find_members(self.target, prefix)[0] if "{" not in m]
+        known = find_members(self.target, prefix)[0]
+        members = [m for m in known if "{" not in m]
+        is_list = self.paths.find_kind(prefix) is Kind.LIST
         if "." not in prefix and any(slot.startswith(prefix + ".") for slot in self.late):
-            members = []
+            # the first of a list stands before all else, and what it needs is there
+            members = members[:1] if is_list and known[0] in members else []
         found = {label: self._member_tree(f"{prefix}.{label}") for label in members}
         trees = {label: tree for label, tree in found.items() if tree is not None}
         labels, parts = tuple(trees), tuple(trees.values())
         if not parts:
-            is_list = self.paths.find_kind(prefix) is Kind.LIST
             return call("nn.ModuleList" if is_list else "nn.ModuleDict")
-        if self.paths.find_kind(prefix) is Kind.LIST:
+        if is_list:
             return call("nn.ModuleList", Tree(Form.LIST, "", parts))
         return call("nn.ModuleDict", Tree(Form.DICT, "", parts, labels))
 

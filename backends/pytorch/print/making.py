@@ -381,7 +381,7 @@ def write_header(names: tuple[str, ...], over: Part, used: set[str]) -> tuple[st
     match over:
         case Tree(Form.LITERAL, text) if text == str(tuple(range(text.count(",") + 1))):
             return ", ".join(shown), call("range", Tree(Form.LITERAL, str(text.count(",") + 1)))
-        case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner)) if shown[0] == "_":
+        case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner, *_)) if shown[0] == "_":
             return ", ".join(shown[1:]), inner
         case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner)) if shown[1:] == ["_"]:
             return shown[0], call("range", call("len", inner))

@@ -11,7 +11,7 @@ from typing import Protocol
 from backends.pytorch.classes.explained import ExplainedClass, TurnClass
 from backends.pytorch.classes.merged import Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.paths import Kind, Paths
-from backends.pytorch.classes.repeats import LOOP
+from backends.pytorch.classes.repeats import LOOP, loop_slots
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.making import write_header
 from backends.pytorch.print.reading import Reading, make_float
@@ -19,7 +19,7 @@ from backends.pytorch.print.statements import Statements
 from backends.pytorch.terms.document import STEP, lay_out
 from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.terms.naming import singular
-from backends.pytorch.terms.terms import Form, Many, Part, Tree, name
+from backends.pytorch.terms.terms import NOTHING, Form, Many, Part, Tree, name
 from compiler.ir.hint import Hint
 from compiler.writing.names import free_name, safe_name
 
@@ -72,6 +72,20 @@ class _Turns:
         assert isinstance(item.expression.target, TurnClass)
         self.turns = item.expression.target
         self.repeat = self.turns.repeat
+        self.container = self._find_container()
+        """The path of what the loop goes over; "" where it goes over numbers."""
+
+    def _find_container(self) -> str:
+        """The container that the loop fills, or the list that it fills from `first` on: all its
+        modules are members of it."""
+        if not self.item.slot.startswith(LOOP):
+            return self.item.slot
+        numbered = f".{self.repeat.numbered}"
+        slots = list(loop_slots(self.turns))
+        prefix = slots[0].partition(numbered)[0] if slots else ""
+        inside = prefix and all(f"{slot}.".startswith(f"{prefix}{numbered}.") for slot in slots)
+        goes_on = inside and self.repeat.first and self.paths.find_kind(prefix) is Kind.LIST
+        return prefix if goes_on else ""
 
     def write(self) -> None:
         """The line of the `for`, its body, and what is left after the last turn."""
@@ -144,16 +158,16 @@ class _Turns:
     def _member(self, formals: list[str]) -> str:
         """What one member is called where the loop goes over the modules; "" where it goes over
         numbers."""
-        if self.item.slot.startswith(LOOP):
+        if not self.container:
             return ""
-        last = self.item.slot.rpartition(".")[2]
+        last = self.container.rpartition(".")[2]
         one = singular(last) if "{" not in last else "layer"
         taken = self.out.live_names() | {safe_name(n) for n in self.repeat.names}
         return free_name(one, taken | set(formals))
 
     def _expressions(self, member: str) -> Expressions:
         def attribute(path: str) -> str:
-            inside = self.item.slot + "."
+            inside = self.container + "."
             if member and path.startswith(inside):
                 _, _, rest = path[len(inside) :].partition(".")
                 return f"{member}.{rest}" if rest else member
@@ -169,14 +183,20 @@ class _Turns:
         if not member:
             over = resolve(made.parts[0], self.out.reading.argument)
             return write_header(self.repeat.names, over, used)
-        modules: Part = Tree(Form.OWN, self.item.slot)
-        if self.paths.find_kind(self.item.slot) is Kind.DICT:
+        modules: Part = Tree(Form.OWN, self.container)
+        if self.paths.find_kind(self.container) is Kind.DICT:
             modules = Tree(Form.METHOD, "values", (modules,))
+        first = Tree(Form.LITERAL, str(self.repeat.first)) if self.repeat.first else None
+        if first is not None and self.container != self.item.slot:
+            modules = Tree(
+                Form.INDEX, "", (modules, Tree(Form.SLICE, "", (first, NOTHING, NOTHING)))
+            )
         if not read:
             return member, modules
         counter = safe_name(self.repeat.counter)
         if read == {counter}:
-            return f"{counter}, {member}", Tree(Form.CALL, "", (name("enumerate"), modules))
+            given = (modules,) if first is None else (modules, first)
+            return f"{counter}, {member}", Tree(Form.CALL, "", (name("enumerate"), *given))
         over = resolve(made.parts[0], self.out.reading.argument)
         names, over = write_header(self.repeat.names, over, used)
         zipped = Tree(Form.CALL, "", (name("zip"), over, modules), ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.ir.hint import HINT_FUNCTIONS
@@ -28,9 +29,12 @@ from compiler.text.tree.syntax import (
     Name,
     Named,
     Node,
+    NoneLiteral,
     StageLabel,
     String,
     Then,
+    Unary,
+    Unpack,
 )
 from compiler.vocabulary.initializers import INITIALIZERS
 
@@ -42,27 +46,80 @@ def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[
     functions that Python does not have. `is_own` says of a name whether the file means something
     else by it than the function."""
     nodes = list(walk(item.body))
-    sources: dict[str, set[str]] = {}
-    turning: dict[str, set[str]] = {}
-    for one in item.parameters:  # a default that uses others hands on what they are
-        sources.setdefault(one.name.text, set()).update(_names(one.default))
-    for node in nodes:
-        match node:
-            case Binding(name=name, value=value):
-                sources.setdefault(name.text, set()).update(_names(value))
-            case For(names=several, iterable=iterable):
-                for bound in several:
-                    turning.setdefault(bound.text, set()).update(_names(iterable))
+    bound = _Bindings(item, nodes, is_own)
     parameters = {n for p in item.parameters for n in (p.name.text, *_names(p.type))}
     found: dict[str, dict[Span, None]] = {}
     for node in nodes:
         for place, tree in _untraced_places(node, is_own):
             # a path is written anew in each turn: it may say the names of its loop
-            steps = (sources,) if isinstance(node, StageLabel) else (sources, turning)
-            reached = _close(_names(tree), steps)
+            turns = {} if isinstance(node, StageLabel) else bound.turning
+            asked, read = _split_tests(tree)
+            reached = _close(read, (bound.sources, turns)) | _close(asked, (bound.absent, turns))
             for parameter in reached & parameters:
                 found.setdefault(parameter, {})[place] = None
     return {name: tuple(places) for name, places in found.items()}
+
+
+class _Bindings:
+    """What the names of a body are made from. `absent` says it of whether they are `none`: what
+    an operation makes never is, whatever its numbers are."""
+
+    def __init__(self, item: Item, nodes: Sequence[Node], is_own: Callable[[str], bool]) -> None:
+        self.is_own = is_own
+        self.sources: dict[str, set[str]] = {}
+        self.absent: dict[str, set[str]] = {}
+        self.turning: dict[str, set[str]] = {}
+        for one in item.parameters:  # a default that uses others hands on what they are
+            self._bind(one.name, one.default)
+        for node in nodes:
+            match node:
+                case Binding(name=name, value=value):
+                    self._bind(name, value)
+                case Unpack(names=several, value=value):
+                    for name in several:
+                        self._bind(name, value)
+                case For(names=several, iterable=iterable):
+                    for name in several:
+                        self.turning.setdefault(name.text, set()).update(_names(iterable))
+
+    def _bind(self, name: Name, value: Expr | None) -> None:
+        self.sources.setdefault(name.text, set()).update(_names(value))
+        if not self._makes_tensor(value):
+            self.absent.setdefault(name.text, set()).update(_names(value))
+
+    def _makes_tensor(self, value: Expr | None) -> bool:
+        """Whether an expression is an operation, which makes a tensor of whatever it is given."""
+        match value:
+            case Group(inner=inner) | Named(expression=inner):
+                return self._makes_tensor(inner)
+            case Then(right=right):
+                return self._is_operation(right) or self._makes_tensor(right)
+            case Call(function=function):
+                return self._is_operation(function)
+            case Binary(operator="+" | "-" | "*" | "/" | "@") | Unary(operator="+" | "-"):
+                return True
+        return False
+
+    def _is_operation(self, layer: Expr) -> bool:
+        match layer:
+            case Name(text=text):
+                return OPS.get(text) is not None and not self.is_own(text)
+            case Named(expression=inner):
+                return self._is_operation(inner)
+        return False
+
+
+def _split_tests(tree: object) -> tuple[Iterator[str], Iterator[str]]:
+    """The names that a condition only asks of whether they are `none`, and all others in it."""
+    match tree:
+        case Binary(operator="==" | "!=", left=Name(text=text), right=NoneLiteral()):
+            return iter([text]), iter(())
+        case Binary(operator="and" | "or", left=left, right=right):
+            rows = (_split_tests(left), _split_tests(right))
+            return chain(rows[0][0], rows[1][0]), chain(rows[0][1], rows[1][1])
+        case Unary(operator="not", operand=inner) | Group(inner=inner):
+            return _split_tests(inner)
+    return iter(()), _names(tree)
 
 
 def _close(names: Iterator[str], steps: Sequence[Mapping[str, set[str]]]) -> set[str]:
