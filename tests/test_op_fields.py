@@ -18,6 +18,8 @@ from torch import nn
 
 import compiler.ops as package
 from compiler.ir.graph import Op
+from compiler.ops.fitted import Fitted
+from compiler.ops.modules import Modular
 from compiler.ops.registry import load_ops
 from compiler.ops.scan import Scan
 
@@ -32,17 +34,29 @@ def _find(path: str) -> Any:
 
 
 def _read_defaults(path: str) -> dict[str, object]:
-    """Defaults of a function or module of PyTorch; none where it is a built-in one."""
+    """Defaults of a function or module of PyTorch; none where it is a built-in one, or hands on
+    all that it is given."""
     try:
         parameters = inspect.signature(_find(path)).parameters
     except ValueError:
+        return {}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return {}
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
 def _list_calls() -> Iterator[tuple[type[Op], str]]:
+    """The functions and modules of ops, but for those that generated code brings along."""
     for op in load_ops().classes():
-        yield from ((op, path) for path in (op.torch_function, op.torch_module) if path)
+        for path in (op.torch_function, op.torch_module):
+            if "." in path:
+                yield op, path.format(axes=2)
+
+
+def _make(op: type[Op]) -> Op:
+    """An op with its defaults."""
+    needed = [f for f in dataclasses.fields(op) if f.default is dataclasses.MISSING]  # type: ignore[arg-type]
+    return op(**{option.name: 1 for option in needed})
 
 
 @pytest.mark.parametrize(
@@ -51,12 +65,16 @@ def _list_calls() -> Iterator[tuple[type[Op], str]]:
 def test_defaults_are_those_of_pytorch(op: type[Op], path: str) -> None:
     """What a call leaves out has the value that PyTorch puts there."""
     known = _read_defaults(path)
+    function = path == op.torch_function.format(axes=2)
+    left_out = op.shaping if issubclass(op, Modular) and function else ()
     for option in dataclasses.fields(op):  # type: ignore[arg-type]
+        if option.name in left_out:
+            continue
         keyword = op.torch_keywords.get(option.name, option.name)
         if option.default is dataclasses.MISSING or not known:
             continue
         if keyword not in known:
-            assert op().spell_option(option.name) is None
+            assert _make(op).spell_option(option.name) is None
             continue
         assert known[keyword] == option.default
 
@@ -85,6 +103,13 @@ def _find_repeated(path: Path) -> Iterator[str]:
 def test_a_default_stands_once() -> None:
     repeated = [line for path in sorted(FOLDER.glob("*.py")) for line in _find_repeated(path)]
     assert not repeated
+
+
+def test_modules_follow_from_the_fields() -> None:
+    """An op with weights is written as a module or as a function by one mechanism."""
+    for op in load_ops().classes():
+        if op.weights is not Op.weights and not issubclass(op, Fitted):
+            assert issubclass(op, Modular), op.name
 
 
 @pytest.mark.parametrize("method", ["infer", "evaluate"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from compiler.ir.graph import Node
 from compiler.ir.weights import path_matches
-from compiler.ops.layers import owns_weights
+from compiler.ops.modules import owns_weights
 
 KEPT_OUT = "`only` or `except` says so"
 """The reason of a layer that the patterns of a pass keep out of it."""

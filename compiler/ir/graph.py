@@ -263,7 +263,7 @@ class Op(Spelled):
 
     def torch(self, node: Node) -> Spelling:
         """The PyTorch spelling of a node of this op."""
-        return self.spell_call([value is not None for value in node.inputs])
+        return self.spell_call(node.types)
 
     @abstractmethod
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
@@ -301,6 +301,11 @@ class Node:
     outputs: tuple[Value, ...]
     scope: Frame
     origin: Site
+
+    @property
+    def types(self) -> tuple[TensorType | None, ...]:
+        """The types of its inputs."""
+        return tuple(value.type if value is not None else None for value in self.inputs)
 
     @property
     def output(self) -> Value:

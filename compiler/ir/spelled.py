@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import ClassVar
 
+from compiler.ir.operands import Types
 from compiler.ir.traits import Traits
 from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
@@ -17,7 +18,8 @@ class Spelled(Traits):
     others by keyword, and not at all where they have the default, which is PyTorch's."""
 
     torch_function: ClassVar[str] = ""
-    """PyTorch's function, `F.elu`; where it is empty, that of the op's name in `torch`."""
+    """PyTorch's function, `F.elu`; where it is empty, that of the op's name in `torch`. `{axes}` is
+    the number of axes of space: `F.conv{axes}d`."""
     torch_method: ClassVar[str] = ""
     """The method of the first operand that takes the place of a function."""
     torch_module: ClassVar[str] = ""
@@ -25,11 +27,16 @@ class Spelled(Traits):
     torch_keywords: ClassVar[Mapping[str, str]] = {}
     """PyTorch's keywords by fields or optional operands, where it calls them otherwise; an option
     that is named here stands by keyword."""
+    torch_roles: ClassVar[Mapping[str, str]] = {}
+    """What an argument of a class that is made of a field is called, where that is no field's
+    name: PyTorch's own word, or a plainer one."""
 
     def leaf(self, field: str, role: str = "", dim: tuple[str, int, int] | None = None) -> Leaf:
         """A field as an argument, which PyTorch can do without where it has its default."""
         default = getattr(type(self), field, NO_DEFAULT)
-        return Leaf(getattr(self, field), role or field, default, field, dim)
+        return Leaf(
+            getattr(self, field), role or self.torch_roles.get(field, field), default, field, dim
+        )
 
     def named(self, field: str) -> tuple[str, Leaf]:
         """A field as an argument by keyword."""
@@ -41,22 +48,23 @@ class Spelled(Traits):
 
     def spell_options(self) -> tuple[tuple[str, Term], ...]:
         """The arguments by keyword."""
-        names = (name for name in _list_fields(type(self)) if not self._stands_by_place(name))
+        names = (name for name in _list_fields(type(self)) if not self.stands_by_place(name))
         found = ((self.torch_keywords.get(n, n), self.spell_option(n)) for n in names)
         return tuple((keyword, term) for keyword, term in found if term is not None)
 
-    def spell_call(self, given: Sequence[bool]) -> Spelling:
-        """The call, for inputs of which some may be left out."""
-        inputs, optional = self._spell_inputs(given)
-        places = filter(self._stands_by_place, _list_fields(type(self)))
+    def spell_call(self, types: Types) -> Spelling:
+        """The call, for inputs of these types."""
+        inputs, optional = self._spell_inputs([found is not None for found in types])
+        places = filter(self.stands_by_place, _list_fields(type(self)))
         arguments = tuple(term for term in map(self.spell_option, places) if term is not None)
         options = self.spell_options()
         named = (*optional, *options)
         if self.torch_method:
             first, *others = inputs
             return Spelling(Method(first, self.torch_method, (*others, *arguments), named))
-        function = self.torch_function or f"torch.{self.name}"
-        module = Call(self.torch_module, arguments, options) if self.torch_module else None
+        function = fill_axes(self.torch_function or f"torch.{self.name}", types)
+        name = fill_axes(self.torch_module, types)
+        module = Call(name, arguments, options) if name else None
         return Spelling(Call(function, (*inputs, *arguments), named), module=module)
 
     def _spell_inputs(self, given: Sequence[bool]) -> tuple[list[Term], list[tuple[str, Term]]]:
@@ -72,8 +80,19 @@ class Spelled(Traits):
             [(self.torch_keywords.get(name, name), term) for name, term in named],
         )
 
-    def _stands_by_place(self, field: str) -> bool:
+    def stands_by_place(self, field: str) -> bool:
+        """Whether a field is an argument by place."""
         return not (field in self.torch_keywords or hasattr(type(self), field))
+
+
+def fill_axes(name: str, types: Types) -> str:
+    """A name of PyTorch's for inputs of these types: of tensors without axes of space, that for
+    one such axis."""
+    if "{axes}" not in name:
+        return name
+    x = types[0]
+    assert x is not None, "only optional operands are left out"
+    return name.format(axes=max(x.rank - 2, 1))
 
 
 def _list_fields(op: type[Spelled]) -> list[str]:

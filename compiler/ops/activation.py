@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Types
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
@@ -173,8 +173,8 @@ class Rrelu(Activation):
     def spell_options(self) -> tuple[tuple[str, Term], ...]:
         return (*super().spell_options(), ("training", Name("self.training")))
 
-    def spell_call(self, given: Sequence[bool]) -> Spelling:
-        made = super().spell_call(given)
+    def spell_call(self, types: Types) -> Spelling:
+        made = super().spell_call(types)
         return replace(made, module=Call(self.torch_module, (), super().spell_options()))
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type
-from compiler.ops.layers import input_type, known, need_least, widen
+from compiler.ops.layers import known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
@@ -22,7 +22,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Spelling
+from compiler.vocabulary.spelling import Term
 
 
 class AdaptivePool(Op):
@@ -31,8 +31,6 @@ class AdaptivePool(Op):
 
     keeps_channels = True
     operands = (Operand("x"),)
-    torch_name: ClassVar[str]  # "adaptive_avg_pool"
-    module_name: ClassVar[str]  # "AdaptiveAvgPool"
     onnx_whole: ClassVar[str]
     """ONNX's pooling over all of space."""
     onnx_window: ClassVar[str]
@@ -48,11 +46,8 @@ class AdaptivePool(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_same(2))
 
-    def torch(self, node: Node) -> Spelling:
-        axes = input_type(node).rank - 2
-        size = spell_sizes(self.leaf("size"))
-        called = Call(f"F.{self.torch_name}{axes}d", (In(0), size))
-        return Spelling(called, module=Call(f"nn.{self.module_name}{axes}d", (size,)))
+    def spell_option(self, field: str) -> Term:
+        return spell_sizes(self.leaf(field))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
@@ -123,8 +118,8 @@ class AdaptiveMaxPool(AdaptivePool):
     """
 
     name = "adaptive_max_pool"
-    torch_name = "adaptive_max_pool"
-    module_name = "AdaptiveMaxPool"
+    torch_function = "F.adaptive_max_pool{axes}d"
+    torch_module = "nn.AdaptiveMaxPool{axes}d"
     onnx_whole = "GlobalMaxPool"
     onnx_window = "MaxPool"
     reduction = "ReduceMax"
@@ -166,8 +161,8 @@ class AdaptiveAvgPool(AdaptivePool):
     """
 
     name = "adaptive_avg_pool"
-    torch_name = "adaptive_avg_pool"
-    module_name = "AdaptiveAvgPool"
+    torch_function = "F.adaptive_avg_pool{axes}d"
+    torch_module = "nn.AdaptiveAvgPool{axes}d"
     onnx_whole = "GlobalAveragePool"
     onnx_window = "AveragePool"
     reduction = "ReduceMean"

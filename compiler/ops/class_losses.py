@@ -34,8 +34,9 @@ from compiler.ops.axes import (
     unsqueeze,
 )
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import find_place, input_type, need_rate, refuse_option, widen
+from compiler.ops.layers import find_place, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.softmax import log_softmax
 from compiler.records import dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -19,18 +19,17 @@ from compiler.ops.layers import (
     LinearLayer,
     find_unmade,
     given,
-    input_type,
     known,
     need_channels,
     need_divisor,
     need_least,
     need_output_divisor,
     need_weights,
-    owns_weights,
     refuse_option,
     widen,
 )
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.windows import (
     Padding,
@@ -58,7 +57,7 @@ from compiler.types.dims import Dim, product
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers.modules import ModuleUniform
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Leaf, Term
 from compiler.vocabulary.spelling import Sequence as Items
 
 
@@ -95,6 +94,12 @@ class Conv(LinearLayer):
     channel_axis = 1
     axis_by_axis = True
     in_integers = "layer"
+    torch_function = "F.conv{axes}d"
+    torch_module = "nn.Conv{axes}d"
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_channels": 1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": 1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "channels", "kernel": "kernel_size"}
+    shaping = ("out", "kernel", "bias")
     operands = (Operand("x"),)
     sizing = frozenset({"padding"})
     out: int
@@ -171,26 +176,13 @@ class Conv(LinearLayer):
         groups = cut_groups(inputs[0], 1, self.groups)
         return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        axes = x.rank - 2
-        source, padding = self._spell_padding(x)
-        options = (
-            ("stride", spell_sizes(self.leaf("stride"))),
-            ("padding", padding),
-            ("dilation", spell_sizes(self.leaf("dilation"))),
-            self.named("groups"),
-        )
-        if not owns_weights(node):
-            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
-            return Spelling(Call(f"F.conv{axes}d", (source, In(1), *bias), options))
-        sizes = (
-            Leaf(known(x.shape[1]), "in_channels", dim=("in", 0, 1)),
-            self.leaf("out", "channels", dim=("out", 0, 1)),
-            spell_sizes(self.leaf("kernel", "kernel_size")),
-        )
-        made = Call(f"nn.Conv{axes}d", sizes, (*options, self.named("bias")))
-        return Spelling(Call(Own(), (source,)), made)
+    def spell_operands(self, node: Node) -> tuple[Term, ...]:
+        return (self._spell_padding(input_type(node))[0],)
+
+    def spell_setting(self, field: str, node: Node) -> Term | None:
+        if field == "padding":
+            return self._spell_padding(input_type(node))[1]
+        return _spread_setting(super().spell_setting(field, node))
 
     def _spell_padding(self, x: TensorType) -> tuple[Term, Term]:
         """The input, padded where the module cannot do it, and the module's padding."""
@@ -235,6 +227,11 @@ class Conv(LinearLayer):
         order = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
         rows = np.transpose(view, order)
         return rows.reshape(-1, math.prod(rows.shape[1 + axes :])).astype(np.float64)
+
+
+def _spread_setting(term: Term | None) -> Term | None:
+    """An option with a number for each axis of space, as one number where all are the same."""
+    return spell_sizes(term) if isinstance(term, Leaf) else term
 
 
 def _need_options(op: Conv | ConvTranspose, axes: int) -> None:
@@ -285,6 +282,12 @@ class ConvTranspose(LinearLayer):
     channel_axis = 1
     made_axis = 1
     axis_by_axis = True
+    torch_function = "F.conv_transpose{axes}d"
+    torch_module = "nn.ConvTranspose{axes}d"
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_channels": 1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": 1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "channels", "kernel": "kernel_size"}
+    shaping = ("out", "kernel", "bias")
     operands = (Operand("x"),)
     sizing = frozenset({"padding"})
     out: int
@@ -398,28 +401,15 @@ class ConvTranspose(LinearLayer):
         groups = cut_groups(inputs[0], 1, self.groups)
         return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
 
-    def torch(self, node: Node) -> Spelling:
-        x, weight = input_type(node), input_type(node, 1)
-        axes = x.rank - 2
-        stride = ("stride", spell_sizes(self.leaf("stride")))
-        cut = tuple(known(window.low) for window in self.windows(axes))
-        padding = ("padding", spell_sizes(replace(self.leaf("padding"), value=cut)))
-        added = replace(self.leaf("output_padding"), value=self.added(axes))
-        extra = ("output_padding", spell_sizes(added))
-        groups = self.named("groups")
-        dilation = ("dilation", spell_sizes(self.leaf("dilation")))
-        if not owns_weights(node):
-            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
-            called = (stride, padding, extra, groups, dilation)
-            return Spelling(Call(f"F.conv_transpose{axes}d", (In(0), In(1), *bias), called))
-        sizes = (
-            Leaf(known(weight.shape[0]), "in_channels", dim=("in", 0, 1)),
-            self.leaf("out", "channels", dim=("out", 0, 1)),
-            spell_sizes(self.leaf("kernel", "kernel_size")),
-        )
-        bias_leaf = self.named("bias")
-        options = (stride, padding, extra, groups, bias_leaf, dilation)
-        return Spelling(Call(Own(), (In(0),)), Call(f"nn.ConvTranspose{axes}d", sizes, options))
+    def spell_setting(self, field: str, node: Node) -> Term | None:
+        axes = input_type(node).rank - 2
+        match field:
+            case "padding":
+                cut = tuple(known(window.low) for window in self.windows(axes))
+                return spell_sizes(replace(self.leaf(field), value=cut))
+            case "output_padding":
+                return spell_sizes(replace(self.leaf(field), value=self.added(axes)))
+        return _spread_setting(super().spell_setting(field, node))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axes = operand_type(types, 0).rank - 2

@@ -13,7 +13,8 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ops.axes import need_number, operand_type, resolve_axes, shift_axis
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import input_type, need_known
+from compiler.ops.layers import need_known
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim

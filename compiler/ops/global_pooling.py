@@ -12,8 +12,9 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type
-from compiler.ops.layers import input_type, widen
+from compiler.ops.layers import widen
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass

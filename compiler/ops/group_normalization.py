@@ -25,7 +25,6 @@ from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
-    input_type,
     known,
     need_channels,
     need_divisor,
@@ -33,17 +32,17 @@ from compiler.ops.layers import (
     need_least,
     need_small,
     need_weights,
-    owns_weights,
     widen,
 )
 from compiler.ops.magnitudes import grow, measure_norm
+from compiler.ops.modules import Modular
 from compiler.ops.normalization import (
-    channels_leaf,
+    CHANNELS,
+    LastNorm,
     constant_affine,
     make_affine,
     normalize,
     scale_channels,
-    spell_last,
     spread_channels,
     subtract_mean,
     write_affine,
@@ -57,8 +56,7 @@ from compiler.report.messages.layers import no_variance
 from compiler.types.dims import Dim, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
-from compiler.vocabulary.spelling import Sequence as Items
+from compiler.vocabulary.spelling import Term
 
 
 def _find_scaled_zeros(inputs: ZeroChannels, *, affine: bool) -> Numbers:
@@ -72,7 +70,7 @@ def _find_scaled_zeros(inputs: ZeroChannels, *, affine: bool) -> Numbers:
 @OPS.register
 @final
 @dataclass(frozen=True)
-class GroupNorm(Op):
+class GroupNorm(Modular):
     """Group normalisation: within each sample, groups of channels get mean 0 and variance 1,
     then every channel a learned scale and shift (Wu and He 2018).
 
@@ -93,6 +91,9 @@ class GroupNorm(Op):
     name = "group_norm"
     keeps_f32 = True
     centers = True
+    torch_function = "F.group_norm"
+    torch_module = "nn.GroupNorm"
+    torch_sizes = CHANNELS
     operands = (Operand("x"),)
     groups: int
     eps: float = 1e-5
@@ -146,20 +147,8 @@ class GroupNorm(Op):
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, groups=cut_groups(outputs[0], 1, self.groups))
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        groups = self.leaf("groups")
-        eps = self.named("eps")
-        made = Call(
-            "nn.GroupNorm",
-            (groups, channels_leaf(x)),
-            (eps, self.named("affine")),
-        )
-        if self.affine and owns_weights(node):
-            return Spelling(Call(Own(), (In(0),)), made)
-        rest = tuple(In(i) for i in range(1, len(node.inputs)))
-        called = Call("F.group_norm", (In(0), groups, *rest), (eps,))
-        return Spelling(called, module=None if self.affine else made)
+    def order_places(self, sizes: tuple[Term, ...], options: tuple[Term, ...]) -> tuple[Term, ...]:
+        return (*options, *sizes)
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
@@ -184,7 +173,7 @@ class GroupNorm(Op):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class InstanceNorm(Op):
+class InstanceNorm(Modular):
     """Instance normalisation: within each sample, each channel gets mean 0 and variance 1 over
     space (Ulyanov et al. 2016).
 
@@ -205,6 +194,9 @@ class InstanceNorm(Op):
     name = "instance_norm"
     keeps_f32 = True
     centers = True
+    torch_function = "F.instance_norm"
+    torch_module = "nn.InstanceNorm{axes}d"
+    torch_sizes = CHANNELS
     operands = (Operand("x"),)
     eps: float = 1e-5
     affine: bool = False
@@ -243,19 +235,9 @@ class InstanceNorm(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling((*tie_same(1), tie_channels(inputs, 1)))
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        eps = self.named("eps")
-        made = Call(
-            f"nn.InstanceNorm{x.rank - 2}d",
-            (channels_leaf(x),),
-            (eps, self.named("affine")),
-        )
-        if self.affine and owns_weights(node):
-            return Spelling(Call(Own(), (In(0),)), made)
-        affine = (("weight", In(1)), ("bias", In(2))) if self.affine else ()
-        called = Call("F.instance_norm", (In(0),), (*affine, eps))
-        return Spelling(called, module=None if self.affine else made)
+    def spell_weights(self, node: Node) -> tuple[tuple[Term, ...], tuple[tuple[str, Term], ...]]:
+        # Running figures, which it does not have, stand before them.
+        return (), tuple(zip(("weight", "bias"), super().spell_weights(node)[0], strict=False))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
@@ -285,7 +267,7 @@ def _write_instances(
 @OPS.register
 @final
 @dataclass(frozen=True)
-class RmsNorm(Op):
+class RmsNorm(LastNorm):
     """Normalisation by the root mean square of the last axis, with a learned scale (Zhang and
     Sennrich 2019).
 
@@ -304,6 +286,8 @@ class RmsNorm(Op):
 
     name = "rms_norm"
     keeps_f32 = True
+    torch_function = "F.rms_norm"
+    torch_module = "nn.RMSNorm"
     operands = (Operand("x"),)
     eps: float | None = None
     affine: bool = True
@@ -346,16 +330,6 @@ class RmsNorm(Op):
         last = outputs[0].rank - 1
         normed = tie_channels(inputs, last)
         return Coupling((*tie_same(last), normed), mixed=normed[:1])
-
-    def torch(self, node: Node) -> Spelling:
-        size = spell_last(input_type(node), 1)
-        eps = self.named("eps")
-        if self.affine and owns_weights(node):
-            return Spelling(Call(Own(), (In(0),)), Call("nn.RMSNorm", (size,), (eps,)))
-        rest = tuple(In(i) for i in range(1, len(node.inputs)))
-        called = Call("F.rms_norm", (In(0), Items((size,)), *rest), (eps,))
-        plain = Call("nn.RMSNorm", (size,), (eps, ("elementwise_affine", Leaf(False))))
-        return Spelling(called, module=None if self.affine else plain)
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)

@@ -9,9 +9,10 @@ from typing import ClassVar, NoReturn
 import numpy as np
 
 from compiler.ir.channels import Numbers, ZeroChannels
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.operands import Array, Types, Weight
 from compiler.ops.axes import operand_type
+from compiler.ops.modules import Modular
 from compiler.report.diagnostics import Fault, Label, Where
 from compiler.report.messages.layers import (
     channels_do_not_match,
@@ -23,7 +24,7 @@ from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
 
 
-class Layer(Op):
+class Layer(Modular):
     """Base of ops whose weight, the first input behind the operand, makes channels: compression
     takes some of them away."""
 
@@ -195,24 +196,6 @@ def _refuse_weight(op: Op, weight: Weight, found: TensorType, x: TensorType) -> 
             find_place(where, 0, x),
         )
     )
-
-
-def owns_weights(node: Node) -> bool:
-    """Whether every weight of a node is its own, so that a module can hold them: none is tied
-    to another layer's or computed. Own weights have the paths `<slot>.<name>`."""
-    slot = ".".join(part for part in (node.scope.path, node.origin.name) if part)
-    count = len(node.op.operands)
-    made = node.op.weights([v.type if v is not None else None for v in node.inputs[:count]])
-    given = node.inputs[count:]
-    return all(
-        value is not None and value.name == f"{slot}.{weight.name}"
-        for weight, value in zip(made, given, strict=True)
-    )
-
-
-def input_type(node: Node, index: int = 0) -> TensorType:
-    """The type of an input of a node."""
-    return operand_type([v.type if v is not None else None for v in node.inputs], index)
 
 
 def known(size: Dim) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, Reading, result, source, tie_same
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
@@ -19,12 +19,10 @@ from compiler.ops.layers import (
     Layer,
     LinearLayer,
     given,
-    input_type,
     known,
     need_known,
     need_least,
     need_weights,
-    owns_weights,
     refuse_option,
     widen,
 )
@@ -36,7 +34,6 @@ from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Initializer
 from compiler.vocabulary.initializers.modules import ModuleEmbedding, ModuleUniform, PaddedRows
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 
 
 @OPS.register
@@ -63,6 +60,12 @@ class Dense(LinearLayer):
     multiplies_rows = True
     onnx_bfloat = True
     in_integers = "layer"
+    torch_function = "F.linear"
+    torch_module = "nn.Linear"
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_features": -1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": -1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "features"}
+    shaping = ("out", "bias")
     operands = (Operand("x"),)
     out: int
     bias: bool = True
@@ -105,19 +108,6 @@ class Dense(LinearLayer):
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, out=known(outputs[0].type.shape[-1]))
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        if not owns_weights(node):
-            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
-            return Spelling(Call("F.linear", (In(0), In(1), *bias)))
-        last = x.rank - 1
-        sizes = (
-            Leaf(known(x.shape[last]), "in_features", dim=("in", 0, last)),
-            self.leaf("out", "features", dim=("out", 0, last)),
-        )
-        made = Call("nn.Linear", sizes, (self.named("bias"),))
-        return Spelling(Call(Own(), (In(0),)), made)
-
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         # MatMul would need the checkpoint's weight transposed, so rows are brought to rank 2.
         x, y = operand_type(types, 0).shape, outputs[0].shape
@@ -154,6 +144,11 @@ class Embedding(Layer):
     name = "embedding"
     onnx_bfloat = True
     made_axis = 1
+    torch_function = "F.embedding"
+    torch_module = "nn.Embedding"
+    torch_widths: ClassVar[Mapping[str, int]] = {"size": -1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"size": "dim"}
+    shaping = ("count", "size")
     operands = (Operand("x"),)
     count: int
     size: int
@@ -195,17 +190,6 @@ class Embedding(Layer):
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, size=known(outputs[0].type.shape[-1]))
-
-    def torch(self, node: Node) -> Spelling:
-        last = input_type(node).rank
-        padding = self.named("padding_idx")
-        if not owns_weights(node):
-            return Spelling(Call("F.embedding", (In(0), In(1)), (padding,)))
-        sizes = (
-            self.leaf("count"),
-            self.leaf("size", "dim", dim=("out", 0, last)),
-        )
-        return Spelling(Call(Own(), (In(0),)), Call("nn.Embedding", sizes, (padding,)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op("Gather", [inputs[1], inputs[0]])]

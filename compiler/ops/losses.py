@@ -13,7 +13,8 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
 from compiler.ops.axes import need_prediction, operand_type, places
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import input_type, refuse_option, widen
+from compiler.ops.layers import refuse_option, widen
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

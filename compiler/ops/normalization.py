@@ -9,31 +9,30 @@ import numpy as np
 
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, result, source, tie_channels, tie_same
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Limits, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
-    input_type,
     need_channels,
     need_known,
     need_least,
     need_small,
     need_weights,
-    owns_weights,
     refuse_option,
     widen,
 )
 from compiler.ops.magnitudes import measure_norm
+from compiler.ops.modules import Modular, input_type, spell_size
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Name, Own, Spelling, Term
+from compiler.vocabulary.spelling import Name, Term
 from compiler.vocabulary.spelling import Sequence as Items
 
 
@@ -103,15 +102,34 @@ def constant_affine(build: OnnxBuilder, x: TensorType, shape: Sequence[int]) -> 
     return [build.constant(ones, x.dtype), build.constant(zeros, x.dtype)]
 
 
-def channels_leaf(x: TensorType) -> Leaf:
-    """The number of channels as a constructor argument."""
-    return Leaf(x.shape[1].known, "channels", dim=("in", 0, 1))
+CHANNELS: Mapping[str, int] = {"channels": 1}
+"""What modules that normalise channels are told of their operand."""
+
+
+class LastNorm(Modular):
+    """Base of normalisations over the last axes, whose sizes module and function are told."""
+
+    torch_keywords: ClassVar[Mapping[str, str]] = {"affine": "elementwise_affine"}
+
+    @property
+    def normalized(self) -> int:
+        """Over how many axes."""
+        return 1
+
+    def spell_sizes(self, node: Node) -> tuple[Term, ...]:
+        x = input_type(node)
+        leaves = tuple(spell_size(x, axis, "dim") for axis in range(-self.normalized, 0))
+        return leaves if len(leaves) == 1 else (Items(leaves),)
+
+    def spell_shape(self, node: Node) -> tuple[Term, ...]:
+        sizes = self.spell_sizes(node)
+        return (Items(sizes),) if self.normalized == 1 else sizes
 
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class BatchNorm(Op):
+class BatchNorm(Modular):
     """Batch normalisation: each channel gets mean 0 and variance 1, then a learned scale and
     shift (Ioffe and Szegedy 2015).
 
@@ -136,6 +154,9 @@ class BatchNorm(Op):
     keeps_f32 = True
     over_batch = True
     weight_limits: ClassVar[Mapping[str, Limits]] = {"running_var": NOT_NEGATIVE}
+    torch_function = "F.batch_norm"
+    torch_module = "nn.BatchNorm{axes}d"
+    torch_sizes = CHANNELS
     operands = (Operand("x"),)
     eps: float = 1e-5
     momentum: float = 0.1
@@ -177,23 +198,9 @@ class BatchNorm(Op):
         channels = tie_channels(inputs, 1)
         return Coupling((*tie_same(outputs[0].rank, without=(1,)), channels))
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        eps = self.named("eps")
-        momentum = self.named("momentum")
-        if not owns_weights(node):
-            last = len(node.inputs) - 1
-            affine: tuple[Term, ...] = (In(1), In(2)) if self.affine else ()
-            training = ("training", Name("self.training"))
-            called = Call(
-                "F.batch_norm",
-                (In(0), In(last - 1), In(last), *affine),
-                (training, momentum, eps),
-            )
-            return Spelling(called)
-        options = (eps, momentum, self.named("affine"))
-        module = f"nn.BatchNorm{max(x.rank - 2, 1)}d"
-        return Spelling(Call(Own(), (In(0),)), Call(module, (channels_leaf(x),), options))
+    def spell_weights(self, node: Node) -> tuple[tuple[Term, ...], tuple[tuple[str, Term], ...]]:
+        *affine, mean, variance = super().spell_weights(node)[0]
+        return (mean, variance, *affine), (("training", Name("self.training")),)
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
@@ -234,7 +241,7 @@ class BatchNorm(Op):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class LayerNorm(Op):
+class LayerNorm(LastNorm):
     """Layer normalisation: the last axis gets mean 0 and variance 1, then a learned scale and
     shift (Ba et al. 2016).
 
@@ -255,6 +262,8 @@ class LayerNorm(Op):
     name = "layer_norm"
     keeps_f32 = True
     centers = True
+    torch_function = "F.layer_norm"
+    torch_module = "nn.LayerNorm"
     operands = (Operand("x"),)
     eps: float = 1e-5
     affine: bool = True
@@ -302,19 +311,14 @@ class LayerNorm(Op):
         )
         return Coupling((*tie_same(first), *normed), mixed=tuple(tie[0] for tie in normed))
 
-    def torch(self, node: Node) -> Spelling:
-        x = input_type(node)
-        eps = self.named("eps")
-        shape = spell_last(x, self.axes)
-        if not (self.affine and owns_weights(node)):
-            size = Items((shape,)) if self.axes == 1 else shape
-            rest: tuple[Term, ...] = tuple(In(i) for i in range(1, len(node.inputs)))
-            module = None
-            if not self.affine:
-                module = Call("nn.LayerNorm", (shape,), (eps, ("elementwise_affine", Leaf(False))))
-            return Spelling(Call("F.layer_norm", (In(0), size, *rest), (eps,)), module=module)
-        made = Call("nn.LayerNorm", (shape,), (eps, self.named("bias")))
-        return Spelling(Call(Own(), (In(0),)), made)
+    @property
+    def normalized(self) -> int:
+        return self.axes
+
+    def spell_option(self, field: str) -> Term | None:
+        return (
+            None if field == "axes" or (field == "bias" and not self.affine) else self.leaf(field)
+        )
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
@@ -337,16 +341,3 @@ class LayerNorm(Op):
     @property
     def scales_last(self) -> bool:
         return self.affine and self.axes == 1
-
-
-def spell_last(x: TensorType, axes: int) -> Term:
-    """The sizes of the last axes: a number where it is one, else a tuple."""
-    leaves = tuple(
-        Leaf(
-            x.shape[axis] if x.shape[axis].known is None else x.shape[axis].known,
-            "dim",
-            dim=("in", 0, axis),
-        )
-        for axis in range(x.rank - axes, x.rank)
-    )
-    return leaves[0] if axes == 1 else Items(leaves)

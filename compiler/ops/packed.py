@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, need_rank, operand_type
-from compiler.ops.layers import (
-    given,
-    input_type,
-    known,
-    need_known,
-    need_least,
-    need_weights,
-    owns_weights,
-    refuse_option,
-)
+from compiler.ops.layers import given, known, need_known, need_least, need_weights, refuse_option
 from compiler.ops.magnitudes import grow
+from compiler.ops.modules import Modular, input_type
 from compiler.ops.registry import OPS
 from compiler.ops.stored import need_bits
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.modules import ModuleConstant
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import (
     Call,
@@ -37,9 +31,7 @@ from compiler.vocabulary.spelling import (
     Leaf,
     Method,
     Name,
-    Own,
     SliceTerm,
-    Spelling,
     Term,
 )
 
@@ -60,7 +52,7 @@ def quantize_dynamically(x: Array) -> tuple[Array, Array, Array]:
 @OPS.register
 @final
 @dataclass(frozen=True)
-class DynamicDense(Op):
+class DynamicDense(Modular):
     """Dense layer whose weight is i8, and whose input is rounded to 256 levels at each call,
     from the least to the greatest number that it has then (dynamic quantization).
 
@@ -85,6 +77,10 @@ class DynamicDense(Op):
     chooses_channels = True
     multiplies_rows = True
     quantized = True
+    torch_module = "DynamicLinear"
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_features": -1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": -1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "features"}
     operands = (Operand("x"),)
     out: int
     bias: bool = True
@@ -116,14 +112,10 @@ class DynamicDense(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out
 
-    def torch(self, node: Node) -> Spelling:
-        if owns_weights(node):
-            sizes = _size_terms(self, node)
-            bias = self.named("bias")
-            return Spelling(Call(Own(), (In(0),)), Call("DynamicLinear", sizes, (bias,)))
+    def spell_function(self, node: Node) -> Call:
         x = Call("round_to_bytes", (In(0),))
         weight = Infix("*", In(1), Index(In(2), (_ALL, Name("None"))))
-        return Spelling(Call("F.linear", (x, weight, *_bias_terms(self.bias, 3))))
+        return Call("F.linear", (x, weight, *_bias_terms(self.bias, 3)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, codes, scale, *bias = inputs
@@ -142,7 +134,7 @@ class DynamicDense(Op):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class PackedDense(Op):
+class PackedDense(Modular):
     """Dense layer whose weight has 4 or 8 bits, with a scale for each block of a row.
 
         weight[o, i] = (codes[o, i] - zero_point[o, i // block]) * scale[o, i // block]
@@ -171,6 +163,10 @@ class PackedDense(Op):
     chooses_channels = True
     multiplies_rows = True
     quantized = True
+    torch_module = "PackedLinear"
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_features": -1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": -1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "features"}
     operands = (Operand("x"),)
     out: int
     bias: bool = True
@@ -230,20 +226,20 @@ class PackedDense(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out
 
-    def torch(self, node: Node) -> Spelling:
+    def spell_module(self, node: Node) -> Call:
+        middle = Leaf(self.middle if self.symmetric else None, "middle", None)
+        (out,), _ = self.spell_settings(node, without=())
+        block = replace(self.leaf("block"), default=NO_DEFAULT)
+        sizes = (*self.spell_sizes(node), out, block)
+        return Call(self.torch_module, sizes, (("middle", middle), self.named("bias")))
+
+    def spell_function(self, node: Node) -> Call:
         size = known(input_type(node).shape[-1])
-        if owns_weights(node):
-            options = (
-                ("middle", Leaf(self.middle if self.symmetric else None, "middle", None)),
-                self.named("bias"),
-            )
-            sizes = (*_size_terms(self, node), Leaf(self.block, "block", field="block"))
-            return Spelling(Call(Own(), (In(0),)), Call("PackedLinear", sizes, options))
         codes: Term = Method(In(1), "float")
         zero = Leaf(float(self.middle)) if self.symmetric else self._spread(In(3), size)
         weight = Infix("*", Infix("-", codes, zero), self._spread(In(2), size))
         bias = _bias_terms(self.bias, 3 if self.symmetric else 4)
-        return Spelling(Call("F.linear", (In(0), weight, *bias)))
+        return Call("F.linear", (In(0), weight, *bias))
 
     def _spread(self, blocks: Term, size: int) -> Term:
         """One number for each entry of a row instead of one for each block."""
@@ -325,15 +321,6 @@ _ONE = Leaf(1)
 
 def _bias_terms(bias: bool, index: int) -> tuple[Term, ...]:
     return (In(index),) if bias else ()
-
-
-def _size_terms(op: DynamicDense | PackedDense, node: Node) -> tuple[Term, ...]:
-    x = input_type(node)
-    last = x.rank - 1
-    return (
-        Leaf(known(x.shape[last]), "in_features", dim=("in", 0, last)),
-        Leaf(op.out, "features", field="out", dim=("out", 0, last)),
-    )
 
 
 def _need_input(op: DynamicDense | PackedDense, operands: Types) -> int:

@@ -9,11 +9,11 @@ from typing import ClassVar, final
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_float, operand_type
-from compiler.ops.layers import input_type, need_least, refuse_option, widen
+from compiler.ops.layers import need_least, refuse_option, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.ops.windows import (
@@ -36,7 +36,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
+from compiler.vocabulary.spelling import Leaf
 
 
 class WindowPool(Op):
@@ -46,8 +46,7 @@ class WindowPool(Op):
     axis_by_axis = True
     scales_with_operand = True
     operands = (Operand("x"),)
-    torch_name: ClassVar[str]  # "max_pool"
-    module_name: ClassVar[str]  # "nn.MaxPool"
+    torch_roles: ClassVar[Mapping[str, str]] = {"kernel": "kernel_size"}
     kernel: Sizes
     stride: Sizes | None
     padding: Sizes
@@ -108,20 +107,11 @@ class WindowPool(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_same(2))
 
-    def torch(self, node: Node) -> Spelling:
-        axes = input_type(node).rank - 2
-        kernel = spell_sizes(self.leaf("kernel", "kernel_size"))
-        options = self.spell_options()
-        return Spelling(
-            Call(f"F.{self.torch_name}{axes}d", (In(0), kernel), options),
-            module=Call(f"nn.{self.module_name}{axes}d", (kernel,), options),
-        )
-
     def spell_option(self, field: str) -> Leaf:
         match field:
             case "stride":
                 return self._spell_stride()
-            case "padding" | "dilation":
+            case "kernel" | "padding" | "dilation":
                 return spell_sizes(self.leaf(field))
         return self.leaf(field)
 
@@ -179,8 +169,8 @@ class MaxPool(WindowPool):
 
     name = "max_pool"
     in_integers = "moves"
-    torch_name = "max_pool"
-    module_name = "MaxPool"
+    torch_function = "F.max_pool{axes}d"
+    torch_module = "nn.MaxPool{axes}d"
     kernel: Sizes
     stride: Sizes | None = None
     padding: Sizes = 0
@@ -249,8 +239,8 @@ class AvgPool(WindowPool):
     name = "avg_pool"
     half_rank = 4
     in_integers = "computes"
-    torch_name = "avg_pool"
-    module_name = "AvgPool"
+    torch_function = "F.avg_pool{axes}d"
+    torch_module = "nn.AvgPool{axes}d"
     kernel: Sizes
     stride: Sizes | None = None
     padding: Sizes = 0

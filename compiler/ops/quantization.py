@@ -7,18 +7,19 @@ from typing import Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import need_float, operand_type, resolve_axis
-from compiler.ops.layers import input_type, need_known, need_weights, owns_weights
+from compiler.ops.layers import need_known, need_weights
+from compiler.ops.modules import Modular, input_type, owns_weights
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.given import Ones, Zeros
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
 
 IntegerName = Literal["i4", "u4", "i8", "u8"]
 Form = Literal["qdq", "qoperator"]
@@ -103,7 +104,7 @@ def _spread_axis(axis: int, rank: int) -> tuple[int, ...]:
 @OPS.register
 @final
 @dataclass(frozen=True)
-class FakeQuantize(Op):
+class FakeQuantize(Modular):
     """Rounds to the levels of an integer type, and comes back: what a number is worth once it is
     stored in few bits.
 
@@ -172,21 +173,24 @@ class FakeQuantize(Op):
         return numbers.reshape(() if self.axis is None else _spread_axis(self.axis, rank))
 
     def torch(self, node: Node) -> Spelling:
-        low, high = (Leaf(level) for level in self.levels)
         if self.axis is None and owns_weights(node):
-            made = "LearnedQuantize" if self.learned else "FakeQuantize"
-            return Spelling(Call(Own(), (In(0),)), Call(made, (low, high)))
+            return super().torch(node)
+        return Spelling(self.spell_function(node))
+
+    def spell_module(self, node: Node) -> Call:
+        return Call("LearnedQuantize" if self.learned else "FakeQuantize", self._spell_levels())
+
+    def spell_function(self, node: Node) -> Call:
+        numbers, levels = (In(0), In(1), In(2)), self._spell_levels()
+        axis = () if self.axis is None else (Leaf(self.axis % input_type(node).rank),)
         if self.learned:
-            axis = () if self.axis is None else (Leaf(self.axis % input_type(node).rank),)
-            called = (In(0), In(1), In(2), low, high, *axis)
-            return Spelling(Call("round_to_steps", called))
-        if self.axis is None:
-            called = (In(0), In(1), In(2), low, high)
-            return Spelling(Call("torch.fake_quantize_per_tensor_affine", called))
-        along = Leaf(self.axis % input_type(node).rank)
-        return Spelling(
-            Call("torch.fake_quantize_per_channel_affine", (In(0), In(1), In(2), along, low, high))
-        )
+            return Call("round_to_steps", (*numbers, *levels, *axis))
+        each = "channel" if axis else "tensor"
+        function = f"torch.fake_quantize_per_{each}_affine"
+        return Call(function, (*numbers, *axis, *levels))
+
+    def _spell_levels(self) -> tuple[Leaf, ...]:
+        return tuple(map(Leaf, self.levels))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         kind = operand_type(types, 0)

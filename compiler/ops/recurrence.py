@@ -6,28 +6,27 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, Reading, source
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import (
-    input_type,
-    known,
     need_known,
     need_least,
     need_rate,
     need_weights,
-    owns_weights,
     refuse_option,
     widen,
 )
 from compiler.ops.magnitudes import grow
+from compiler.ops.modules import Modular, input_type
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.recurrent import sequence_does_not_fit
@@ -53,10 +52,12 @@ _START = {
     "bias_hh": "bias_init",
 }
 """The argument of a call that says how a weight starts, by the beginning of its name."""
+_SIGNATURE = ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "nonlinearity")
+"""The options of PyTorch's modules, in their order."""
 
 
 @dataclass(frozen=True)
-class Recurrent(Op):
+class Recurrent(Modular):
     """Base of recurrent layers. Of a sequence `[n, t, d]` each layer makes one `[n, t, hidden]`, or
     both directions beside each other; its weights are those of PyTorch's module."""
 
@@ -67,7 +68,10 @@ class Recurrent(Op):
     order: ClassVar[tuple[int, ...]]
     """The gates as ONNX orders them, by their places in PyTorch's weights."""
     onnx_type: ClassVar[str]
-    module_name: ClassVar[str]
+    torch_sizes: ClassVar[Mapping[str, int]] = {"input_size": 2}
+    torch_widths: ClassVar[Mapping[str, int]] = {"hidden": 2}
+    torch_roles: ClassVar[Mapping[str, str]] = {"hidden": "hidden_size", "layers": "num_layers"}
+    torch_keywords: ClassVar[Mapping[str, str]] = {"layers": "num_layers", "act": "nonlinearity"}
     state_names: ClassVar[tuple[str, ...]]
     hidden: int
     layers: int = 1
@@ -83,7 +87,7 @@ class Recurrent(Op):
 
     @property
     @abstractmethod
-    def torch_name(self) -> str:
+    def function_name(self) -> str:
         """PyTorch's function, under `torch`; or that of a layer which PyTorch lacks."""
 
     def onnx_attributes(self) -> dict[str, object]:
@@ -291,35 +295,38 @@ class Recurrent(Op):
         return Coupling(((incoming, *read),), read=tuple(Reading(incoming, w) for w in read))
 
     def torch(self, node: Node) -> Spelling:
+        spelled = super().torch(node)
+        if self.states:
+            return spelled
+        return replace(spelled, expression=Index(spelled.expression, (Leaf(0),)))
+
+    def spell_option(self, field: str) -> Term | None:
+        return None if field in ("states", "peephole", "recurrence") else self.leaf(field)
+
+    def spell_module(self, node: Node) -> Call:
+        """Options in the order of PyTorch's signature, which is not that of the fields."""
+        places, options = self.spell_settings(node, without=())
+        named = dict(options)
+        if not self.own_class:
+            named["batch_first"] = Name("True")
+        ordered = tuple((key, named[key]) for key in _SIGNATURE if key in named)
+        name = self.own_class or self.torch_module
+        return Call(name, (*self.spell_sizes(node), *places), ordered)
+
+    def spell_setting(self, field: str, node: Node) -> Term | None:
+        if field == "hidden" and self.bidirectional:  # no axis of the result has this size
+            return self.leaf(field)
+        return super().spell_setting(field, node)
+
+    def _spell_starts(self, node: Node) -> tuple[Term, ...]:
+        """The first states that are given: CUDA's kernels want them in one piece."""
         places = range(START, START + len(self.state_names))
-        # CUDA's kernels want states that lie in one piece.
-        starts = tuple(
+        return tuple(
             Method(In(place), "contiguous") for place in places if node.inputs[place] is not None
         )
-        if owns_weights(node):
-            call = self._call_module(node, starts)
-            name = self.own_class or self.module_name
-            made = Call(name, self._spell_sizes(node), self.spell_settings())
-        else:
-            call, made = self._call_function(node, starts), None
-        return Spelling(call if self.states else Index(call, (Leaf(0),)), made)
 
-    def _spell_sizes(self, node: Node) -> tuple[Term, ...]:
-        features = Leaf(known(input_type(node).shape[2]), "input_size", dim=("in", X, 2))
-        along = ("out", 0, 2) if not self.bidirectional else None
-        return features, self.leaf("hidden", "hidden_size", dim=along)
-
-    def spell_settings(self) -> tuple[tuple[str, Term], ...]:
-        """The keyword arguments of the module."""
-        return (
-            ("num_layers", self.leaf("layers", "num_layers")),
-            self.named("bias"),
-            *(() if self.own_class else (("batch_first", Name("True")),)),
-            self.named("dropout"),
-            self.named("bidirectional"),
-        )
-
-    def _call_module(self, node: Node, starts: tuple[Term, ...]) -> Term:
+    def spell_call_of_module(self, node: Node) -> Term:
+        starts = self._spell_starts(node)
         state = starts if len(starts) < 2 else (Items(starts),)
         if node.inputs[LENGTHS] is None:
             return Call(Own(), (In(X), *state))
@@ -327,8 +334,8 @@ class Recurrent(Op):
             return Call(Own(), (In(X), *state), (("lengths", In(LENGTHS)),))
         return Call("run_packed", (Own(), In(X), In(LENGTHS), *state))
 
-    def _call_function(self, node: Node, starts: tuple[Term, ...]) -> Term:
-        """The function behind the module, for weights that other layers have too."""
+    def spell_function(self, node: Node) -> Term:
+        starts = self._spell_starts(node)
         if not starts:
             rows = Leaf(input_type(node).shape[0], "rows", dim=("in", X, 0))
             sizes = (Leaf(self.layers * self.directions), rows, self.leaf_of("hidden"))
@@ -344,8 +351,10 @@ class Recurrent(Op):
             named.append(("lengths", In(LENGTHS)))
         arguments = (In(X), state, weights, *rest)
         if self.own_class:
-            return Call(self.torch_name, arguments, (*self.spell_cell(), *named))
-        return Call("run_recurrent", (Name(f"torch.{self.torch_name}"), *arguments), tuple(named))
+            return Call(self.function_name, arguments, (*self.spell_cell(), *named))
+        return Call(
+            "run_recurrent", (Name(f"torch.{self.function_name}"), *arguments), tuple(named)
+        )
 
     def spell_cell(self) -> tuple[tuple[str, Term], ...]:
         """Arguments that only functions of layers that PyTorch lacks have."""

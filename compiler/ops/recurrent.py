@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, final
+from collections.abc import Sequence
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Lstm(Recurrent):
     gates = 4
     order = (0, 3, 1, 2)
     onnx_type = "LSTM"
-    module_name = "nn.LSTM"
+    torch_module = "nn.LSTM"
     state_names = ("h0", "c0")
     paired_results = 1
     peephole: bool = False
@@ -93,7 +93,7 @@ class Lstm(Recurrent):
         return self.compute_sequence(x, lengths, (h0, c0), weights)
 
     @property
-    def torch_name(self) -> str:
+    def function_name(self) -> str:
         return "run_peephole_lstm" if self.peephole else "lstm"
 
     @property
@@ -162,10 +162,10 @@ class Gru(OneState):
     gates = 3
     order = (1, 0, 2)
     onnx_type = "GRU"
-    module_name = "nn.GRU"
+    torch_module = "nn.GRU"
 
     @property
-    def torch_name(self) -> str:
+    def function_name(self) -> str:
         return "gru"
 
     def step(self, mixed: Array, state: State, bias: Array, *weights: Array) -> State:
@@ -221,8 +221,7 @@ class Rnn(OneState):
     gates = 1
     order = (0,)
     onnx_type = "RNN"
-    module_name = "nn.RNN"
-    torch_keywords: ClassVar[Mapping[str, str]] = {"act": "nonlinearity"}
+    torch_module = "nn.RNN"
     act: Literal["tanh", "relu"] = "tanh"
     recurrence: Literal["full", "diagonal"] = "full"
 
@@ -232,7 +231,7 @@ class Rnn(OneState):
         return self.recurrence == "diagonal"
 
     @property
-    def torch_name(self) -> str:
+    def function_name(self) -> str:
         return "run_diagonal_rnn" if self.is_diagonal else f"rnn_{self.act}"
 
     @property
@@ -249,9 +248,6 @@ class Rnn(OneState):
         fed = h * weights[0] if self.is_diagonal else h @ weights[0].T
         h = mixed + fed + bias
         return (np.maximum(h, 0) if self.act == "relu" else np.tanh(h),)
-
-    def spell_settings(self) -> tuple[tuple[str, Term], ...]:
-        return (*super().spell_settings(), self.named("act"))
 
     def spell_cell(self) -> tuple[tuple[str, Term], ...]:
         return (self.named("act"),)

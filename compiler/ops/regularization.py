@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import final
+from typing import ClassVar, final
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.spelled import fill_axes
 from compiler.ops.axes import need_float, need_rank
-from compiler.ops.layers import input_type, need_rate
+from compiler.ops.layers import need_rate
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
@@ -31,6 +32,7 @@ class Noise(Op):
     onnx_bfloat = True
     noisy = True
     operands = (Operand("x"),)
+    torch_roles: ClassVar[Mapping[str, str]] = {"p": "drop"}
     p: float
 
     def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
@@ -44,8 +46,10 @@ class Noise(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_same(outputs[0].rank))
 
-    @abstractmethod
-    def torch(self, node: Node) -> Spelling: ...
+    def torch(self, node: Node) -> Spelling:
+        p = self.leaf("p")
+        called = Call(fill_axes(self.torch_function, node.types), (In(0),), (("p", p), _TRAINING))
+        return Spelling(called, module=Call(fill_axes(self.torch_module, node.types), (p,)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [inputs[0]]
@@ -73,15 +77,12 @@ class Dropout(Noise):
 
     name = "dropout"
     scales_with_operand = True
+    torch_function = "F.dropout"
+    torch_module = "nn.Dropout"
     p: float = 0.5
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return self
-
-    def torch(self, node: Node) -> Spelling:
-        p = self.leaf("p", "drop")
-        called = Call("F.dropout", (In(0),), (("p", p), _TRAINING))
-        return Spelling(called, module=Call("nn.Dropout", (p,)))
 
 
 @OPS.register
@@ -107,17 +108,13 @@ class ChannelDropout(Noise):
 
     name = "channel_dropout"
     scales_with_operand = True
+    torch_function = "F.dropout{axes}d"
+    torch_module = "nn.Dropout{axes}d"
     p: float = 0.5
 
     def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_layout(self.name, x)
         return super().infer(assume, x)
-
-    def torch(self, node: Node) -> Spelling:
-        axes = input_type(node).rank - 2
-        p = self.leaf("p", "drop")
-        called = Call(f"F.dropout{axes}d", (In(0),), (("p", p), _TRAINING))
-        return Spelling(called, module=Call(f"nn.Dropout{axes}d", (p,)))
 
 
 @OPS.register
@@ -142,15 +139,12 @@ class AlphaDropout(Noise):
 
     name = "alpha_dropout"
     keeps_channels = False  # in training, what is dropped is not 0
+    torch_function = "F.alpha_dropout"
+    torch_module = "nn.AlphaDropout"
     p: float = 0.5
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return self
-
-    def torch(self, node: Node) -> Spelling:
-        p = self.leaf("p", "drop")
-        called = Call("F.alpha_dropout", (In(0),), (("p", p), _TRAINING))
-        return Spelling(called, module=Call("nn.AlphaDropout", (p,)))
 
 
 @OPS.register
@@ -189,6 +183,6 @@ class DropPath(Noise):
         kept = Call(
             "F.dropout",
             (Method(In(0), "new_ones", ones),),
-            (("p", replace(self.leaf("p", "drop"), default=0.5)), _TRAINING),  # F.dropout's
+            (("p", replace(self.leaf("p"), default=0.5)), _TRAINING),  # F.dropout's
         )
         return Spelling(Infix("*", In(0), kept))

@@ -12,8 +12,9 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_POSITIVE, Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_prediction, operand_type, places
-from compiler.ops.layers import given, input_type, refuse_option, widen
+from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.losses import Reduction
+from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

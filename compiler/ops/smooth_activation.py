@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -13,16 +14,8 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
-from compiler.ops.layers import (
-    find_place,
-    given,
-    input_type,
-    need_channels,
-    need_weights,
-    owns_weights,
-    refuse_option,
-    widen,
-)
+from compiler.ops.layers import find_place, given, need_channels, need_weights, refuse_option, widen
+from compiler.ops.modules import Modular, input_type, spell_size
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -31,7 +24,7 @@ from compiler.types.dims import Dim, DimError
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
+from compiler.vocabulary.spelling import Leaf, Term
 
 
 @OPS.register
@@ -201,7 +194,7 @@ class Celu(Activation):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Prelu(Op):
+class Prelu(Modular):
     """Rectified linear unit with a learned slope below 0: `y = x` where x > 0, else `weight * x`.
 
     Shapes: x `f32[n, c, ...]` -> the same; weight `[1]`, or `[c]` with `per_channel=true`.
@@ -215,6 +208,9 @@ class Prelu(Op):
     """
 
     name = "prelu"
+    torch_function = "F.prelu"
+    torch_module = "nn.PReLU"
+    shaping = ("per_channel", "init")
     operands = (Operand("x"),)
     per_channel: bool = False
     init: float = 0.25
@@ -244,15 +240,13 @@ class Prelu(Op):
             return Coupling(tie_same(rank))
         return Coupling((*tie_same(rank, without=(1,)), tie_channels(inputs, 1)))
 
-    def torch(self, node: Node) -> Spelling:
-        if not owns_weights(node):
-            return Spelling(Call("F.prelu", (In(0), In(1))))
-        count = Leaf(1, "channels", 1)
-        if self.per_channel:
-            channels = input_type(node).shape[1].known
-            count = Leaf(channels, "channels", 1, dim=("in", 0, 1))
-        init = self.named("init")
-        return Spelling(Call(Own(), (In(0),)), Call("nn.PReLU", (count,), (init,)))
+    def spell_sizes(self, node: Node) -> tuple[Term, ...]:
+        if not self.per_channel:
+            return (Leaf(1, "channels", 1),)
+        return (replace(spell_size(input_type(node), 1, "channels"), default=1),)
+
+    def spell_option(self, field: str) -> Term | None:
+        return None if field == "per_channel" else self.leaf(field)
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, weight = operand_type(types, 0), operand_type(types, 1).shape

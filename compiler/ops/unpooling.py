@@ -18,7 +18,8 @@ from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.activation import write_number
 from compiler.ops.axes import need_float, need_index, operand_type, places
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import input_type, need_least
+from compiler.ops.layers import need_least
+from compiler.ops.modules import input_type
 from compiler.ops.pooling import WindowPool
 from compiler.ops.registry import OPS
 from compiler.ops.windows import (
@@ -69,8 +70,7 @@ class MaxPoolIndices(WindowPool):
     keeps_channels = False  # the places of zeros are no zeros
     scales_with_operand = False
     multiple = True
-    torch_name = "max_pool"
-    module_name = "MaxPool"
+    torch_function = "F.max_pool{axes}d"
     kernel: Sizes
     stride: Sizes | None = None
     padding: Sizes = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.ir.graph import Node, Op, Value
 from compiler.ops.indexing import Index
 from compiler.ops.items import SliceItem
-from compiler.ops.layers import owns_weights
+from compiler.ops.modules import owns_weights
 from compiler.ops.scan import Scan
 from compiler.passes.rewrite import Rewriter
 

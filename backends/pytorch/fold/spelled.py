@@ -25,7 +25,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.hint import Hint, mark_outer
 from compiler.ir.listings import Record
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.layers import owns_weights
+from compiler.ops.modules import owns_weights
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import COUNTER, Scan
 from compiler.types.tensor import DType, TensorType

@@ -13,8 +13,8 @@ from compiler.ir.hint import HintName
 from compiler.ir.weights import match_paths
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.creation import Constant
-from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense
+from compiler.ops.modules import owns_weights
 from compiler.ops.regularization import Dropout
 from compiler.types.dims import Dim
 from compiler.vocabulary.initializers.given import Zeros

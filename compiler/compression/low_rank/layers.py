@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from compiler.ir.graph import Graph, Node
 from compiler.ops.layers import Layer as LayerOp
-from compiler.ops.layers import LinearLayer, owns_weights
+from compiler.ops.layers import LinearLayer
+from compiler.ops.modules import owns_weights
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
