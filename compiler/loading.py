@@ -388,7 +388,7 @@ def _find_limits(graph: Graph) -> dict[str, Limits]:
     for node in graph.nodes:
         if node.op.weight_limits:
             count = len(node.op.operands)
-            made = node.op.weights([v.type if v is not None else None for v in node.inputs[:count]])
+            made = node.op.weights(node.types[:count])
             for weight, value in zip(made, node.inputs[count:], strict=True):
                 if value is not None and weight.name in node.op.weight_limits:
                     found[value.name] = node.op.weight_limits[weight.name]

@@ -256,8 +256,8 @@ def test_an_operator_that_an_opset_lacks_is_refused_at_its_line() -> None:
     class Rope(Relu):  # type: ignore[misc]
         name = "rope"
 
-        def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
-            return [build.op("RotaryEmbedding", list(inputs))]
+        def onnx(self, build: Any, outputs: Any, x: Any) -> Any:
+            return [build.op("RotaryEmbedding", [x.value])]
 
     net = Net()
     x = net.build.input("x", TensorType.of("f32", ["n", 4]))
@@ -275,15 +275,15 @@ def test_sizes_that_onnx_cannot_say_are_refused_at_their_line() -> None:
     class Told(Relu):  # type: ignore[misc]
         name = "told"
 
-        def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
-            return [build.op("Split", list(inputs), {"num_outputs": types[0].shape[0]})]
+        def onnx(self, build: Any, outputs: Any, x: Any) -> Any:
+            return [build.op("Split", [x.value], {"num_outputs": x.shape[0]})]
 
     @dataclass(frozen=True)
     class Asked(Relu):  # type: ignore[misc]
         name = "asked"
 
-        def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
-            return [build.op("Reshape", [inputs[0], build.shape([Dim.of("hidden")])])]
+        def onnx(self, build: Any, outputs: Any, x: Any) -> Any:
+            return [build.op("Reshape", [x.value, build.shape([Dim.of("hidden")])])]
 
     for op, expected in (
         (Told(), dimension_fixed(span(SPEC, "second"), "told", "n")),

@@ -112,19 +112,30 @@ def test_modules_follow_from_the_fields() -> None:
             assert issubclass(op, Modular), op.name
 
 
-@pytest.mark.parametrize("method", ["infer", "evaluate"])
+METHODS = {"infer": 1, "evaluate": 0, "onnx": 2, "couple": 1, "domains": 0}
+"""Methods that take operands, and how many other parameters stand before them."""
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_operands_are_parameters(method: str) -> None:
-    """Types and meanings take each operand by a name of its own; where it may be left out, the
-    parameter says so."""
+    """Methods take each operand by a name of its own; where it may be left out, the parameter says
+    so."""
     for op in load_ops().classes():
+        if getattr(op, method) is getattr(Op, method) or (method == "onnx" and not op.exported):
+            continue
         _, *parameters = inspect.signature(getattr(op, method)).parameters.values()
-        named = parameters[1:] if method == "infer" else parameters
+        named = parameters[METHODS[method] :]
         if any(operand.variadic for operand in op.operands) or op is Scan:
             assert named[-1].kind is inspect.Parameter.VAR_POSITIONAL
             continue
         if [p.kind for p in named] == [inspect.Parameter.VAR_POSITIONAL]:
             assert op.broadcasts, f"{op.name}.{method} does not name its operands"
             continue
+        if not op.operands:
+            assert not named, op.name
+            continue
+        if named[-1].kind is inspect.Parameter.VAR_POSITIONAL:  # of classes with more operands, too
+            named = [*named[:-1], *[named[-1]] * len(op.operands)]
         assert len(named) >= len(op.operands), op.name
         for operand, parameter in zip(op.operands, named, strict=False):
             assert parameter.default is inspect.Parameter.empty

@@ -4,7 +4,7 @@ and a new one is known to each analysis by its traits."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, final
@@ -20,9 +20,10 @@ from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.limits import find_limits
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.activation import Activation
 from compiler.ops.convolution import ConvTranspose
@@ -236,14 +237,14 @@ class PeakPool(Op):
         pieces = x[..., : count * self.size].reshape(*x.shape[:-1], count, self.size)
         return (np.asarray(pieces.max(axis=-1)),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 2))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("F.max_pool1d", (In(0), Leaf(self.size, "size", field="size"))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("MaxPool", [inputs[0]], {"kernel_shape": [self.size]})]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op("MaxPool", [x.value], {"kernel_shape": [self.size]})]
 
 
 @final

@@ -9,8 +9,9 @@ import pytest
 
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.groups import Channels, find_channels
-from compiler.ir.coupling import factor_shapes, inner, result, source
+from compiler.ir.coupling import factor_shapes, inner, result
 from compiler.ir.graph import Graph
+from compiler.ir.inputs import NodeInput
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.attention import ScaledDotProductAttention
@@ -21,6 +22,7 @@ from compiler.ops.items import SliceItem
 from compiler.ops.joining import Chunk, Split
 from compiler.ops.padding import Pad
 from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 from tests.elaborating import build, elaborate_file
 
 PROGRAMS = Path(__file__).parent / "good" / "programs"
@@ -272,16 +274,20 @@ def test_programs_are_cut_in_half(name: str) -> None:
 
 
 def test_shapes_are_factored() -> None:
-    def dims(*sizes: int | str) -> list[Dim]:
-        return [Dim.of(size) for size in sizes]
+    def dims(*sizes: int | str) -> tuple[Dim, ...]:
+        return tuple(Dim.of(size) for size in sizes)
 
-    ties, factors = factor_shapes(dims("n", 12, 5), dims("n", 3, 4, 5))
-    assert (source(0, 2), inner(2, 5)) in ties
+    def made(*sizes: int | str) -> NodeInput:
+        return NodeInput(0, TensorType(DType.F32, dims(*sizes)))
+
+    x = made("n", 12, 5)
+    ties, factors = factor_shapes(x, dims("n", 3, 4, 5))
+    assert (x.axis(2), inner(2, 5)) in ties
     assert (result(3), inner(2, 5)) in ties
-    assert factors[0].whole == source(0, 1)
+    assert factors[0].whole == x.axis(1)
     assert [port.axis for port in factors[0].factors] == [3, 4]
-    assert factor_shapes(dims(4, 6), dims(6, 4)) == ((), ()), "they do not interlock"
-    assert factor_shapes(dims("n", 4), dims(4, "n")) == ((), ())
+    assert factor_shapes(made(4, 6), dims(6, 4)) == ((), ()), "they do not interlock"
+    assert factor_shapes(made("n", 4), dims(4, "n")) == ((), ())
 
 
 def test_channels_of_nothing() -> None:

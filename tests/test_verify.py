@@ -76,8 +76,8 @@ class Doubled(Op):
     def torch(self, node: Any) -> Any:
         raise AssertionError("not compared with PyTorch")
 
-    def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
-        return [build.op(self.written, inputs)]
+    def onnx(self, build: Any, outputs: Any, x: Any) -> Any:
+        return [build.op(self.written, [x.value])]
 
 
 # --- the whole ---------------------------------------------------------------------------------
@@ -135,8 +135,8 @@ class ClippedBelow(Op):
     def torch(self, node: Any) -> Any:
         raise AssertionError("not compared with PyTorch")
 
-    def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
-        return [inputs[0]]
+    def onnx(self, build: Any, outputs: Any, x: Any) -> Any:
+        return [x.value]
 
 
 def test_a_pass_that_changes_the_meaning_is_named(

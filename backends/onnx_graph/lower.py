@@ -31,6 +31,7 @@ from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
 from compiler.ir.graph import Graph, Node, Output
+from compiler.ir.inputs import list_onnx_inputs
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 from compiler.report.diagnostics import CompileError, Message
@@ -140,14 +141,13 @@ def lower_nodes(
 
 def _lower_node(build: GraphBuilder, graph: Graph, node: Node, values: dict[str, ir.Value]) -> None:
     operands = [values[v.name] if v is not None else None for v in node.inputs]
-    types = [v.type if v is not None else None for v in node.inputs]
     results = [v.type for v in node.outputs]
     build.begin(node_path(node), dict(node_metadata(node, graph)))
     made: Sequence[ir.Value]
     if isinstance(node.op, Scan):
         made = write_scan(build, node, operands, partial(lower_nodes, graph))
     else:
-        made = node.op.onnx(build, operands, types, results)
+        made = node.op.onnx(build, results, *list_onnx_inputs(node.types, operands))
     names = ["" if v.name.startswith("%") else v.name for v in node.outputs]
     build.finish(made, names, results)
     values.update((v.name, value) for v, value in zip(node.outputs, made, strict=True))

@@ -115,7 +115,7 @@ def _write_loop(
     body: _Body, node: Node, sequences: Sequence[ir.Value], states: Sequence[ir.Value]
 ) -> list[ir.Value]:
     op, build = body.op, body.build
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     steps = _write_size(build, op.length(types))
     turn = body.add_input("step", WHOLE)
     going = body.add_input("going", TRUTH)

@@ -120,8 +120,8 @@ def _disturb_graph(graph: Graph, draw: np.random.Generator) -> Graph:
         op = node.op
         if isinstance(op, Scan):
             op = replace(op, body=_disturb_graph(op.body, draw))
-        types = [v.type if v is not None else None for v in node.inputs]
-        bounds = {p: d.most for p, d in node.op.domains(types).items() if d.most is not None}
+        domains = node.op.place_domains(node.types)
+        bounds = {p: d.most for p, d in domains.items() if d.most is not None}
         return _Disturbed(op, tuple(v.type.dtype for v in node.outputs), draw, bounds)
 
     return replace_ops(graph, disturb)

@@ -305,8 +305,8 @@ def _renew(node: Node, current: Mapping[str, Value]) -> Node:
     inputs = tuple(current.get(v.name, v) if v is not None else None for v in node.inputs)
     if inputs == node.inputs:
         return node
-    types = [v.type if v is not None else None for v in inputs]
-    if types == [v.type if v is not None else None for v in node.inputs]:
+    types = tuple(v.type if v is not None else None for v in inputs)
+    if types == node.types:
         return replace(node, inputs=inputs)
     made = node.op.infer(lambda left, relation, right: None, *types)
     outputs = tuple(Value(v.name, t) for v, t in zip(node.outputs, made, strict=True))

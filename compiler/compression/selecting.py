@@ -25,7 +25,7 @@ def layer_path(node: Node) -> str:
 
 def _holds_weights(node: Node) -> bool:
     """Whether a layer has weights, and they are its own."""
-    types = [v.type if v is not None else None for v in node.inputs[: len(node.op.operands)]]
+    types = node.types[: len(node.op.operands)]
     return bool(node.op.weights(types)) and owns_weights(node)
 
 

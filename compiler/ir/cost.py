@@ -85,7 +85,7 @@ def _summarize_node(
         if parameter is not None and parameter.path not in counted:
             counted.add(parameter.path)
             _count(row, parameter)
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     made = [v.type for v in node.outputs]
     key = (id(node.op), *map(id, types), *map(id, made))
     if key not in known:

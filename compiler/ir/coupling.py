@@ -6,28 +6,19 @@ its rule does not name cannot be cut.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.ir.inputs import NodeInput, Port
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import TensorType
 
 Array = NDArray[Any]
-Types = Sequence[TensorType | None]
-
-
-class Port(NamedTuple):
-    """An axis of a node's tensor, counted from 0. An `inner` port is an axis that no tensor has,
-    one factor of a product: `number` tells it from others, `axis` is its size."""
-
-    side: Literal["in", "out", "inner"]
-    number: int
-    axis: int
 
 
 class Part(NamedTuple):
@@ -103,11 +94,6 @@ class CutTensor:
         return self.kept[axis] is not None
 
 
-def source(index: int, axis: int) -> Port:
-    """An axis of an input."""
-    return Port("in", index, axis)
-
-
 def result(axis: int, index: int = 0) -> Port:
     """An axis of an output."""
     return Port("out", index, axis)
@@ -119,54 +105,50 @@ def inner(number: int, size: int) -> Port:
 
 
 def tie_same(
-    rank: int, *, outputs: int = 1, without: Collection[int] = ()
+    x: NodeInput, rank: int, *, outputs: int = 1, without: Collection[int] = ()
 ) -> tuple[tuple[Port, ...], ...]:
-    """Ties of the axes of the first input with the same ones of each output."""
+    """Ties of the first axes of an input with the same ones of each output."""
     return tuple(
-        (source(0, axis), *(result(axis, i) for i in range(outputs)))
+        (x.axis(axis), *(result(axis, i) for i in range(outputs)))
         for axis in range(rank)
         if axis not in without
     )
 
 
-def tie_moved(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Port, ...], ...]:
-    """Ties of axes of the first input with axes of the output."""
-    return tuple((source(0, a), result(b)) for a, b in pairs)
+def tie_moved(x: NodeInput, pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Port, ...], ...]:
+    """Ties of axes of an input with axes of the output."""
+    return tuple((x.axis(a), result(b)) for a, b in pairs)
 
 
 def tie_broadcast(
-    inputs: Types, output: TensorType, *, behind: int = 0
+    inputs: Sequence[NodeInput | None], output: TensorType, *, behind: int = 0
 ) -> tuple[tuple[Port, ...], ...]:
     """Ties of operands that are broadcast, but for the last `behind` axes of all."""
     ties = []
     for axis in range(output.rank - behind):
         ports = [result(axis)]
-        for index, found in enumerate(inputs):
-            own = axis - (output.rank - found.rank) if found is not None else -1
-            if (
-                found is not None
-                and own >= 0
-                and (found.shape[own] != 1 or output.shape[axis] == 1)
-            ):
-                ports.append(source(index, own))
+        for found in filter(None, inputs):
+            own = axis - (output.rank - found.rank)
+            if own >= 0 and (found.shape[own] != 1 or output.shape[axis] == 1):
+                ports.append(found.axis(own))
         ties.append(tuple(ports))
     return tuple(ties)
 
 
-def tie_stack(rank: int, axis: int, count: int, *, joins: bool) -> tuple[tuple[Port, ...], ...]:
+def tie_stack(
+    rank: int, axis: int, whole: Callable[[int], Port], pieces: Sequence[Callable[[int], Port]]
+) -> tuple[tuple[Port, ...], ...]:
     """Ties of a tensor of that rank with the pieces side by side along one of its axes, of which
-    an op makes it, or which it takes from it."""
-    ties = []
-    for inside, outside in enumerate(a for a in range(rank) if a != axis % rank):
-        whole = result(outside) if joins else source(0, outside)
-        pieces = (source(i, inside) if joins else result(inside, i) for i in range(count))
-        ties.append((whole, *pieces))
-    return tuple(ties)
+    an op makes it, or which it takes from it: all are given by what finds their axes."""
+    outside = (a for a in range(rank) if a != axis % rank)
+    return tuple(
+        (whole(place), *(piece(inside) for piece in pieces)) for inside, place in enumerate(outside)
+    )
 
 
-def tie_channels(inputs: Types, axis: int) -> tuple[Port, ...]:
-    """The tie of the first input's channels with the output's and with all vectors of weights."""
-    return (source(0, axis), result(axis), *(source(i, 0) for i in range(1, len(inputs))))
+def tie_channels(axis: int, x: NodeInput, *vectors: NodeInput) -> tuple[Port, ...]:
+    """The tie of an input's channels with the output's and with vectors of an entry for each."""
+    return (x.axis(axis), result(axis), *(vector.axis(0) for vector in vectors))
 
 
 def lay_parts(whole: Port, parts: Sequence[Port], sizes: Sequence[Dim]) -> tuple[Part, ...]:
@@ -179,13 +161,13 @@ def lay_parts(whole: Port, parts: Sequence[Port], sizes: Sequence[Dim]) -> tuple
     )
 
 
-def couple_pieces(axis: int, outputs: Sequence[TensorType]) -> Coupling:
+def couple_pieces(x: NodeInput, axis: int, outputs: Sequence[TensorType]) -> Coupling:
     """The rule of an op that cuts an axis into pieces, which have all other axes in common."""
     rank = outputs[0].rank
     place = axis % rank
-    ties = tie_same(rank, outputs=len(outputs), without=(place,))
+    ties = tie_same(x, rank, outputs=len(outputs), without=(place,))
     ports = [result(place, i) for i in range(len(outputs))]
-    return Coupling(ties, lay_parts(source(0, place), ports, [t.shape[place] for t in outputs]))
+    return Coupling(ties, lay_parts(x.axis(place), ports, [t.shape[place] for t in outputs]))
 
 
 def cut_pieces(axis: int, outputs: Sequence[CutTensor]) -> tuple[int, ...] | None:
@@ -228,23 +210,24 @@ def cut_groups(tensor: CutTensor, axis: int, groups: int) -> int:
     return (tensor.type.shape[axis].known or 0) // (channels // groups)
 
 
-def couple_convolution(inputs: Types, out: int, groups: int, made: int) -> Coupling:
+def couple_convolution(
+    x: NodeInput, weight: NodeInput, bias: NodeInput | None, out: int, groups: int, made: int
+) -> Coupling:
     """The rule of a convolution whose weight has the output channels on the axis `made`, 0 or 1.
 
     With groups, one of the two axes of the weight holds the channels of one group only.
     """
-    x = inputs[0]
-    channels = (x.shape[1].known or 0) if x is not None else 0
-    incoming, outgoing = source(0, 1), result(1)
-    wide, narrow = source(1, 0), source(1, 1)
-    bias = tuple(source(i, 0) for i in range(2, len(inputs)))
-    batch = (source(0, 0), result(0))
+    channels = x.shape[1].known or 0
+    incoming, outgoing = x.axis(1), result(1)
+    wide, narrow = weight.axis(0), weight.axis(1)
+    added = (bias.axis(0),) if bias is not None else ()
+    batch = (x.axis(0), result(0))
     if groups == 1:
         weight_in, weight_out = (narrow, wide) if made == 0 else (wide, narrow)
-        ties = (batch, (incoming, weight_in), (outgoing, weight_out, *bias))
+        ties = (batch, (incoming, weight_in), (outgoing, weight_out, *added))
         return Coupling(ties, made=(weight_out,), read=(Reading(incoming, weight_in),))
     wide_tie = (outgoing, wide) if made == 0 else (incoming, wide)
-    ties = (batch, wide_tie, (outgoing, *bias))
+    ties = (batch, wide_tie, (outgoing, *added))
     inputs_of_groups = group_axis(incoming, groups, channels)
     whole = inputs_of_groups.kept == 0
     share = inner(2, out // groups)
@@ -265,17 +248,17 @@ def counts_groups(channels: int, groups: int) -> bool:
 
 
 def factor_shapes(
-    source_shape: Sequence[Dim], target_shape: Sequence[Dim]
+    x: NodeInput, target_shape: Sequence[Dim]
 ) -> tuple[tuple[tuple[Port, ...], ...], tuple[Factors, ...]]:
     """Ties and factors of a reshape: the axes of both shapes as products of common factors."""
     ties: list[tuple[Port, ...]] = []
     factors: list[Factors] = []
     count = 0
-    for left, right in _find_blocks(source_shape, target_shape):
-        sizes = _refine([source_shape[a] for a in left], [target_shape[a] for a in right])
+    for left, right in _find_blocks(x.shape, target_shape):
+        sizes = _refine([x.shape[a] for a in left], [target_shape[a] for a in right])
         places = [inner(count + i, size) for i, size in enumerate(sizes)]
         count += len(sizes)
-        sides = [(source(0, a), source_shape[a]) for a in left]
+        sides = [(x.axis(a), x.shape[a]) for a in left]
         for ports in (sides, [(result(a), target_shape[a]) for a in right]):
             rest = list(places)
             for port, size in ports:

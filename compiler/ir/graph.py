@@ -18,6 +18,7 @@ from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
 from compiler.ir.frame import ForLoop, Frame, Pick, Site
 from compiler.ir.hint import Hint
+from compiler.ir.inputs import NodeInput, list_inputs
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import (
     Array,
@@ -159,10 +160,17 @@ class Op(Spelled):
             return min(low for low, _ in operands), max(high for _, high in operands)
         return self.limits
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        """What operands may hold that take more than their type says, by position: places of a
-        table, divisors."""
+    def domains(self, *inputs: Any, **_: Any) -> Mapping[NodeInput, Domain]:
+        """What operands may hold that take more than their type says: places of a table, divisors.
+        Every operand is a parameter of its own, a `NodeInput`; weights are not."""
         return {}
+
+    def place_domains(self, types: Types) -> Mapping[int, Domain]:
+        """The domains of operands of these types, by position; weights may follow."""
+        variadic = any(operand.variadic for operand in self.operands)
+        operands = types if variadic else types[: len(self.operands)]
+        found = self.domains(*list_inputs(operands))
+        return {operand.place: domain for operand, domain in found.items()}
 
     def compute(self, *numbers: float) -> float:
         """The meaning on compile-time numbers, for ops with `scalar`: ints stay ints where the
@@ -200,9 +208,9 @@ class Op(Spelled):
         operands and results are: the scores of attention."""
         return Dim.of(0)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        """Which entries of the tensors' axes are the same channel, for structured pruning. An
-        axis that is not named cannot be cut."""
+    def couple(self, outputs: Results, /, *inputs: Any, **_: Any) -> Coupling:
+        """Which entries of the tensors' axes are the same channel, for structured pruning, with the
+        parameters of `infer` as `NodeInput`. An axis that is not named cannot be cut."""
         return Coupling(tie_broadcast(inputs, outputs[0])) if self.broadcasts else Coupling()
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -266,8 +274,9 @@ class Op(Spelled):
         return self.spell_call(node.types)
 
     @abstractmethod
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        """Writes the node with `build` and returns one ONNX value per output."""
+    def onnx(self, build: OnnxBuilder, outputs: Results, /, *inputs: Any, **_: Any) -> Values:
+        """Writes the node with `build` and returns one ONNX value per output. The parameters are
+        those of `infer`, as `OnnxInput`."""
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:
         """The op with symbols replaced in every field that holds dims."""

@@ -327,8 +327,7 @@ def _need(domain: Domain, array: Array, node: Node) -> None:
 
 def _find_domains(node: Node, sizes: Mapping[str, int]) -> dict[int, Domain]:
     """Domains of a node's operands by position; those of the nodes inside it, below 0."""
-    types = [v.type if v is not None else None for v in node.inputs]
-    found = {p: d.substitute(sizes) for p, d in node.op.domains(types).items()}
+    found = {p: d.substitute(sizes) for p, d in node.op.place_domains(node.types).items()}
     inner = (d for body in node.op.bodies for n in body.nodes for d in _inner(n, sizes))
     return {**found, **{-1 - k: domain for k, domain in enumerate(inner)}}
 
@@ -359,8 +358,7 @@ class _Watched:
 
     @classmethod
     def of(cls, node: Node) -> _Watched:
-        types = [v.type if v is not None else None for v in node.inputs]
-        return cls(watch_body(node), node, tuple(node.op.domains(types).items()))
+        return cls(watch_body(node), node, tuple(node.op.place_domains(node.types).items()))
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> _Watched:
         domains = tuple((p, d.substitute(sizes)) for p, d in self.domains)

@@ -110,14 +110,14 @@ def need_work(graph: Graph, sizes: Mapping[str, int]) -> None:
 
 
 def _count_multiply_adds(node: Node, sizes: Mapping[str, int]) -> int:
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     return node.op.multiply_adds(types, [v.type for v in node.outputs]).evaluate(sizes)
 
 
 def _count_turns(node: Node, sizes: Mapping[str, int]) -> int:
     """How many nodes the loops run that a node holds."""
     inner = sum(1 + _count_turns(one, sizes) for body in node.op.bodies for one in body.nodes)
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     return inner * node.op.turns(types).evaluate(sizes) if inner else 0
 
 
@@ -150,7 +150,7 @@ def _count_bytes(type: TensorType, sizes: Mapping[str, int]) -> int:
 
 
 def _count_scratch(node: Node, sizes: Mapping[str, int]) -> int:
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     entries = node.op.scratch(types, [v.type for v in node.outputs])
     return entries.evaluate(sizes) * DType.F32.bytes
 

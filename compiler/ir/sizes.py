@@ -119,7 +119,7 @@ class SizeSearch:
         """The work of one evaluation at these sizes."""
         total = 0
         for node in self.graph.nodes:
-            inputs = [v.type if v is not None else None for v in node.inputs]
+            inputs = node.types
             count = node.op.multiply_adds(inputs, [v.type for v in node.outputs])
             total += count.evaluate(sizes)
         return total

@@ -67,7 +67,7 @@ def _find_node_faults(
     if inferred:
         return
     try:
-        inputs = (v.type if v is not None else None for v in node.inputs)
+        inputs = node.types
         types = node.op.infer(_ignore_promise, *inputs)
     except Fault:
         yield f"{label} refuses its inputs"

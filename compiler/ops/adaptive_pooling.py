@@ -11,9 +11,10 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_float, operand_type
+from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
@@ -43,27 +44,26 @@ class AdaptivePool(Op):
         need_least(self.name, "size", parts, 1)
         return (TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, parts))),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 2))
 
     def spell_option(self, field: str) -> Term:
         return spell_sizes(self.leaf(field))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         parts = spread("size", self.size, x.rank - 2)
         if x.dtype is DType.F64:  # of which ONNX Runtime has no kernels of pools
-            return [self.write_overlapping(build, inputs[0], x, parts)]
+            return [self.write_overlapping(build, x.value, x.type, parts)]
         if all(part == 1 for part in parts):
-            return [build.op(self.onnx_whole, [inputs[0]])]
+            return [build.op(self.onnx_whole, [x.value])]
         sizes = [s.known for s in x.shape[2:]]
         if all(s is not None and s % part == 0 for s, part in zip(sizes, parts, strict=True)):
             window = [known(s) // part for s, part in zip(x.shape[2:], parts, strict=True)]
             if math.prod(window) == 1:
-                return [build.op("Identity", [inputs[0]])]
+                return [build.op("Identity", [x.value])]
             attributes = {"kernel_shape": window, "strides": window}
-            return [build.op(self.onnx_window, [inputs[0]], attributes)]
-        return [self.write_overlapping(build, inputs[0], x, parts)]
+            return [build.op(self.onnx_window, [x.value], attributes)]
+        return [self.write_overlapping(build, x.value, x.type, parts)]
 
     @abstractmethod
     def write_overlapping(

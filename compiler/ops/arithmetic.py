@@ -10,9 +10,10 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results, Types
-from compiler.ops.axes import need_number, operand_type
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results
+from compiler.ops.axes import need_number
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -54,8 +55,8 @@ class Arithmetic(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op(self.onnx_type, cast_operands(build, inputs, types, outputs[0].dtype))]
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
+        return [build.op(self.onnx_type, cast_operands(build, (a, b), outputs[0].dtype))]
 
 
 def _is_never_negative(operands: Sequence[Limits]) -> bool:
@@ -240,16 +241,15 @@ class FloorDivide(Arithmetic):
     sign = "//"
     onnx_type = "Div"
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        types = [operand_type(inputs, i) for i in range(2)]
-        return {} if self.result_dtype(types).is_float else {1: Domain()}
+    def domains(self, a: NodeInput, b: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {} if self.result_dtype((a.type, b.type)).is_float else {b: Domain()}
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.floor_divide(left, right)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
-        left, right = cast_operands(build, inputs, types, dtype)
+        left, right = cast_operands(build, (a, b), dtype)
         if dtype.is_integer:
             return [_write_whole_quotient(build, left, right, dtype)]
         return [_write_quotient(build, left, right, dtype)]
@@ -332,16 +332,15 @@ class Remainder(Arithmetic):
     sign = "%"
     onnx_type = "Mod"
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        types = [operand_type(inputs, i) for i in range(2)]
-        return {} if self.result_dtype(types).is_float else {1: Domain()}
+    def domains(self, a: NodeInput, b: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {} if self.result_dtype((a.type, b.type)).is_float else {b: Domain()}
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.remainder(left, right)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
-        left, right = cast_operands(build, inputs, types, dtype)
+        left, right = cast_operands(build, (a, b), dtype)
         return [_write_remainder(build, left, right, dtype)]
 
 
@@ -382,11 +381,10 @@ class Pow(Arithmetic):
         even = low == high and low % 2 == 0
         return NOT_NEGATIVE if even or least >= 0 else UNLIMITED
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        types = [operand_type(inputs, i) for i in range(2)]
-        if self.result_dtype(types).is_float:
+    def domains(self, a: NodeInput, b: NodeInput) -> Mapping[NodeInput, Domain]:
+        if self.result_dtype((a.type, b.type)).is_float:
             return {}
-        return {1: Domain(Dim.of(2**EXPONENT_BITS))}  # a whole number has no whole negative power
+        return {b: Domain(Dim.of(2**EXPONENT_BITS))}  # a whole number has no whole negative power
 
     def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
         exponent = numbers[1]
@@ -397,14 +395,14 @@ class Pow(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         if dtype.is_integer:
             # ONNX's Mul is for these, and wraps around as the narrower ones do.
             wide = DType.I64 if dtype is DType.I64 else DType.I32
-            base, exponent = cast_operands(build, inputs, types, wide)
+            base, exponent = cast_operands(build, (a, b), wide)
             return [cast(build, _write_whole_power(build, base, exponent, wide), wide, dtype)]
-        return [build.op("Pow", cast_operands(build, inputs, types, dtype))]
+        return [build.op("Pow", cast_operands(build, (a, b), dtype))]
 
 
 def _write_whole_power(build: OnnxBuilder, base: Any, exponent: Any, dtype: DType) -> Any:
@@ -468,8 +466,8 @@ class Neg(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("-", In(0)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        dtype = operand_type(types, 0).dtype
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        dtype = x.dtype
         if dtype is DType.U8:  # Neg is for signed numbers
-            return [build.op("Sub", [build.constant(np.zeros((), np.uint8)), inputs[0]])]
-        return [build.op("Neg", [inputs[0]])]
+            return [build.op("Sub", [build.constant(np.zeros((), np.uint8)), x.value])]
+        return [build.op("Neg", [x.value])]

@@ -16,10 +16,10 @@ from compiler.ir.coupling import (
     Reading,
     inner,
     result,
-    source,
     tie_broadcast,
 )
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
@@ -151,30 +151,38 @@ class ScaledDotProductAttention(Op):
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)
         return product(query.shape[:-1]) * key.shape[-2]
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        rank, mask = outputs[0].rank, inputs[3]
-        query, key = operand_type(inputs, 0), operand_type(inputs, 1)
-        scores = Reading(source(0, rank - 1), source(1, rank - 1))
+    def couple(
+        self,
+        outputs: Results,
+        query: NodeInput,
+        key: NodeInput,
+        value: NodeInput,
+        mask: NodeInput | None,
+    ) -> Coupling:
+        rank = outputs[0].rank
+        scores = Reading(query.axis(rank - 1), key.axis(rank - 1))
         rows, columns = (
-            [source(0, rank - 2), result(rank - 2)],
-            [source(i, rank - 2) for i in (1, 2)],
+            [query.axis(rank - 2), result(rank - 2)],
+            [key.axis(rank - 2), value.axis(rank - 2)],
         )
         if mask is not None and mask.shape[-2] != 1:
-            rows.append(source(3, mask.rank - 2))
+            rows.append(mask.axis(mask.rank - 2))
         if mask is not None and mask.shape[-1] != 1:
-            columns.append(source(3, mask.rank - 1))
-        ends = ((scores.operand, source(1, rank - 1)), (source(2, rank - 1), result(rank - 1)))
-        stacked = tie_broadcast(inputs, outputs[0], behind=3 if self.grouped else 2)
+            columns.append(mask.axis(mask.rank - 1))
+        ends = ((scores.operand, key.axis(rank - 1)), (value.axis(rank - 1), result(rank - 1)))
+        stacked = tie_broadcast(
+            (query, key, value, mask), outputs[0], behind=3 if self.grouped else 2
+        )
         ties = (*stacked, tuple(rows), tuple(columns), *ends)
         if not self.grouped:
             return Coupling(ties, read=(scores,), mixed=(columns[0],))
         groups, heads = key.shape[-3], query.shape[-3]
         shared = inner(0, known(heads / groups))
-        factors = Factors(source(0, rank - 3), (source(1, rank - 3), shared), kept=0)
-        of_query = [source(0, rank - 3), result(rank - 3)]
+        factors = Factors(query.axis(rank - 3), (key.axis(rank - 3), shared), kept=0)
+        of_query = [query.axis(rank - 3), result(rank - 3)]
         if mask is not None and mask.rank > 2 and mask.shape[-3] != 1:
-            of_query.append(source(3, mask.rank - 3))
-        pairs = (tuple(of_query), (source(1, rank - 3), source(2, rank - 3)))
+            of_query.append(mask.axis(mask.rank - 3))
+        pairs = (tuple(of_query), (key.axis(rank - 3), value.axis(rank - 3)))
         return Coupling((*ties, *pairs), factors=(factors,), read=(scores,), mixed=(columns[0],))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -184,14 +192,22 @@ class ScaledDotProductAttention(Op):
             return self
         return replace(self, scale=1 / math.sqrt(known(query.old.shape[-1])))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        query: OnnxInput,
+        key: OnnxInput,
+        value: OnnxInput,
+        mask: OnnxInput | None,
+    ) -> Values:
         single = outputs[0].dtype is not DType.F64  # whose scale the attribute would round
-        if build.opset >= 23 and types[3] is None and outputs[0].rank == 4 and single:
+        if build.opset >= 23 and mask is None and outputs[0].rank == 4 and single:
             attributes: dict[str, object] = {"is_causal": 1} if self.causal else {}
             if self.scale is not None:
                 attributes["scale"] = self.scale
-            return [build.op("Attention", list(inputs[:3]), attributes)]
-        return [_Writer(self, build, types, outputs[0]).write(*inputs)]
+            return [build.op("Attention", list_values(query, key, value), attributes)]
+        return [_Writer(self, build, outputs[0]).write(query, key, value, mask)]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         """Each query has its own row of the result, unless its place among the others matters;
@@ -304,13 +320,11 @@ class _Writer:
 
     op: ScaledDotProductAttention
     build: OnnxBuilder
-    types: Types
     output: TensorType
 
-    def write(self, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+    def write(self, q: OnnxInput, k: OnnxInput, v: OnnxInput, mask: OnnxInput | None) -> Any:
         """softmax(query @ keyᵀ * scale + mask) @ value."""
-        build = self.build
-        q, k, v = (operand_type(self.types, i) for i in range(3))
+        build, query = self.build, q.value
         scores = (*q.shape[:-1], k.shape[-2])
         rows = q.shape
         if self.op.grouped:
@@ -318,13 +332,13 @@ class _Writer:
             times = known(q.shape[-3] / k.shape[-3])
             rows = (*k.shape[:-2], q.shape[-2] * times, q.shape[-1])
             query = build.reshape(query, q.shape, rows)
-        scaled = build.op("Mul", [query, self.number(self.scale(q))])
-        turned = build.op("Transpose", [key], {"perm": _swap_last(q.rank)})
+        scaled = build.op("Mul", [query, self.number(self.scale(q.type))])
+        turned = build.op("Transpose", [k.value], {"perm": _swap_last(q.rank)})
         made = build.op("MatMul", [scaled, turned])
         made = build.reshape(made, (*rows[:-1], k.shape[-2]), scores)
         shares = self.weigh(made, mask, scores)
         shares = build.reshape(shares, scores, (*rows[:-1], k.shape[-2]))
-        y = build.op("MatMul", [shares, value])
+        y = build.op("MatMul", [shares, v.value])
         return build.reshape(y, (*rows[:-1], v.shape[-1]), self.output.shape)
 
     def scale(self, query: TensorType) -> Any:
@@ -333,21 +347,21 @@ class _Writer:
             return self.op.scale
         return 1 / math.sqrt(known(query.shape[-1]))
 
-    def weigh(self, scores: Any, mask: Any, shape: Sequence[Dim]) -> Any:
+    def weigh(self, scores: Any, mask: OnnxInput | None, shape: Sequence[Dim]) -> Any:
         """Softmax of the masked scores; zeros where a query sees nothing. Truth values become
         numbers while they are small: adding them broadcasts faster than choosing by them."""
-        build, given = self.build, self.types[3]
+        build = self.build
         if self.op.causal:
             scores = build.op("Add", [scores, self.order(shape[-2], shape[-1])])
-        if given is None:
+        if mask is None:
             return build.op("Softmax", [scores], {"axis": -1})
         zero = self.number(0)
-        if given.dtype is DType.BOOL:
+        if mask.dtype is DType.BOOL:
             least = self.number(float(np.finfo(self.output.dtype.numpy).min))
-            added = build.op("Where", [mask, zero, least])
+            added = build.op("Where", [mask.value, zero, least])
             shares = build.op("Softmax", [build.op("Add", [scores, added])], {"axis": -1})
-            return build.op("Where", [mask, shares, zero])
-        masked = build.op("Add", [scores, mask])
+            return build.op("Where", [mask.value, shares, zero])
+        masked = build.op("Add", [scores, mask.value])
         shares = build.op("Softmax", [masked], {"axis": -1})
         dtype = self.output.dtype
         wide = cast(build, masked, dtype, DType.F64 if dtype is DType.F64 else DType.F32)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import operand_type
@@ -168,13 +169,9 @@ def cast(build: OnnxBuilder, value: Any, source: DType, target: DType) -> Any:
     return value if source is target else build.op("Cast", [value], {"to": target})
 
 
-def cast_operands(
-    build: OnnxBuilder, inputs: Sequence[Any], types: Types, target: DType
-) -> list[Any]:
+def cast_operands(build: OnnxBuilder, operands: Sequence[OnnxInput], target: DType) -> list[Any]:
     """Every operand in one dtype: ONNX does not promote."""
-    return [
-        cast(build, value, operand_type(types, i).dtype, target) for i, value in enumerate(inputs)
-    ]
+    return [cast(build, operand.value, operand.dtype, target) for operand in operands]
 
 
 def pair_terms(node: Node, *, first: int = 0) -> tuple[In, In]:

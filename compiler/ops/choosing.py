@@ -8,9 +8,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import UNLIMITED, Array, Limits, Results, Types
-from compiler.ops.axes import need_bool, need_number, operand_type
+from compiler.ir.operands import UNLIMITED, Array, Limits, Results
+from compiler.ops.axes import need_bool, need_number
 from compiler.ops.broadcasting import (
     Elementwise,
     array_type,
@@ -71,11 +72,13 @@ class Where(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, condition: OnnxInput, a: OnnxInput, b: OnnxInput
+    ) -> Values:
         dtype = outputs[0].dtype
         wide = _NO_KERNEL.get(dtype, dtype)
-        chosen = cast_operands(build, inputs[1:], types[1:], wide)
-        return [cast(build, build.op("Where", [inputs[0], *chosen]), wide, dtype)]
+        chosen = cast_operands(build, (a, b), wide)
+        return [cast(build, build.op("Where", [condition.value, *chosen]), wide, dtype)]
 
 
 class Extreme(Elementwise):
@@ -101,10 +104,10 @@ class Extreme(Elementwise):
         )
         return Spelling(made, with_number=tuple(others))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: max_of_i16
-        made = build.op(self.onnx_type, cast_operands(build, inputs, types, wide))
+        made = build.op(self.onnx_type, cast_operands(build, (a, b), wide))
         return [cast(build, made, wide, dtype)]
 
 
@@ -225,18 +228,18 @@ class Clip(Elementwise):
             return Spelling(Method(In(0), "clamp", (low, high)))
         return Spelling(Method(In(0), "clamp", (), (("min", low), ("max", high))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX has no Clip for i16
         bounds = [
             None if b is None else build.constant(np.array(b, wide.numpy), wide)
             for b in (self.minimum, self.maximum)
         ]
-        x = cast(build, inputs[0], operand_type(types, 0).dtype, wide)
+        value = cast(build, x.value, x.dtype, wide)
         if wide.is_float and None in bounds:  # ONNX Runtime's Clip makes the other one finite
             kind = "Max" if bounds[1] is None else "Min"
-            return [build.op(kind, [x, *(bound for bound in bounds if bound is not None)])]
-        return [cast(build, build.op("Clip", [x, *bounds]), wide, dtype)]
+            return [build.op(kind, [value, *(bound for bound in bounds if bound is not None)])]
+        return [cast(build, build.op("Clip", [value, *bounds]), wide, dtype)]
 
 
 _CONVERSIONS = {
@@ -307,5 +310,5 @@ class Cast(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(spell_cast(In(0), self.dtype))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [cast(build, inputs[0], operand_type(types, 0).dtype, self.dtype)]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [cast(build, x.value, x.dtype, self.dtype)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import (
     NOT_NEGATIVE,
@@ -126,11 +127,10 @@ class ClassLoss(Op):
         rank = operand_type(inputs, 0).rank
         return replace(PROBABILITY, sums_along=self.axis % rank - rank)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        x, target = operand_type(inputs, 0), operand_type(inputs, 1)
+    def domains(self, x: NodeInput, target: NodeInput) -> Mapping[NodeInput, Domain]:
         if target.dtype.is_float:
             return {}
-        return {1: Domain(x.shape[self.axis], self.ignore_index)}
+        return {target: Domain(x.shape[self.axis], self.ignore_index)}
 
     def pick(self, scores: Array, target: Array) -> tuple[Array, Array, Array]:
         """The score of each target's class, its weight (0 where it is ignored), and all weights
@@ -182,25 +182,24 @@ class ClassLoss(Op):
         return super().spell_option(field)
 
     def write_pick(
-        self, build: OnnxBuilder, scores: Any, target: Any, types: Types
+        self, build: OnnxBuilder, scores: Any, dtype: DType, target: OnnxInput
     ) -> tuple[Any, Any]:
         """The negative score of each target's class, and its weight (0 where it is ignored)."""
-        x, kind = operand_type(types, 0), operand_type(types, 1).dtype
-        axis = self.axis % x.rank
-        numbers = cast(build, target, kind, DType.I64)
-        counted = self.write_counted(build, target, types)
+        axis = self.axis % (target.rank + 1)
+        numbers = cast(build, target.value, target.dtype, DType.I64)
+        counted = self.write_counted(build, target)
         safe = build.op("Where", [counted, numbers, build.constant(np.array(0, np.int64))])
         found = build.op("GatherElements", [scores, unsqueeze(build, safe, [axis])], {"axis": axis})
         loss = build.op("Neg", [squeeze(build, found, [axis])])
-        weight = build.op("Cast", [counted], {"to": x.dtype})
+        weight = build.op("Cast", [counted], {"to": dtype})
         if self.weight is not None:
-            table = build.constant(np.array(self.weight, x.dtype.numpy), x.dtype)
+            table = build.constant(np.array(self.weight, dtype.numpy), dtype)
             weight = build.op("Mul", [build.op("Gather", [table, safe]), weight])
         return loss, weight
 
-    def write_counted(self, build: OnnxBuilder, target: Any, types: Types) -> Any:
+    def write_counted(self, build: OnnxBuilder, target: OnnxInput) -> Any:
         """Truth values: whether a target counts."""
-        numbers = cast(build, target, operand_type(types, 1).dtype, DType.I64)
+        numbers = cast(build, target.value, target.dtype, DType.I64)
         ignored = build.constant(np.array(self.ignore_index, np.int64))
         return build.op("Not", [build.op("Equal", [numbers, ignored])])
 
@@ -251,8 +250,8 @@ class Nll(ClassLoss):
         picked, weights, _ = self.pick(np.moveaxis(widen(x), self.axis, -1), target)
         return (np.asarray(self.reduce(-picked * weights, weights)).astype(x.dtype),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        loss, weight = self.write_pick(build, inputs[0], inputs[1], types)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, target: OnnxInput) -> Values:
+        loss, weight = self.write_pick(build, x.value, x.dtype, target)
         return [self.write_reduced(build, build.op("Mul", [loss, weight]), weight)]
 
 
@@ -323,17 +322,19 @@ class CrossEntropy(ClassLoss):
             losses = losses * (1 - share) + even * share
         return (np.asarray(self.reduce(losses, weights)).astype(x.dtype),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, target = operand_type(types, 0), operand_type(types, 1)
-        scores = build.op("LogSoftmax", [inputs[0]], {"axis": self.axis})
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, logits: OnnxInput, target: OnnxInput
+    ) -> Values:
+        x = logits.type
+        scores = build.op("LogSoftmax", [logits.value], {"axis": self.axis})
         if target.dtype.is_float:
-            aims = cast(build, inputs[1], target.dtype, x.dtype)
+            aims = cast(build, target.value, target.dtype, x.dtype)
             return [self._write_probabilities(build, scores, aims, x)]
-        loss, weight = self.write_pick(build, scores, inputs[1], types)
+        loss, weight = self.write_pick(build, scores, x.dtype, target)
         loss = build.op("Mul", [loss, weight])
         if self.label_smoothing:
             even = self._write_even(build, self._write_weighted(build, scores, x), x)
-            counted = self.write_counted(build, inputs[1], types)
+            counted = self.write_counted(build, target)
             even = build.op("Mul", [even, build.op("Cast", [counted], {"to": x.dtype})])
             loss = build.op("Add", [self._write_rest(build, loss, x), even])
         return [self.write_reduced(build, loss, weight)]

@@ -9,9 +9,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Results, Types
-from compiler.ops.axes import need_bool, operand_type
+from compiler.ir.operands import Array, Results
+from compiler.ops.axes import need_bool
 from compiler.ops.broadcasting import (
     Elementwise,
     cast_operands,
@@ -52,11 +53,11 @@ class Comparison(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        common = self.inner_dtype([operand_type(types, i) for i in (0, 1)])
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
+        common = self.inner_dtype((a.type, b.type))
         if common is DType.BOOL and self.onnx_type != "Equal":
             common = DType.U8  # ONNX orders numbers only
-        return [build.op(self.onnx_type, cast_operands(build, inputs, types, common))]
+        return [build.op(self.onnx_type, cast_operands(build, (a, b), common))]
 
 
 @OPS.register
@@ -106,8 +107,8 @@ class NotEqual(Comparison):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.not_equal(left, right)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("Not", super().onnx(build, inputs, types, outputs))]
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
+        return [build.op("Not", super().onnx(build, outputs, a, b))]
 
 
 @OPS.register
@@ -217,8 +218,8 @@ class Logic(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op(self.onnx_type, list(inputs))]
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
+        return [build.op(self.onnx_type, [a.value, b.value])]
 
 
 @OPS.register
@@ -293,5 +294,5 @@ class LogicalNot(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("~", In(0)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("Not", [inputs[0]])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op("Not", [x.value])]

@@ -12,6 +12,7 @@ import numpy as np
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, counts_groups, couple_convolution, cut_groups
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, operand_type
@@ -168,8 +169,10 @@ class Conv(LinearLayer):
         x = operand_type(inputs, 0)
         return count_padded(x, self.windows(x.shape[2:]))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return couple_convolution(inputs, self.out, self.groups, made=0)
+    def couple(
+        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
+    ) -> Coupling:
+        return couple_convolution(x, weight, bias, self.out, self.groups, made=0)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         assert inputs[0] is not None, "a convolution has an input"
@@ -203,9 +206,15 @@ class Conv(LinearLayer):
         )
         return Call("F.pad", (In(0), Items(amounts))), Leaf(0, "padding", 0)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        value, windows = inputs[0], self.windows(x.shape[2:])
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        weight: OnnxInput,
+        bias: OnnxInput | None = None,
+    ) -> Values:
+        value, windows = x.value, self.windows(x.shape[2:])
         if any(w.pads is None for w in windows) and any(w.dilation != 1 for w in windows):
             # runtime_faults: same_with_dilation
             zeros = [Dim.of(0)] * 2
@@ -215,7 +224,7 @@ class Conv(LinearLayer):
         attributes = write_windows(windows)
         if self.groups != 1:
             attributes["group"] = self.groups
-        return [build.op("Conv", [value, *inputs[1:]], attributes)]
+        return [build.op("Conv", [value, *list_values(weight, bias)], attributes)]
 
     def list_rows(self, x: Array) -> Array | None:
         if self.groups != 1:
@@ -393,8 +402,10 @@ class ConvTranspose(LinearLayer):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return couple_convolution(inputs, self.out, self.groups, made=1)
+    def couple(
+        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
+    ) -> Coupling:
+        return couple_convolution(x, weight, bias, self.out, self.groups, made=1)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         assert inputs[0] is not None, "a convolution has an input"
@@ -411,8 +422,15 @@ class ConvTranspose(LinearLayer):
                 return spell_sizes(replace(self.leaf(field), value=self.added(axes)))
         return _spread_setting(super().spell_setting(field, node))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        axes = operand_type(types, 0).rank - 2
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        weight: OnnxInput,
+        bias: OnnxInput | None = None,
+    ) -> Values:
+        axes = x.rank - 2
         windows, extra = self.windows(axes), self.added(axes)
         behind = [0] * axes
         if any(e >= w.stride for e, w in zip(extra, windows, strict=True)):
@@ -429,15 +447,15 @@ class ConvTranspose(LinearLayer):
         if any(extra):
             attributes["output_padding"] = extra
         if not any(behind):
-            return [build.op("ConvTranspose", list(inputs), attributes)]
-        made = build.op("ConvTranspose", list(inputs[:2]), attributes)
+            return [build.op("ConvTranspose", list_values(x, weight, bias), attributes)]
+        made = build.op("ConvTranspose", [x.value, weight.value], attributes)
         pads = np.array([0] * (axes + 4) + behind, np.int64)
         made = build.op("Pad", [made, build.constant(pads)])
-        if not self.bias:
+        if bias is None:
             return [made]
         channels = (Dim.of(self.out),)
-        bias = build.reshape(inputs[2], channels, (*channels, *[Dim.of(1)] * axes))
-        return [build.op("Add", [made, bias])]
+        added = build.reshape(bias.value, channels, (*channels, *[Dim.of(1)] * axes))
+        return [build.op("Add", [made, added])]
 
     def find_zeros(self, inputs: ZeroChannels) -> Numbers:
         channels = operand_type(inputs.types, 0).shape[1].known or 0

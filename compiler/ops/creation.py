@@ -12,6 +12,7 @@ import numpy as np
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import may_be_whole
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Arrays, Assume, Limits, Results, Types
 from compiler.ops.broadcasting import cast, literal_dtype
@@ -130,7 +131,7 @@ class Constant(Op):
     def evaluate(self) -> tuple[Array, ...]:
         return (self.array,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results) -> Coupling:
         return Coupling(tuple((result(a),) for a in range(len(self.shape))))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -153,7 +154,7 @@ class Constant(Op):
             return Spelling(Call("torch.full", (sizes, number), named))
         return Spelling(Call("torch.tensor", (number,), named), number=number)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         if not isinstance(self.value, Dim) or self.value.known is not None:
             return [build.constant(self.array, self.dtype)]
         size = build.op("Squeeze", [build.shape([self.value])])
@@ -202,7 +203,7 @@ class Filled(Op):
         sizes = [Dim.of(d).evaluate({}) for d in self.shape]
         return (np.full(sizes, self.fill, self.dtype.numpy),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results) -> Coupling:
         return Coupling(tuple((result(a),) for a in range(len(self.shape))))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -215,7 +216,7 @@ class Filled(Op):
             sizes = (Items(()),)
         return Spelling(Call(f"torch.{self.name}", sizes, named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         return [write_full(build, self.fill, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -314,7 +315,7 @@ class Full(Op):
         dtype = self.dtype or literal_dtype(self.value, ())
         return (np.full(sizes, self.value, dtype.numpy),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results) -> Coupling:
         return Coupling(tuple((result(a),) for a in range(len(self.shape))))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -329,7 +330,7 @@ class Full(Op):
         args = (Items(size_terms(node)), spell_number(shorten_integer(self.value)))
         return Spelling(Call("torch.full", args, named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         return [write_full(build, self.value, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -352,14 +353,14 @@ class FilledLike(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.full(x.shape, self.fill, self.dtype.numpy if self.dtype else x.dtype),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(outputs[0].rank))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, outputs[0].rank))
 
     def torch(self, node: Node) -> Spelling:
         named = () if self.dtype is None else (("dtype", torch_dtype(self.dtype)),)
         return Spelling(Call(f"torch.{self.name}", (In(0),), named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [write_full(build, self.fill, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:

@@ -11,9 +11,10 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.axes import axes_constant, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.magnitudes import measure_terms
@@ -49,16 +50,15 @@ class Running(Op):
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self.axis % max(outputs[0].rank, 1)
-        return Coupling(tie_same(outputs[0].rank, without=(axis,)))
+        return Coupling(tie_same(x, outputs[0].rank, without=(axis,)))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), self.name, (Leaf(self.axis, "axis", field="axis"),)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        return [self.write(build, cast(build, inputs[0], x.dtype, outputs[0].dtype), outputs[0])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [self.write(build, cast(build, x.value, x.dtype, outputs[0].dtype), outputs[0])]
 
     @abstractmethod
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:

@@ -7,8 +7,9 @@ from typing import final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ops.axes import axes_constant, places, unsqueeze
 from compiler.ops.layers import need_least, refuse_option
 from compiler.ops.ordering import rank_entries
@@ -108,12 +109,14 @@ class Nms(Op):
         options = (self.named("iou_threshold"), self.named("most"))
         return Spelling(Call("nms", (In(0), In(1)), options))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        boxes = unsqueeze(build, inputs[0], [0])
-        scores = unsqueeze(build, inputs[1], [0, 1])
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, boxes: OnnxInput, scores: OnnxInput
+    ) -> Values:
+        places = unsqueeze(build, boxes.value, [0])
+        numbers = unsqueeze(build, scores.value, [0, 1])
         most = axes_constant(build, [self.most])
         threshold = build.constant(np.array([self.iou_threshold], np.float32))
-        found = build.op("NonMaxSuppression", [boxes, scores, most, threshold])
+        found = build.op("NonMaxSuppression", [places, numbers, most, threshold])
         column = build.constant(np.array(2, np.int64))  # of batch, class and box
         kept = build.op("Gather", [found, column], {"axis": 1})
         rest = build.constant(np.full(self.most, -1, np.int64))

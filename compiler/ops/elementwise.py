@@ -10,9 +10,10 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Results, Types
-from compiler.ops.axes import need_number, operand_type
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Results
+from compiler.ops.axes import need_number
 from compiler.ops.broadcasting import Elementwise, cast
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -38,9 +39,9 @@ class Function(Elementwise):
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        source = operand_type(types, 0).dtype
-        return [self.write(build, cast(build, inputs[0], source, outputs[0].dtype), outputs[0])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        source = x.dtype
+        return [self.write(build, cast(build, x.value, source, outputs[0].dtype), outputs[0])]
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         """The ONNX nodes for a value of this type."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ops.axes import need_number, operand_type, resolve_axes, shift_axis
@@ -125,11 +126,13 @@ class Standardize(Fitted):
             return Spelling(Method(Infix("/", Infix("-", In(0), In(1)), In(2)), "float"))
         return Spelling(Infix("/", Infix("-", _as_float(node), In(1)), In(2)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        source = operand_type(types, 0).dtype
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, mean: OnnxInput, scale: OnnxInput
+    ) -> Values:
+        source = x.dtype
         precision = self.precision(source)
-        x = cast(build, inputs[0], source, precision)
-        scaled = build.op("Div", [build.op("Sub", [x, inputs[1]]), inputs[2]])
+        value = cast(build, x.value, source, precision)
+        scaled = build.op("Div", [build.op("Sub", [value, mean.value]), scale.value])
         return [cast(build, scaled, precision, DType.F32)]
 
 
@@ -175,15 +178,16 @@ class Fill(Fitted):
         x = _as_float(node)
         return Spelling(Call("torch.where", (Method(In(0), "isnan"), value, x)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        source, kept = operand_type(types, 0).dtype, outputs[0].dtype
-        x = cast(build, inputs[0], source, kept)
-        value = (
-            inputs[1]
-            if isinstance(self.value, str)
-            else build.constant(np.asarray(self.value, kept.numpy))
-        )
-        return [build.op("Where", [build.op("IsNaN", [x]), value, x])]
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, filler: OnnxInput | None = None
+    ) -> Values:
+        kept = outputs[0].dtype
+        known = cast(build, x.value, x.dtype, kept)
+        if filler is None:
+            number = build.constant(np.asarray(self.value, kept.numpy))
+        else:
+            number = filler.value
+        return [build.op("Where", [build.op("IsNaN", [known]), number, known])]
 
 
 def _as_float(node: Node) -> Term:

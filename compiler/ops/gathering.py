@@ -8,12 +8,13 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, result, source
+from compiler.ir.coupling import Coupling, result
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_index, operand_type, places, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.axes import need_index, places, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
 from compiler.ops.creation import LARGEST
@@ -141,8 +142,8 @@ class Gather(Op):
                 )
         return (TensorType(x.dtype, index.shape),)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
+    def domains(self, x: NodeInput, index: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {index: Domain(x.shape[self.axis])}
 
     def evaluate(self, x: Array, index: Array) -> tuple[Array, ...]:
         cut = [slice(None if i == self.axis % x.ndim else n) for i, n in enumerate(index.shape)]
@@ -152,9 +153,9 @@ class Gather(Op):
         axis = self.leaf("axis")
         return Spelling(Method(In(0), "gather", (axis, spell_long(node, 1))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, index: OnnxInput) -> Values:
         attributes = {"axis": self.axis % outputs[0].rank}
-        return [build.op("GatherElements", list(inputs), attributes)]
+        return [build.op("GatherElements", [x.value, index.value], attributes)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -203,8 +204,8 @@ class TakeAlong(Op):
                 )
         return (TensorType(x.dtype, (*x.shape[:axis], *index.shape[axis:], *x.shape[axis + 1 :])),)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
+    def domains(self, x: NodeInput, index: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {index: Domain(x.shape[self.axis])}
 
     def evaluate(self, x: Array, index: Array) -> tuple[Array, ...]:
         axis = self.axis % x.ndim
@@ -213,10 +214,10 @@ class TakeAlong(Op):
         made = np.take_along_axis(x, wide, axis=axis)
         return (np.squeeze(made, axis) if single else made,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        x, y = operand_type(inputs, 0), outputs[0]
+    def couple(self, outputs: Results, x: NodeInput, index: NodeInput) -> Coupling:
+        y = outputs[0]
         behind = range(1, x.rank - self.axis % x.rank)
-        return Coupling(tuple((source(0, x.rank - a), result(y.rank - a)) for a in behind))
+        return Coupling(tuple((x.axis(x.rank - a), result(y.rank - a)) for a in behind))
 
     def torch(self, node: Node) -> Spelling:
         x, index = (v.type for v in node.inputs if v is not None)
@@ -234,10 +235,9 @@ class TakeAlong(Op):
         made = Method(In(0), "take_along_dim", (wide,), dim)
         return Spelling(made if index.rank > axis else Method(made, "squeeze", (Leaf(axis),)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, index = operand_type(types, 0), operand_type(types, 1)
-        places = unsqueeze(build, cast(build, inputs[1], index.dtype, DType.I64), [index.rank])
-        return [build.op("GatherND", [inputs[0], places], {"batch_dims": self.axis % x.rank})]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, index: OnnxInput) -> Values:
+        places = unsqueeze(build, cast(build, index.value, index.dtype, DType.I64), [index.rank])
+        return [build.op("GatherND", [x.value, places], {"batch_dims": self.axis % x.rank})]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -301,9 +301,8 @@ class Put(Op):
                 )
             )
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        x, update = operand_type(inputs, 0), operand_type(inputs, 1)
-        return {2: Domain(x.shape[self.axis] - update.shape[self.axis] + 1)}
+    def domains(self, x: NodeInput, update: NodeInput, at: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {at: Domain(x.shape[self.axis] - update.shape[self.axis] + 1)}
 
     def evaluate(self, x: Array, update: Array, at: Array) -> tuple[Array, ...]:
         axis = self.axis % x.ndim
@@ -312,10 +311,10 @@ class Put(Op):
         made[(*[slice(None)] * axis, place)] = update
         return (made,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput, update: NodeInput, at: NodeInput) -> Coupling:
         axis = self.axis % outputs[0].rank
         others = [a for a in range(outputs[0].rank) if a != axis]
-        return Coupling(tuple((source(0, a), source(1, a), result(a)) for a in others))
+        return Coupling(tuple((x.axis(a), update.axis(a), result(a)) for a in others))
 
     def torch(self, node: Node) -> Spelling:
         update = node.inputs[1]
@@ -326,16 +325,17 @@ class Put(Op):
         rows = Infix("+", In(2, number=True), steps)
         return Spelling(Method(In(0), "index_copy", (self.leaf("axis"), rows, In(1))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        update, at = operand_type(types, 1), operand_type(types, 2)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, update: OnnxInput, at: OnnxInput
+    ) -> Values:
         axis = self.axis % update.rank
         rows = build.op(
             "Add",
-            [cast(build, inputs[2], at.dtype, DType.I64), write_steps(build, update.shape[axis])],
+            [cast(build, at.value, at.dtype, DType.I64), write_steps(build, update.shape[axis])],
         )
         column = [i for i in range(update.rank) if i != axis]
         indices = build.op("Expand", [unsqueeze(build, rows, column), build.shape(update.shape)])
-        return [build.op("ScatterElements", [inputs[0], indices, inputs[1]], {"axis": axis})]
+        return [build.op("ScatterElements", [x.value, indices, update.value], {"axis": axis})]
 
 
 def write_steps(build: OnnxBuilder, count: Dim) -> Any:
@@ -384,8 +384,8 @@ class OneHot(Op):
             )
         return (TensorType(self.dtype, (*x.shape, Dim.of(self.classes))),)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(Dim.of(self.classes))}
+    def domains(self, x: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(Dim.of(self.classes))}
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         x = x[..., None]
@@ -396,9 +396,8 @@ class OneHot(Op):
         made = Call("F.one_hot", (spell_long(node, 0), classes))
         return Spelling(made if self.dtype is DType.I64 else spell_cast(made, self.dtype))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        index = cast(build, inputs[0], x.dtype, DType.I64)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        index = cast(build, x.value, x.dtype, DType.I64)
         if not x.rank:  # OneHot wants an axis
             classes = write_steps(build, Dim.of(self.classes))
             return [cast(build, build.op("Equal", [classes, index]), DType.BOOL, self.dtype)]

@@ -9,9 +9,10 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_float, operand_type
+from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.modules import input_type
@@ -37,19 +38,18 @@ class GlobalPool(Op):
         need_layout(self.name, x)
         return (TensorType(x.dtype, x.shape[:2]),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 2))
 
     def torch(self, node: Node) -> Spelling:
         axes = Leaf(tuple(range(2, input_type(node).rank)), "axes")
         return Spelling(Method(In(0), self.torch_method, (axes,)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         if x.dtype is DType.F64:  # of which ONNX Runtime has no kernel
             axes = axes_constant(build, range(2, x.rank))
-            return [build.op(self.reduction, [inputs[0], axes], {"keepdims": 0})]
-        return [build.op("Flatten", [build.op(self.onnx_type, [inputs[0]])])]
+            return [build.op(self.reduction, [x.value, axes], {"keepdims": 0})]
+        return [build.op("Flatten", [build.op(self.onnx_type, [x.value])])]
 
 
 @OPS.register

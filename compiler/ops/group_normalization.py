@@ -14,11 +14,11 @@ from compiler.ir.coupling import (
     CutTensor,
     cut_groups,
     group_axis,
-    source,
     tie_channels,
     tie_same,
 )
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
@@ -138,11 +138,11 @@ class GroupNorm(Modular):
         y = normalize(grouped, (2,), self.eps).reshape(x.shape)
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        ties = (*tie_same(outputs[0].rank, without=(1,)), tie_channels(inputs, 1))
-        factors = group_axis(source(0, 1), self.groups, known(outputs[0].shape[1]))
+    def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
+        ties = (*tie_same(x, outputs[0].rank, without=(1,)), tie_channels(1, x, *weights))
+        factors = group_axis(x.axis(1), self.groups, known(outputs[0].shape[1]))
         normed = range(1 if factors.kept else 2, outputs[0].rank)
-        return Coupling(ties, factors=(factors,), mixed=tuple(source(0, a) for a in normed))
+        return Coupling(ties, factors=(factors,), mixed=tuple(x.axis(a) for a in normed))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, groups=cut_groups(outputs[0], 1, self.groups))
@@ -150,20 +150,21 @@ class GroupNorm(Modular):
     def order_places(self, sizes: tuple[Term, ...], options: tuple[Term, ...]) -> tuple[Term, ...]:
         return (*options, *sizes)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, *weights: OnnxInput
+    ) -> Values:
         channels = known(x.shape[1])
         # runtime_faults: group_normalization
         rest = product(x.shape[1:]) // self.groups
         flat = TensorType(x.dtype, (x.shape[0], Dim.of(self.groups), rest))
-        grouped = build.reshape(inputs[0], x.shape, flat.shape)
+        grouped = build.reshape(x.value, x.shape, flat.shape)
         made = _write_instances(build, grouped, flat, self.eps)
         y = build.reshape(made, flat.shape, x.shape)
         if not self.affine:
             return [y]
         one = [Dim.of(channels)]
         lined = [Dim.of(channels), *[Dim.of(1)] * (x.rank - 2)]
-        weight, bias = (build.reshape(a, one, lined) for a in inputs[1:])
+        weight, bias = (build.reshape(a, one, lined) for a in list_values(*weights))
         return [build.op("Add", [build.op("Mul", [y, weight]), bias])]
 
     def find_zeros(self, inputs: ZeroChannels) -> Numbers:
@@ -232,16 +233,17 @@ class InstanceNorm(Modular):
         y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling((*tie_same(1), tie_channels(inputs, 1)))
+    def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
+        return Coupling((*tie_same(x, 1), tie_channels(1, x, *weights)))
 
     def spell_weights(self, node: Node) -> tuple[tuple[Term, ...], tuple[tuple[str, Term], ...]]:
         # Running figures, which it does not have, stand before them.
         return (), tuple(zip(("weight", "bias"), super().spell_weights(node)[0], strict=False))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        return [_write_instances(build, inputs[0], x, self.eps, inputs[1:])]
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, *weights: OnnxInput
+    ) -> Values:
+        return [_write_instances(build, x.value, x.type, self.eps, list_values(*weights))]
 
     def find_zeros(self, inputs: ZeroChannels) -> Numbers:
         return _find_scaled_zeros(inputs, affine=self.affine)
@@ -326,22 +328,25 @@ class RmsNorm(LastNorm):
             y = y * widen(weight)
         return (y.astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput, weight: NodeInput | None = None) -> Coupling:
         last = outputs[0].rank - 1
-        normed = tie_channels(inputs, last)
-        return Coupling((*tie_same(last), normed), mixed=normed[:1])
+        normed = tie_channels(last, x, *filter(None, (weight,)))
+        return Coupling((*tie_same(x, last), normed), mixed=normed[:1])
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        eps = self.epsilon(x)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, weight: OnnxInput | None = None
+    ) -> Values:
+        eps = self.epsilon(x.type)
         # In f64 it would be rounded: ONNX holds `epsilon` in f32.
-        if build.opset >= 23 and self.affine and x.dtype is not DType.F64:
-            return [build.op("RMSNormalization", list(inputs), {"axis": -1, "epsilon": eps})]
-        squares = build.op("Mul", [inputs[0], inputs[0]])
+        if build.opset >= 23 and weight is not None and x.dtype is not DType.F64:
+            return [
+                build.op("RMSNormalization", [x.value, weight.value], {"axis": -1, "epsilon": eps})
+            ]
+        squares = build.op("Mul", [x.value, x.value])
         mean = build.op("ReduceMean", [squares, axes_constant(build, [-1])])
         moved = build.op("Add", [mean, build.constant(np.array(eps, x.dtype.numpy), x.dtype)])
-        y = build.op("Div", [inputs[0], build.op("Sqrt", [moved])])
-        return [build.op("Mul", [y, inputs[1]]) if self.affine else y]
+        y = build.op("Div", [x.value, build.op("Sqrt", [moved])])
+        return [y if weight is None else build.op("Mul", [y, weight.value])]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         return trace_leading(axis, inputs, outputs)

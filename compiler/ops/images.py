@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_same
+from compiler.ir.coupling import Coupling, Factors, inner, result, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
+from compiler.ops.axes import need_float, need_rank, places, resolve_axis, shift_axis
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -90,20 +90,20 @@ class PixelShuffle(Op):
         split = x.reshape(-1, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
         return (split.reshape(*front, c // r**2, h * r, w * r),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = outputs[0].rank - 3
         block = inner(0, self.factor**2)
-        factors = Factors(source(0, channels), (result(channels), block), kept=0)
-        return Coupling(tie_same(channels), factors=(factors,))
+        factors = Factors(x.axis(channels), (result(channels), block), kept=0)
+        return Coupling(tie_same(x, channels), factors=(factors,))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        source, target = operand_type(types, 0).shape, outputs[0].shape
-        if len(source) == 4 and operand_type(types, 0).dtype is DType.F32:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        source, target = x.shape, outputs[0].shape
+        if len(source) == 4 and x.dtype is DType.F32:
             attributes = {"blocksize": self.factor, "mode": "CRD"}
-            return [build.op("DepthToSpace", [inputs[0]], attributes)]
+            return [build.op("DepthToSpace", [x.value], attributes)]
         r, n = Dim.of(self.factor), len(source) - 3
         split = (*source[:-3], target[-3], r, r, *source[-2:])
-        value = build.reshape(inputs[0], source, split)
+        value = build.reshape(x.value, source, split)
         order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
         moved = build.op("Transpose", [value], {"perm": order})
         return [build.reshape(moved, tuple(split[i] for i in order), target)]
@@ -148,18 +148,18 @@ class PixelUnshuffle(Op):
         split = x.reshape(-1, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
         return (split.reshape(*front, c * r**2, h // r, w // r),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = outputs[0].rank - 3
         block = inner(0, self.factor**2)
-        factors = Factors(result(channels), (source(0, channels), block), kept=0)
-        return Coupling(tie_same(channels), factors=(factors,))
+        factors = Factors(result(channels), (x.axis(channels), block), kept=0)
+        return Coupling(tie_same(x, channels), factors=(factors,))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         # SpaceToDepth puts the block before the channels, PyTorch behind them.
-        source, target = operand_type(types, 0).shape, outputs[0].shape
+        source, target = x.shape, outputs[0].shape
         r, n = Dim.of(self.factor), len(source) - 3
         split = (*source[:-2], target[-2], r, target[-1], r)
-        value = build.reshape(inputs[0], source, split)
+        value = build.reshape(x.value, source, split)
         order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
         moved = build.op("Transpose", [value], {"perm": order})
         return [build.reshape(moved, tuple(split[i] for i in order), target)]
@@ -237,10 +237,10 @@ class Normalize(Op):
         mean, std = (self._array(v, found).astype(x.dtype) for v in (self.mean, self.std))
         return ((x - mean) / std,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         listed = isinstance(self.mean, tuple) or isinstance(self.std, tuple)
         rank = outputs[0].rank
-        return Coupling(tie_same(rank, without=(self.axis % rank,) if listed else ()))
+        return Coupling(tie_same(x, rank, without=(self.axis % rank,) if listed else ()))
 
     def torch(self, node: Node) -> Spelling:
         x = node.output.type
@@ -248,10 +248,12 @@ class Normalize(Op):
         centred = Infix("-", In(0), _spell(self.mean, "mean", behind, x.dtype))
         return Spelling(Infix("/", centred, _spell(self.std, "std", behind, x.dtype)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = outputs[0]
-        mean, std = (build.constant(self._array(v, x), x.dtype) for v in (self.mean, self.std))
-        return [build.op("Div", [build.op("Sub", [inputs[0], mean]), std])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        made = outputs[0]
+        mean, std = (
+            build.constant(self._array(v, made), made.dtype) for v in (self.mean, self.std)
+        )
+        return [build.op("Div", [build.op("Sub", [x.value, mean]), std])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))

@@ -8,9 +8,10 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, CutTensor, Part, Port, result, source
+from compiler.ir.coupling import Coupling, CutTensor, Part, result
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput, Port, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_index, operand_type, places, squeeze, unsqueeze
@@ -196,11 +197,10 @@ class Index(Op):
                 types.append(found)
         return broadcast_shapes(types, assume)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        x = operand_type(inputs, 0)
+    def domains(self, x: NodeInput, *indices: NodeInput) -> Mapping[NodeInput, Domain]:
         return {
-            entry.item.operand: Domain(x.shape[entry.axis])
-            for entry in lay_out(self.items, x)
+            indices[entry.item.operand - 1]: Domain(x.shape[entry.axis])
+            for entry in lay_out(self.items, x.type)
             if isinstance(entry.item, TensorIndex) and entry.axis is not None
         }
 
@@ -214,18 +214,18 @@ class Index(Op):
         tensors = [indices[e.item.operand - 1] for e in kept if isinstance(e.item, TensorIndex)]
         return (basic[(*[slice(None)] * at[0], *tensors)],)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        x, at = operand_type(inputs, 0), 0
+    def couple(self, outputs: Results, x: NodeInput, *indices: NodeInput) -> Coupling:
+        at = 0
         ties: list[tuple[Port, ...]] = []
         parts = []
-        for entry in lay_out(self.items, x):
+        for entry in lay_out(self.items, x.type):
             match entry.item, entry.axis:
                 case SliceItem() as item, int() as axis:
                     start, size = _first(item, x.shape[axis]), x.shape[axis].known
                     if item == FULL:
-                        ties.append((source(0, axis), result(at)))
+                        ties.append((x.axis(axis), result(at)))
                     elif item.step == 1 and start is not None and size is not None:
-                        parts.append(Part(source(0, axis), result(at), start))
+                        parts.append(Part(x.axis(axis), result(at), start))
                     at += 1
                 case NewAxis(), _:
                     at += 1
@@ -233,16 +233,16 @@ class Index(Op):
                     return self._couple_rest(x, outputs[0])
         return Coupling(tuple(ties), tuple(parts))
 
-    def _couple_rest(self, x: TensorType, y: TensorType) -> Coupling:
+    def _couple_rest(self, x: NodeInput, y: TensorType) -> Coupling:
         """The rule where tensors index: whole axes behind the last of them."""
-        entries = lay_out(self.items, x)
+        entries = lay_out(self.items, x.type)
         behind = 0
         while (
             isinstance(entries[-1 - behind].item, SliceItem) and entries[-1 - behind].item == FULL
         ):
             behind += 1
         axes = range(1, behind + 1)
-        return Coupling(tuple((source(0, x.rank - a), result(y.rank - a)) for a in axes))
+        return Coupling(tuple((x.axis(x.rank - a), result(y.rank - a)) for a in axes))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         x = inputs[0]
@@ -264,20 +264,21 @@ class Index(Op):
             return Spelling(In(0))
         return Spelling(IndexTerm(In(0), tuple(_torch_item(i, item) for i, item in items)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        entries = lay_out(self.items, x)
-        value = _write_slices(build, inputs[0], entries)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, *indices: OnnxInput
+    ) -> Values:
+        entries = lay_out(self.items, x.type)
+        value = _write_slices(build, x.value, entries)
         kept = [e for e in entries if not isinstance(e.item, int | Dim | NewAxis)]
         at = [i for i, e in enumerate(kept) if isinstance(e.item, TensorIndex)]
-        chosen = [e.item.operand for e in kept if isinstance(e.item, TensorIndex)]
+        chosen = [indices[e.item.operand - 1] for e in kept if isinstance(e.item, TensorIndex)]
         picked: tuple[Dim, ...] = ()
         if chosen:
-            index_types = [operand_type(types, k) for k in chosen]
+            index_types = [index.type for index in chosen]
             picked = broadcast_shapes(index_types, lambda *_: None)
             rank = len(kept)
             value = gather_together(
-                build, value, rank, at[0], [inputs[k] for k in chosen], index_types, picked
+                build, value, rank, at[0], list_values(*chosen), index_types, picked
             )
         return [unsqueeze(build, value, _new_axes(entries, len(picked)))]
 

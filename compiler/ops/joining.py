@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Self, final
 
 import numpy as np
 
 from compiler.ir import coupling
-from compiler.ir.coupling import Coupling, CutTensor, result, source
+from compiler.ir.coupling import Coupling, CutTensor, result
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace, trace_around
 from compiler.ops.axes import (
     known_size,
     need_rank,
-    operand_type,
     places,
     resolve_axis,
     shift_axis,
@@ -114,15 +115,15 @@ class Concat(Op):
     def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
         return (np.concatenate(promoted(*tensors), axis=self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, *tensors: NodeInput) -> Coupling:
         axis = self.axis % outputs[0].rank
-        ties = [t for i, t in enumerate(coupling.tie_broadcast(inputs, outputs[0])) if i != axis]
-        sizes = [operand_type(inputs, i).shape[axis] for i in range(len(inputs))]
-        ports = [source(i, axis) for i in range(len(inputs))]
+        ties = [t for i, t in enumerate(coupling.tie_broadcast(tensors, outputs[0])) if i != axis]
+        sizes = [tensor.shape[axis] for tensor in tensors]
+        ports = [tensor.axis(axis) for tensor in tensors]
         return Coupling(tuple(ties), coupling.lay_parts(result(axis), ports, sizes))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        values = cast_operands(build, inputs, types, outputs[0].dtype)
+    def onnx(self, build: OnnxBuilder, outputs: Results, *tensors: OnnxInput) -> Values:
+        values = cast_operands(build, tensors, outputs[0].dtype)
         if len(values) == 1:
             return values
         return [build.op("Concat", values, {"axis": self.axis % outputs[0].rank})]
@@ -173,12 +174,16 @@ class Stack(Op):
     def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
         return (np.stack(promoted(*tensors), axis=self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(coupling.tie_stack(outputs[0].rank, self.axis, len(inputs), joins=True))
+    def couple(self, outputs: Results, *tensors: NodeInput) -> Coupling:
+        return Coupling(
+            coupling.tie_stack(
+                outputs[0].rank, self.axis, coupling.result, [tensor.axis for tensor in tensors]
+            )
+        )
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, *tensors: OnnxInput) -> Values:
         axis = self.axis % outputs[0].rank
-        values = cast_operands(build, inputs, types, outputs[0].dtype)
+        values = cast_operands(build, tensors, outputs[0].dtype)
         layers = [unsqueeze(build, value, [axis]) for value in values]
         return [build.op("Concat", layers, {"axis": axis})] if len(layers) > 1 else layers
 
@@ -258,8 +263,8 @@ class Split(Op):
             bounds = np.arange(piece, x.shape[self.axis], piece)
         return tuple(np.split(x, bounds, axis=self.axis))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return coupling.couple_pieces(self.axis, outputs)
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return coupling.couple_pieces(x, self.axis, outputs)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         sizes = coupling.cut_pieces(self.axis, outputs)
@@ -273,12 +278,12 @@ class Split(Op):
         axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "split", (sizes,), axis))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         axis = self.axis % outputs[0].rank
         if len(outputs) == 1:
-            return [inputs[0]]
+            return [x.value]
         sizes = build.shape([o.shape[axis] for o in outputs])
-        made = build.op("Split", [inputs[0], sizes], {"axis": axis}, outputs=len(outputs))
+        made = build.op("Split", [x.value, sizes], {"axis": axis}, outputs=len(outputs))
         return tuple(made)
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -342,8 +347,8 @@ class Chunk(Op):
         size = -(-x.shape[self.axis] // self.parts)
         return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return coupling.couple_pieces(self.axis, outputs)
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return coupling.couple_pieces(x, self.axis, outputs)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         sizes = coupling.cut_pieces(self.axis, outputs)
@@ -354,11 +359,11 @@ class Chunk(Op):
         axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "chunk", (parts,), axis))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         if self.parts == 1:
-            return [inputs[0]]
+            return [x.value]
         attributes = {"axis": self.axis % outputs[0].rank, "num_outputs": self.parts}
-        return tuple(build.op("Split", [inputs[0]], attributes, outputs=self.parts))
+        return tuple(build.op("Split", [x.value], attributes, outputs=self.parts))
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -401,17 +406,17 @@ class Unbind(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return tuple(np.moveaxis(x, self.axis, 0))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        rank = operand_type(inputs, 0).rank
-        return Coupling(coupling.tie_stack(rank, self.axis, len(outputs), joins=False))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        entries = [partial(coupling.result, index=i) for i in range(len(outputs))]
+        return Coupling(coupling.tie_stack(x.rank, self.axis, x.axis, entries))
 
     def torch(self, node: Node) -> Spelling:
         return _spell_parts(node, Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         attributes = {"axis": self.axis % (outputs[0].rank + 1)}
         places = [build.constant(np.array(i, np.int64)) for i in range(len(outputs))]
-        return [build.op("Gather", [inputs[0], place], attributes) for place in places]
+        return [build.op("Gather", [x.value, place], attributes) for place in places]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))

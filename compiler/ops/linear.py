@@ -8,9 +8,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, CutTensor, Reading, result, source, tie_same
+from compiler.ir.coupling import Coupling, CutTensor, Reading, result, tie_same
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
@@ -98,22 +99,31 @@ class Dense(LinearLayer):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(
+        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
+    ) -> Coupling:
         last = outputs[0].rank - 1
-        made, incoming, weight = source(1, 0), source(0, last), source(1, 1)
-        bias = (source(2, 0),) if self.bias else ()
-        ties = (*tie_same(last), (made, result(last), *bias), (incoming, weight))
-        return Coupling(ties, made=(made,), read=(Reading(incoming, weight),))
+        made, incoming, read = weight.axis(0), x.axis(last), weight.axis(1)
+        added = (bias.axis(0),) if bias is not None else ()
+        ties = (*tie_same(x, last), (made, result(last), *added), (incoming, read))
+        return Coupling(ties, made=(made,), read=(Reading(incoming, read),))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, out=known(outputs[0].type.shape[-1]))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        weight: OnnxInput,
+        bias: OnnxInput | None = None,
+    ) -> Values:
         # MatMul would need the checkpoint's weight transposed, so rows are brought to rank 2.
-        x, y = operand_type(types, 0).shape, outputs[0].shape
-        rows = product(x[:-1])
-        flat = build.reshape(inputs[0], x, (rows, x[-1]))
-        made = build.op("Gemm", [flat, *inputs[1:]], {"transB": 1})
+        y = outputs[0].shape
+        rows = product(x.shape[:-1])
+        flat = build.reshape(x.value, x.shape, (rows, x.shape[-1]))
+        made = build.op("Gemm", [flat, *list_values(weight, bias)], {"transB": 1})
         return [build.reshape(made, (rows, y[-1]), y)]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
@@ -177,22 +187,22 @@ class Embedding(Layer):
         need_weights(self, (x, weight))
         return (TensorType(weight.dtype, (*x.shape, Dim.of(self.size))),)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(Dim.of(self.count))}
+    def domains(self, x: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(Dim.of(self.count))}
 
     def evaluate(self, x: Array, weight: Array) -> tuple[Array, ...]:
         return (weight[x],)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput, weight: NodeInput) -> Coupling:
         last = outputs[0].rank - 1
-        made = source(1, 1)
-        return Coupling((*tie_same(last), (made, result(last))), made=(made,))
+        made = weight.axis(1)
+        return Coupling((*tie_same(x, last), (made, result(last))), made=(made,))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, size=known(outputs[0].type.shape[-1]))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("Gather", [inputs[1], inputs[0]])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, weight: OnnxInput) -> Values:
+        return [build.op("Gather", [weight.value, x.value])]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         return trace_leading(axis, inputs, outputs)

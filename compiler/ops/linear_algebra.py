@@ -7,8 +7,9 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Port, Reading, result, source, tie_broadcast
+from compiler.ir.coupling import Coupling, Reading, result, tie_broadcast
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput, Port
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
@@ -99,28 +100,27 @@ class MatMul(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * operand_type(inputs, 0).shape[-1]
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        a, b = operand_type(inputs, 0), operand_type(inputs, 1)
+    def couple(self, outputs: Results, a: NodeInput, b: NodeInput) -> Coupling:
         rank = outputs[0].rank
-        left, right = source(0, a.rank - 1), source(1, max(b.rank - 2, 0))
+        left, right = a.axis(a.rank - 1), b.axis(max(b.rank - 2, 0))
         reading = (Reading(left, right), Reading(right, left))
         if a.rank < 2 or b.rank < 2:
             return Coupling(((left, right),), read=reading)
-        rows = (source(0, a.rank - 2), result(rank - 2))
-        columns = (source(1, b.rank - 1), result(rank - 1))
-        stacked = tie_broadcast(inputs, outputs[0], behind=2)
+        rows = (a.axis(a.rank - 2), result(rank - 2))
+        columns = (b.axis(b.rank - 1), result(rank - 1))
+        stacked = tie_broadcast((a, b), outputs[0], behind=2)
         made = (columns[0], rows[0])
         return Coupling((*stacked, rows, columns, (left, right)), made=made, read=reading)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Infix("@", In(0), In(1)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         """A vector behind a matrix is a column there (`transpose_before_vector`)."""
         kept = outputs[0].dtype
         wide = whole_kernel_dtype(kept)
-        left, right = cast_operands(build, inputs, types, wide)
-        is_column = operand_type(types, 0).rank > 1 and operand_type(types, 1).rank == 1
+        left, right = cast_operands(build, (a, b), wide)
+        is_column = a.rank > 1 and b.rank == 1
         if is_column:
             right = unsqueeze(build, right, [1])
         y = build.op("MatMul", [left, right])
@@ -282,14 +282,14 @@ class Einsum(Op):
         sizes, rest = self._sizes(self._parse(types), types, lambda *_: None)
         return product((*sizes.values(), *rest)) * max(len(types) - 1, 0)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        parsed = self._parse([operand_type(inputs, i) for i in range(len(inputs))])
+    def couple(self, outputs: Results, *tensors: NodeInput) -> Coupling:
+        parsed = self._parse([tensor.type for tensor in tensors])
         if "." in self.equation:
             return Coupling()
         ports: dict[str, list[Port]] = {}
-        for index, group in enumerate(parsed.inputs):
+        for tensor, group in zip(tensors, parsed.inputs, strict=True):
             for axis, letter in enumerate(group):
-                ports.setdefault(letter, []).append(source(index, axis))
+                ports.setdefault(letter, []).append(tensor.axis(axis))
         read, made = [], []
         for letter, found in ports.items():
             if letter in parsed.output:
@@ -308,13 +308,13 @@ class Einsum(Op):
             made = spell_cast(made, kept)
         return Spelling(made)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, *tensors: OnnxInput) -> Values:
         kept = outputs[0].dtype
         wide = whole_kernel_dtype(kept)
-        operands = cast_operands(build, inputs, types, wide)
+        operands = cast_operands(build, tensors, wide)
         equation = self.equation
         if not kept.is_float:
-            known = [operand_type(types, i) for i in range(len(types))]
+            known = [tensor.type for tensor in tensors]
             operands, equation = self._sum_alone(build, operands, known)
         made = build.op("Einsum", operands, {"equation": equation})
         return [cast(build, made, wide, kept)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ops.activation import write_number
-from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
+from compiler.ops.axes import axes_constant, need_float, need_rank
 from compiler.ops.layers import need_least, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -78,19 +78,19 @@ class LocalResponseNorm(Op):
         pads[1] = (self.size // 2, (self.size - 1) // 2)
         return pads
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(outputs[0].rank, without=(1,)))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, outputs[0].rank, without=(1,)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, value = operand_type(types, 0), inputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        value = x.value
         if x.rank == 4 and self.size % 2 and x.dtype is DType.F32:  # what ONNX Runtime has
             options = {"alpha": self.alpha, "beta": self.beta, "bias": self.k}
             named = {name: float(number) for name, number in options.items()}
             return [build.op("LRN", [value], {"size": self.size, **named})]
-        total = self._sum_squares(build, build.op("Mul", [value, value]), x)
-        share = build.op("Mul", [total, write_number(build, self.alpha / self.size, x)])
-        base = build.op("Add", [share, write_number(build, self.k, x)])
-        divisor = build.op("Pow", [base, write_number(build, self.beta, x)])
+        total = self._sum_squares(build, build.op("Mul", [value, value]), x.type)
+        share = build.op("Mul", [total, write_number(build, self.alpha / self.size, x.type)])
+        base = build.op("Add", [share, write_number(build, self.k, x.type)])
+        divisor = build.op("Pow", [base, write_number(build, self.beta, x.type)])
         return [build.op("Div", [value, divisor])]
 
     def _sum_squares(self, build: OnnxBuilder, squares: Any, x: TensorType) -> Any:

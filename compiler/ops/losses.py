@@ -9,9 +9,10 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
-from compiler.ops.axes import need_prediction, operand_type, places
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results
+from compiler.ops.axes import need_prediction, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import refuse_option, widen
 from compiler.ops.modules import input_type
@@ -112,10 +113,9 @@ class PairLoss(Op):
             target = Method(target, "to", (Attribute(In(0), "dtype"),))
         return Spelling(Call(self.torch_function, (In(0), target), self.spell_options()))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        target = cast(build, inputs[1], operand_type(types, 1).dtype, x.dtype)
-        losses = self.write(build, inputs[0], target, x)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, target: OnnxInput) -> Values:
+        aims = cast(build, target.value, target.dtype, x.dtype)
+        losses = self.write(build, x.value, aims, x.type)
         match self.reduction:
             case "mean":
                 return [build.op("ReduceMean", [losses], {"keepdims": 0})]

@@ -7,9 +7,10 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, result, source, tie_same
+from compiler.ir.coupling import Coupling, result, tie_same
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_rank, need_single_or_double, operand_type, places
@@ -61,9 +62,6 @@ class MatrixOp(Op):
                 lambda where: sizes_disagree(where.call, self.name, reason, places(where, 1))
             )
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(operand_type(inputs, 0).rank - 2))
-
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         x = operand_type(inputs, 0)
         return product(x.shape) * x.shape[-1]
@@ -79,19 +77,26 @@ def measure_condition(x: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class OneOperand(MatrixOp):
+    """Base of those of a single operand."""
+
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, x.rank - 2))
+
+
 class Unexported(MatrixOp):
     """Base of those for which ONNX has no operator."""
 
     exported = False
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, *_: OnnxInput) -> Values:
         raise AssertionError(f"lowering refuses `{self.name}`")
 
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Det(MatrixOp):
+class Det(OneOperand):
     """The determinant of square matrices.
 
         y = Σ_σ sign(σ) ∏_i x[i, σ(i)]
@@ -122,14 +127,14 @@ class Det(MatrixOp):
         with np.errstate(all="ignore"):
             return (np.asarray(np.linalg.det(x.astype(np.float64)), dtype=x.dtype),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("Det", list(inputs))]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op("Det", [x.value])]
 
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class LogDet(Unexported):
+class LogDet(OneOperand, Unexported):
     """The logarithm of the determinant of square matrices, without overflow: -inf where it is 0,
     NaN where it is negative.
 
@@ -164,7 +169,7 @@ class LogDet(Unexported):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Inverse(Unexported):
+class Inverse(OneOperand, Unexported):
     """The inverse of square matrices: `x @ inverse(x)` is the identity.
 
     `solve(a, b)` is more exact than `inverse(a) @ b`. PyTorch raises an error for a matrix that has
@@ -185,8 +190,8 @@ class Inverse(Unexported):
         self.need_square(x, assume)
         return (x,)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(matrices="regular")}
+    def domains(self, x: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(matrices="regular")}
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [measure_solution(np.asarray(operands[0]), results[0])]
@@ -242,8 +247,8 @@ class Solve(Unexported):
                 )
         return (b,)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(matrices="regular")}
+    def domains(self, a: NodeInput, b: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {a: Domain(matrices="regular")}
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [measure_solution(np.asarray(operands[0]), results[0])]
@@ -251,16 +256,16 @@ class Solve(Unexported):
     def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
         return (solve_each(np.linalg.solve, a, b).astype(b.dtype),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, a: NodeInput, b: NodeInput) -> Coupling:
         rank = outputs[0].rank
-        stacked = tuple((source(0, a), source(1, a), result(a)) for a in range(rank - 2))
-        return Coupling((*stacked, (source(1, rank - 1), result(rank - 1))))
+        stacked = tuple((a.axis(i), b.axis(i), result(i)) for i in range(rank - 2))
+        return Coupling((*stacked, (b.axis(rank - 1), result(rank - 1))))
 
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Cholesky(Unexported):
+class Cholesky(OneOperand, Unexported):
     """The lower triangular matrix L with `L @ Lᵀ = x`, for symmetric positive definite matrices.
 
     What stands above the diagonal of x is not read. PyTorch raises an error for a matrix that is
@@ -281,8 +286,8 @@ class Cholesky(Unexported):
         self.need_square(x, assume)
         return (x,)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(matrices="definite")}
+    def domains(self, x: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(matrices="definite")}
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         whole = np.asarray(results[0]) @ np.swapaxes(results[0], -2, -1)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.channels import Numbers, ZeroChannels
-from compiler.ir.coupling import Coupling, result, source, tie_channels, tie_same
+from compiler.ir.coupling import Coupling, result, tie_channels, tie_same
 from compiler.ir.graph import Node
+from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Limits, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
@@ -194,29 +195,31 @@ class BatchNorm(Modular):
         y = (widen(x) - mean) / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        channels = tie_channels(inputs, 1)
-        return Coupling((*tie_same(outputs[0].rank, without=(1,)), channels))
+    def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
+        channels = tie_channels(1, x, *weights)
+        return Coupling((*tie_same(x, outputs[0].rank, without=(1,)), channels))
 
     def spell_weights(self, node: Node) -> tuple[tuple[Term, ...], tuple[tuple[str, Term], ...]]:
         *affine, mean, variance = super().spell_weights(node)[0]
         return (mean, variance, *affine), (("training", Name("self.training")),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, *weights: OnnxInput
+    ) -> Values:
         if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32
-            return [self._write_double(build, inputs, x)]
-        affine = list(inputs[1:3])
+            return [self._write_double(build, x, weights)]
+        *affine, mean, variance = list_values(*weights)
         if not self.affine:
-            affine = constant_affine(build, x, operand_type(types, 1).known_shape or ())
-        tensors = [inputs[0], *affine, *inputs[-2:]]
+            affine = constant_affine(build, x.type, weights[0].type.known_shape or ())
+        tensors = [x.value, *affine, mean, variance]
         return [build.op("BatchNormalization", tensors, {"epsilon": self.eps})]
 
-    def _write_double(self, build: OnnxBuilder, inputs: Sequence[Any], x: TensorType) -> Any:
-        *affine, mean, variance = (spread_channels(build, a, x.rank) for a in inputs[1:])
+    def _write_double(self, build: OnnxBuilder, x: OnnxInput, weights: Sequence[OnnxInput]) -> Any:
+        spread = (spread_channels(build, weight.value, x.rank) for weight in weights)
+        *affine, mean, variance = spread
         eps = build.constant(np.array(self.eps), x.dtype)
         deviation = build.op("Sqrt", [build.op("Add", [variance, eps])])
-        y = build.op("Div", [build.op("Sub", [inputs[0], mean]), deviation])
+        y = build.op("Div", [build.op("Sub", [x.value, mean]), deviation])
         return write_affine(build, y, affine)
 
     def find_zeros(self, inputs: ZeroChannels) -> Numbers:
@@ -303,13 +306,13 @@ class LayerNorm(LastNorm):
             y = y + widen(bias)
         return (y.astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
         rank, first = outputs[0].rank, outputs[0].rank - self.axes
         normed = tuple(
-            (source(0, a), result(a), *(source(i, a - first) for i in range(1, len(inputs))))
+            (x.axis(a), result(a), *(weight.axis(a - first) for weight in weights))
             for a in range(first, rank)
         )
-        return Coupling((*tie_same(first), *normed), mixed=tuple(tie[0] for tie in normed))
+        return Coupling((*tie_same(x, first), *normed), mixed=tuple(tie[0] for tie in normed))
 
     @property
     def normalized(self) -> int:
@@ -320,20 +323,21 @@ class LayerNorm(LastNorm):
             None if field == "axes" or (field == "bias" and not self.affine) else self.leaf(field)
         )
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, *weights: OnnxInput
+    ) -> Values:
         axes = range(-self.axes, 0)
         if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32
-            y = write_normalized(build, inputs[0], axes, self.eps, x.dtype)
-            return [write_affine(build, y, inputs[1:])]
+            y = write_normalized(build, x.value, axes, self.eps, x.dtype)
+            return [write_affine(build, y, list_values(*weights))]
         attributes = {"axis": -self.axes, "epsilon": self.eps}
         if self.affine:
-            return [build.op("LayerNormalization", list(inputs), attributes)]
+            return [build.op("LayerNormalization", list_values(x, *weights), attributes)]
         shape = TensorType(x.dtype, x.shape[-self.axes :]).known_shape
         if shape is not None:
-            ones, _ = constant_affine(build, x, shape)
-            return [build.op("LayerNormalization", [inputs[0], ones], attributes)]
-        return [write_normalized(build, inputs[0], axes, self.eps, x.dtype)]
+            ones, _ = constant_affine(build, x.type, shape)
+            return [build.op("LayerNormalization", [x.value, ones], attributes)]
+        return [write_normalized(build, x.value, axes, self.eps, x.dtype)]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         return trace_leading(axis, inputs, outputs, self.axes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self, final
 
@@ -11,9 +10,10 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_number, operand_type, resolve_axis, shift_axis
+from compiler.ops.axes import axes_constant, need_number, resolve_axis, shift_axis
 from compiler.ops.layers import need_held
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -39,9 +39,9 @@ class Ordered(Op):
 
     operands = (Operand("x"),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self._axis % outputs[0].rank
-        return Coupling(tie_same(outputs[0].rank, outputs=2, without=(axis,)))
+        return Coupling(tie_same(x, outputs[0].rank, outputs=2, without=(axis,)))
 
     @property
     @abstractmethod
@@ -99,10 +99,10 @@ class Sort(Ordered):
         )
         return Spelling(Method(In(0), "sort", (), options))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         shape = outputs[0].shape
         count = shape[self.axis % len(shape)]
-        return self._write(build, inputs[0], count, len(shape), largest=self.descending)
+        return self._write(build, x.value, count, len(shape), largest=self.descending)
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -164,9 +164,9 @@ class TopK(Ordered):
         )
         return Spelling(Call("top_k", (In(0), self.leaf("k")), options))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         rank = outputs[0].rank
-        return self._write(build, inputs[0], Dim.of(self.k), rank, largest=self.largest)
+        return self._write(build, x.value, Dim.of(self.k), rank, largest=self.largest)
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -217,16 +217,16 @@ class Roll(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.roll(x, self.shift, self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
-        return Coupling(tie_same(rank, without=[axis % rank for axis, _ in self._pairs()]))
+        return Coupling(tie_same(x, rank, without=[axis % rank for axis, _ in self._pairs()]))
 
     def torch(self, node: Node) -> Spelling:
         options = (self.leaf("shift"), self.leaf("axis"))
         return Spelling(Method(In(0), "roll", options))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, value = operand_type(types, 0), inputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        value = x.value
         for axis, shift in self._pairs():
             value = _write_roll(build, value, x.shape[axis], axis % x.rank, shift)
         return [value]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.inputs import OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, need_rank, operand_type
@@ -117,18 +118,25 @@ class DynamicDense(Modular):
         weight = Infix("*", In(1), Index(In(2), (_ALL, Name("None"))))
         return Call("F.linear", (x, weight, *_bias_terms(self.bias, 3)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, codes, scale, *bias = inputs
-        levels, step, zero_point = build.op("DynamicQuantizeLinear", [x], outputs=3)
-        numbers = build.numbers(codes)
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        codes: OnnxInput,
+        scale: OnnxInput,
+        bias: OnnxInput | None = None,
+    ) -> Values:
+        levels, step, zero_point = build.op("DynamicQuantizeLinear", [x.value], outputs=3)
+        numbers = build.numbers(codes.value)
         if numbers is None:
-            matrix = build.op("Transpose", [codes], {"perm": [1, 0]})
+            matrix = build.op("Transpose", [codes.value], {"perm": [1, 0]})
         else:
-            matrix = build.constant(np.ascontiguousarray(numbers.T), DType.I8, like=codes)
+            matrix = build.constant(np.ascontiguousarray(numbers.T), DType.I8, like=codes.value)
         whole = build.op("MatMulInteger", [levels, matrix, zero_point])
-        steps = build.op("Mul", [step, scale])
+        steps = build.op("Mul", [step, scale.value])
         made = build.op("Mul", [build.op("Cast", [whole], {"to": DType.F32}), steps])
-        return [build.op("Add", [made, *bias])] if bias else [made]
+        return [made] if bias is None else [build.op("Add", [made, bias.value])]
 
 
 @OPS.register
@@ -248,13 +256,20 @@ class PackedDense(Modular):
             return made
         return Index(made, (_ALL, SliceTerm(stop=Leaf(size, dim=("in", 1, 1)))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, codes, scale, *rest = inputs
-        zero = None if self.symmetric else rest.pop(0)
-        numbers = build.numbers(codes)
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        codes: OnnxInput,
+        scale: OnnxInput,
+        *rest: OnnxInput,
+    ) -> Values:
+        zero, bias = (None, rest) if self.symmetric else (rest[0].value, rest[1:])
+        numbers = build.numbers(codes.value)
         zeros = None if zero is None else build.numbers(zero)
         if numbers is None or (zero is not None and zeros is None):
-            return self._write_arithmetic(build, inputs, types)
+            return self._write_arithmetic(build, (x, codes, scale), zero, list_values(*bias))
         packed = pack_blocks(numbers, self.bits, self.block, self.middle)
         levels = None
         if zeros is not None:
@@ -266,26 +281,27 @@ class PackedDense(Modular):
             "block_size": self.block,
             "accuracy_level": self.accuracy_level,
         }
-        matrix = build.constant(packed, DType.U8, like=codes)
-        operands = [x, matrix, scale, levels, None, *rest]
+        matrix = build.constant(packed, DType.U8, like=codes.value)
+        operands = [x.value, matrix, scale.value, levels, None, *list_values(*bias)]
         return [build.op("MatMulNBits", operands, attributes, domain="com.microsoft")]
 
     def _write_arithmetic(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types
+        self, build: OnnxBuilder, inputs: Sequence[OnnxInput], zero: Any, bias: Sequence[Any]
     ) -> Sequence[Any]:
         """The formula itself: `MatMulNBits` reads its codes as constants."""
-        x, codes, scale, *rest = inputs
-        size = known(operand_type(types, 1).shape[1])
+        x, codes, scale = inputs
+        size = known(codes.shape[1])
         places = build.constant(np.arange(size) // self.block)
-        zero = build.constant(np.array(self.middle, np.float32))
-        if not self.symmetric:
-            zero = build.op("Cast", [rest.pop(0)], {"to": DType.F32})
+        if zero is None:
+            zero = build.constant(np.array(self.middle, np.float32))
+        else:
+            zero = build.op("Cast", [zero], {"to": DType.F32})
             zero = build.op("Gather", [zero, places], {"axis": 1})
-        spread = build.op("Gather", [scale, places], {"axis": 1})
-        levels = build.op("Cast", [codes], {"to": DType.F32})
+        spread = build.op("Gather", [scale.value, places], {"axis": 1})
+        levels = build.op("Cast", [codes.value], {"to": DType.F32})
         weight = build.op("Mul", [build.op("Sub", [levels, zero]), spread])
-        made = build.op("MatMul", [x, build.op("Transpose", [weight], {"perm": [1, 0]})])
-        return [build.op("Add", [made, *rest])] if rest else [made]
+        made = build.op("MatMul", [x.value, build.op("Transpose", [weight], {"perm": [1, 0]})])
+        return [build.op("Add", [made, *bias])] if bias else [made]
 
 
 def need_block(op: str, block: int) -> None:

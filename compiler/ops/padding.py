@@ -8,8 +8,9 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, CutTensor, Part, result, source, tie_same
+from compiler.ir.coupling import Coupling, CutTensor, Part, result, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
@@ -126,7 +127,7 @@ class Pad(Op):
             return (np.pad(x[cut], grown, constant_values=x.dtype.type(self.value)),)
         return (np.pad(x, grown, mode=_NUMPY_MODES[self.mode]),)  # type: ignore[call-overload]
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
         padded, parts = [], []
         for back, (before, behind) in enumerate(self._pairs, start=1):
@@ -136,8 +137,8 @@ class Pad(Op):
             padded.append(axis)
             low = before.known
             if self.mode == "constant" and low is not None and low >= 0 and at_most(0, behind):
-                parts.append(Part(result(axis), source(0, axis), low))
-        return Coupling(tie_same(rank, without=padded), tuple(parts))
+                parts.append(Part(result(axis), x.axis(axis), low))
+        return Coupling(tie_same(x, rank, without=padded), tuple(parts))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         y, widths = outputs[0], list(self.widths)
@@ -156,14 +157,14 @@ class Pad(Op):
         named = (("mode", mode), ("value", value))
         return Spelling(Call("F.pad", (In(0), spelling.Sequence(tuple(widths))), named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, dtype = operand_type(types, 0), outputs[0].dtype
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        dtype = outputs[0].dtype
         if self.mode == "circular":
-            return [self._write_circular(build, inputs[0], x)]
+            return [self._write_circular(build, x.value, x.type)]
         none = [Dim.of(0)] * (x.rank - len(self._pairs))
         before, behind = ([pair[side] for pair in reversed(self._pairs)] for side in (0, 1))
         wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: pad_of_i16
-        given = [cast(build, inputs[0], dtype, wide), build.shape([*none, *before, *none, *behind])]
+        given = [cast(build, x.value, dtype, wide), build.shape([*none, *before, *none, *behind])]
         if self.value:
             given.append(build.constant(np.array(self.value, wide.numpy), wide))
         mode = {} if self.mode == "constant" else {"mode": _ONNX_MODES[self.mode]}

@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_float, operand_type
@@ -104,8 +105,8 @@ class WindowPool(Op):
         x = operand_type(inputs, 0)
         return count_padded(x, self.windows(x.shape[2:]))
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 2))
 
     def spell_option(self, field: str) -> Leaf:
         match field:
@@ -188,9 +189,8 @@ class MaxPool(WindowPool):
         windows = self.windows(array_sizes(x))
         return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        sizes, value = x.shape[2:], inputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        sizes, value = x.shape[2:], x.value
         windows = self.windows(sizes)
         if any(map(_needs_pad, windows, sizes)):
             zeros = [Dim.of(0)] * 2
@@ -270,12 +270,12 @@ class AvgPool(WindowPool):
             count = count * along.reshape(shape).astype(count.dtype)
         return count
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        sizes = operand_type(types, 0).shape[2:]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        sizes = x.shape[2:]
         plain = replace(self, ceil_mode=False).windows(sizes)
         attributes = write_windows(plain)
         if self.count_include_pad and "pads" in attributes:
             attributes["count_include_pad"] = 1
         if self.ceil_mode:
             attributes["ceil_mode"] = 1
-        return [build.op("AveragePool", [inputs[0]], attributes)]
+        return [build.op("AveragePool", [x.value], attributes)]

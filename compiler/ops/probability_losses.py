@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.ir.domain import Domain
+from compiler.ir.inputs import NodeInput
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, NOT_POSITIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
@@ -54,8 +55,8 @@ class Bce(PairLoss):
     def target_range(self, inputs: Types) -> TargetRange | None:
         return PROBABILITY
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(most=PROBABILITY.high), 1: Domain(most=PROBABILITY.high)}
+    def domains(self, x: NodeInput, target: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(most=PROBABILITY.high), target: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
@@ -184,8 +185,8 @@ class Kl(PairLoss):
     def target_range(self, inputs: Types) -> TargetRange | None:
         return TargetRange(high=0) if self.log_target else PROBABILITY
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {} if self.log_target else {1: Domain(most=PROBABILITY.high)}
+    def domains(self, log_probability: NodeInput, target: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {} if self.log_target else {target: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         if self.log_target:

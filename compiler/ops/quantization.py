@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.inputs import OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace
@@ -192,26 +193,32 @@ class FakeQuantize(Modular):
     def _spell_levels(self) -> tuple[Leaf, ...]:
         return tuple(map(Leaf, self.levels))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        kind = operand_type(types, 0)
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        scale: OnnxInput,
+        zero_point: OnnxInput,
+    ) -> Values:
+        kind = x.type
         shape = () if self.axis is None else _spread_axis(self.axis, kind.rank)
         attributes = {} if self.axis is None else {"axis": self.axis}
-        x, scale, zero_point = inputs
-        weight, scales, zeros = (build.numbers(value) for value in inputs)
+        weight, scales, zeros = map(build.numbers, list_values(x, scale, zero_point))
         stored = _STORED[self.dtype]
         if zeros is not None:
-            zero_point = build.constant(zeros.astype(stored.numpy), stored)
+            zero = build.constant(zeros.astype(stored.numpy), stored)
         else:
-            zero_point = build.op("Cast", [zero_point], {"to": stored})
+            zero = build.op("Cast", [zero_point.value], {"to": stored})
         if weight is not None and scales is not None and zeros is not None:
             levels = quantize_array(weight, scales.reshape(shape), zeros.reshape(shape), self.dtype)
-            whole = build.constant(levels.astype(stored.numpy), stored, like=x)
+            whole = build.constant(levels.astype(stored.numpy), stored, like=x.value)
         else:
-            whole = build.op("QuantizeLinear", [x, scale, zero_point], attributes)
+            whole = build.op("QuantizeLinear", [x.value, scale.value, zero], attributes)
             if self.dtype in ("i4", "u4"):
                 low, high = (build.constant(np.array(n, stored.numpy)) for n in self.levels)
                 whole = build.op("Clip", [whole, low, high])
-        return [build.op("DequantizeLinear", [whole, scale, zero_point], attributes)]
+        return [build.op("DequantizeLinear", [whole, scale.value, zero], attributes)]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         if self.axis is not None and self.axis % outputs[0].rank == axis:

@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
@@ -111,7 +111,7 @@ class Arange(Op):
         named = () if dtype is self.natural else (("dtype", torch_dtype(dtype)),)
         return Spelling(Call("torch.arange", args, (*named, ("device", Device()))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         known = outputs[0].size.known
         dtype = outputs[0].dtype
         if known is not None and known <= LARGEST:
@@ -161,5 +161,5 @@ class Linspace(Op):
         args = tuple(Leaf(getattr(self, f), f, field=f) for f in ("start", "stop", "steps"))
         return Spelling(Call("torch.linspace", args, (("device", Device()),)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         return [build.constant(self.evaluate()[0])]

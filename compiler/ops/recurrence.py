@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Reading, source
+from compiler.ir.coupling import Coupling, Reading
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, operand_type
@@ -203,10 +204,10 @@ class Recurrent(Modular):
             lambda where: sequence_does_not_fit(where.operand(place).span, self.name, reason)
         )
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        if inputs[LENGTHS] is None:
-            return {}
-        return {LENGTHS: Domain(operand_type(inputs, X).shape[1] + 1, least=1)}
+    def domains(
+        self, x: NodeInput, lengths: NodeInput | None, *_: NodeInput | None
+    ) -> Mapping[NodeInput, Domain]:
+        return {} if lengths is None else {lengths: Domain(x.shape[1] + 1, least=1)}
 
     def compute_sequence(
         self, x: Array, lengths: Array | None, starts: Arrays, weights: Sequence[Array]
@@ -288,10 +289,13 @@ class Recurrent(Modular):
             total += n * t * (width * (self.gates * self.hidden) + fed)
         return total
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(
+        self, outputs: Results, x: NodeInput, lengths: NodeInput | None, *others: NodeInput | None
+    ) -> Coupling:
         # Features may go; units stay, each of which feeds all gates of all units.
-        first, incoming = START + len(self.state_names), source(X, 2)
-        read = [source(first + d * len(self.names), 1) for d in range(self.directions)]
+        incoming = x.axis(2)
+        weights = [w for w in others[len(self.state_names) :] if w is not None]
+        read = [weight.axis(1) for weight in weights[:: len(self.names)][: self.directions]]
         return Coupling(((incoming, *read),), read=tuple(Reading(incoming, w) for w in read))
 
     def torch(self, node: Node) -> Spelling:
@@ -364,8 +368,15 @@ class Recurrent(Modular):
         """A field as an argument that is always written."""
         return Leaf(getattr(self, field), field, field=field)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return _Writer(self, build, inputs, types, outputs).write()
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        lengths: OnnxInput | None,
+        *others: OnnxInput | None,
+    ) -> Values:
+        return _Writer(self, build, outputs[0], others).write(x, lengths)
 
 
 class OneState(Recurrent):
@@ -398,19 +409,24 @@ class _Writer:
     """Writes a recurrent layer as ONNX operators, one for each layer."""
 
     def __init__(
-        self, op: Recurrent, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results
+        self,
+        op: Recurrent,
+        build: OnnxBuilder,
+        output: TensorType,
+        others: Sequence[OnnxInput | None],
     ) -> None:
-        self.op, self.build, self.inputs = op, build, inputs
-        count = START + len(op.state_names)
-        self.starts, self.weights = inputs[START:count], inputs[count:]
-        self.shape, self.dtype = outputs[0].shape, outputs[0].dtype
+        self.op, self.build = op, build
+        values = [found.value if found is not None else None for found in others]
+        count = len(op.state_names)
+        self.starts, self.weights = values[:count], values[count:]
+        self.shape, self.dtype = output.shape, output.dtype
 
-    def write(self) -> Values:
+    def write(self, sequence: OnnxInput, counts: OnnxInput | None) -> Values:
         op, build = self.op, self.build
-        x = build.op("Transpose", [self.inputs[X]], {"perm": [1, 0, 2]})  # places first
-        lengths = self.inputs[LENGTHS]
-        if lengths is not None:
-            lengths = build.op("Cast", [lengths], {"to": DType.I32})
+        x = build.op("Transpose", [sequence.value], {"perm": [1, 0, 2]})  # places first
+        lengths = None
+        if counts is not None:
+            lengths = build.op("Cast", [counts.value], {"to": DType.I32})
         finals: list[list[Any]] = [[] for _ in op.state_names]
         n, t, width = self.shape
         for layer in range(op.layers):

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Reading, result, source
+from compiler.ir.coupling import Coupling, Reading, result
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import (
     NOT_NEGATIVE,
@@ -88,13 +89,13 @@ class Reduction(Op):
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The meaning for an array."""
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        rank = operand_type(inputs, 0).rank
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        rank = x.rank
         gone = count_axes(self.axis, rank)
         kept = [a for a in range(rank) if a not in gone]
         places = kept if self.keep else range(len(kept))
-        ties = [(source(0, a), result(b)) for a, b in zip(kept, places, strict=True)]
-        free = tuple(source(0, a) for a in gone)
+        ties = [(x.axis(a), result(b)) for a, b in zip(kept, places, strict=True)]
+        free = tuple(x.axis(a) for a in gone)
         if self.adds_zeros:
             read = tuple(Reading(port) for port in free)
             return Coupling((*ties, *((port,) for port in free)), read=read)
@@ -116,10 +117,9 @@ class Reduction(Op):
         """`keepdim=True` where the axes stay."""
         return (("keepdim", self.leaf("keep")),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         inner = self.onnx_dtype(build, x.dtype)
-        value = cast(build, inputs[0], x.dtype, inner)
+        value = cast(build, x.value, x.dtype, inner)
         made = self.write(build, value, count_axes(self.axis, x.rank), x.rank)
         return [cast(build, made, inner, outputs[0].dtype)]
 
@@ -202,13 +202,12 @@ class Total(Reduction):
     def result_dtype(self, dtype: DType) -> DType:
         return dtype if dtype.is_float else DType.I64
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
-        if x.dtype.is_float or self.is_small(x):
-            return super().onnx(build, inputs, types, outputs)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        if x.dtype.is_float or self.is_small(x.type):
+            return super().onnx(build, outputs, x)
         axes = count_axes(self.axis, x.rank)
         kept = [axis for axis in range(x.rank) if axis not in axes]
-        value = cast(build, inputs[0], x.dtype, DType.I64)
+        value = cast(build, x.value, x.dtype, DType.I64)
         if [*kept, *axes] != [*range(x.rank)]:
             value = build.op("Transpose", [value], {"perm": [*kept, *axes]})
         shape = [x.shape[axis] for axis in (*kept, *axes)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, final
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.spelled import fill_axes
@@ -43,16 +44,16 @@ class Noise(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (x,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(outputs[0].rank))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, outputs[0].rank))
 
     def torch(self, node: Node) -> Spelling:
         p = self.leaf("p")
         called = Call(fill_axes(self.torch_function, node.types), (In(0),), (("p", p), _TRAINING))
         return Spelling(called, module=Call(fill_axes(self.torch_module, node.types), (p,)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [inputs[0]]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [x.value]
 
 
 @OPS.register

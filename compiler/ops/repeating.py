@@ -8,8 +8,9 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_moved, tie_same
+from compiler.ir.coupling import Coupling, Factors, inner, result, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
@@ -68,11 +69,11 @@ class Repeat(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.tile(x, [Dim.of(t).evaluate({}) for t in self.times]),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        x, y = operand_type(inputs, 0), outputs[0]
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        y = outputs[0]
         fresh = y.rank - x.rank
         same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
-        return Coupling(tie_moved((a, a + fresh) for a in same))
+        return Coupling(tie_moved(x, ((a, a + fresh) for a in same)))
 
     def torch(self, node: Node) -> Spelling:
         rank = node.output.type.rank
@@ -81,12 +82,11 @@ class Repeat(Op):
         leaves += [Leaf(t, f"times{i}", field=f"times.{i}") for i, t in enumerate(self.times)]
         return Spelling(Method(In(0), "repeat", tuple(leaves)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         times = self._padded(x.rank)
         if not times:
-            return [inputs[0]]
-        value = unsqueeze(build, inputs[0], range(len(times) - x.rank))
+            return [x.value]
+        value = unsqueeze(build, x.value, range(len(times) - x.rank))
         return [build.op("Tile", [value, build.shape(times)])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -127,20 +127,19 @@ class RepeatInterleave(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.repeat(x, self.times, axis=self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self.axis % outputs[0].rank
         copies = inner(0, self.times)
-        factors = Factors(result(axis), (source(0, axis), copies), kept=0)
-        return Coupling(tie_same(outputs[0].rank, without=(axis,)), factors=(factors,))
+        factors = Factors(result(axis), (x.axis(axis), copies), kept=0)
+        return Coupling(tie_same(x, outputs[0].rank, without=(axis,)), factors=(factors,))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         if self.times == 1:
-            return [inputs[0]]
+            return [x.value]
         behind = self.axis % x.rank + 1
         ones = [Dim.of(1)] * x.rank
         copies = build.shape((*ones[:behind], Dim.of(self.times), *ones[behind:]))
-        spread = build.op("Expand", [unsqueeze(build, inputs[0], [behind]), copies])
+        spread = build.op("Expand", [unsqueeze(build, x.value, [behind]), copies])
         full = (*x.shape[:behind], Dim.of(self.times), *x.shape[behind:])
         return [build.reshape(spread, full, outputs[0].shape)]
 

@@ -9,6 +9,7 @@ from typing import Self, final
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import hint_names
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace
@@ -179,8 +180,8 @@ class Reshape(Op):
         target = resolve_shape(type_, self.shape, lambda *_: None)
         return (x.reshape([d.evaluate({}) for d in target]),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        ties, factors = factor_shapes(operand_type(inputs, 0).shape, outputs[0].shape)
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        ties, factors = factor_shapes(x, outputs[0].shape)
         return Coupling(ties, factors=factors)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
@@ -228,8 +229,8 @@ class Reshape(Op):
             leaves.append(Leaf(dim, f"dim{axis}", field=field, dim=("out", 0, axis)))
         return tuple(leaves)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.reshape(inputs[0], operand_type(types, 0).shape, outputs[0].shape)]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.reshape(x.value, x.shape, outputs[0].shape)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, shape=(rows, *self.shape))
@@ -341,8 +342,8 @@ class Flatten(Op):
         start, end = self.start % x.ndim, self.end % x.ndim
         return (x.reshape(*x.shape[:start], -1, *x.shape[end + 1 :]),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        ties, factors = factor_shapes(operand_type(inputs, 0).shape, outputs[0].shape)
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        ties, factors = factor_shapes(x, outputs[0].shape)
         return Coupling(ties, factors=factors)
 
     def torch(self, node: Node) -> Spelling:
@@ -351,11 +352,10 @@ class Flatten(Op):
         rank = value.type.rank
         return _spell_flatten(self.start % rank, self.end % rank, rank)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         if x.rank > 2 and self.start % x.rank == 1 and self.end % x.rank == x.rank - 1:
-            return [build.op("Flatten", [inputs[0]])]
-        return [build.reshape(inputs[0], x.shape, outputs[0].shape)]
+            return [build.op("Flatten", [x.value])]
+        return [build.reshape(x.value, x.shape, outputs[0].shape)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, start=shift_axis(self.start), end=shift_axis(self.end))

@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
@@ -169,9 +170,9 @@ class Resize(Op):
         ]
         return (interpolate(x, axes, self._weighing, align_corners=self.align_corners),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
-        return Coupling(tie_same(rank - self.space(rank)))
+        return Coupling(tie_same(x, rank - self.space(rank)))
 
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]
@@ -202,15 +203,15 @@ class Resize(Op):
         leaves = [Leaf(_round_up(scale)) for scale in scales]
         return spelling.Sequence(tuple(leaves)) if isinstance(self.scale, tuple) else leaves[0]
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, made = operand_type(types, 0), outputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        made = outputs[0]
         if x.shape == made.shape and self.size is not None:
-            return [inputs[0]]
+            return [x.value]
         if x.rank == self.space(x.rank) + 2:
-            return [self._write(build, inputs[0], x, made)]
+            return [self._write(build, x.value, x.type, made)]
         one = (Dim.of(1),)
-        wide = [TensorType(t.dtype, one + t.shape) for t in (x, made)]
-        return [squeeze(build, self._write(build, unsqueeze(build, inputs[0], [0]), *wide), [0])]
+        wide = [TensorType(t.dtype, one + t.shape) for t in (x.type, made)]
+        return [squeeze(build, self._write(build, unsqueeze(build, x.value, [0]), *wide), [0])]
 
     def _write(self, build: OnnxBuilder, value: Any, x: TensorType, made: TensorType) -> Any:
         """The Resize node, for a tensor with a batch."""

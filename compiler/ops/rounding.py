@@ -7,8 +7,9 @@ from typing import Any, final
 
 import numpy as np
 
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import NOT_NEGATIVE, Array, Results, Types
+from compiler.ir.operands import NOT_NEGATIVE, Array, Results
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function
 from compiler.ops.registry import OPS
@@ -179,5 +180,5 @@ class IsNan(Function):
     def calculate(self, x: Array) -> Array:
         return np.isnan(x)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op(self.onnx_type, [inputs[0]])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op(self.onnx_type, [x.value])]

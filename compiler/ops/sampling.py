@@ -8,11 +8,12 @@ from typing import Literal, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, result, source
+from compiler.ir.coupling import Coupling, result
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import need_float, operand_type, places
+from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ops.axes import need_float, places
 from compiler.ops.interpolation import weigh_taps
 from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.registry import OPS
@@ -155,8 +156,8 @@ class GridSample(Op):
         found = np.moveaxis(x, 1, -1)[(samples, *at)]
         return np.moveaxis(found * inside[..., None], -1, 1)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(((source(0, 0), source(1, 0), result(0)), (source(0, 1), result(1))))
+    def couple(self, outputs: Results, x: NodeInput, grid: NodeInput) -> Coupling:
+        return Coupling(((x.axis(0), grid.axis(0), result(0)), (x.axis(1), result(1))))
 
     def torch(self, node: Node) -> Spelling:
         named = (
@@ -166,8 +167,8 @@ class GridSample(Op):
         )
         return Spelling(Call("F.grid_sample", (In(0), In(1)), named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        if operand_type(types, 0).rank == 5:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, grid: OnnxInput) -> Values:
+        if x.rank == 5:
             build.need_opset("GridSample", 20)
         mode = _NAMES_SINCE_20.get(self.mode, self.mode) if build.opset >= 20 else self.mode
         attributes = {
@@ -175,4 +176,4 @@ class GridSample(Op):
             "padding_mode": self.padding,
             "align_corners": int(self.align_corners),
         }
-        return [build.op("GridSample", list(inputs), attributes)]
+        return [build.op("GridSample", [x.value, grid.value], attributes)]

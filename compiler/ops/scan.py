@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Node, Op, Output, Value
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.registry import OPS
@@ -173,14 +174,14 @@ class Scan(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         total = Dim.of(0)
         for node in self.body.nodes:
-            types = [v.type if v is not None else None for v in node.inputs]
+            types = node.types
             total = total + node.op.multiply_adds(types, [v.type for v in node.outputs])
         return total * self.length(inputs)
 
     def torch(self, node: Node) -> Spelling:
         raise AssertionError("a scan is a statement, which the writer of modules spells")
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, *_: OnnxInput | None) -> Values:
         raise AssertionError("a scan holds a graph, which the writer of graphs spells")
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:

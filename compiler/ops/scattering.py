@@ -9,15 +9,15 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, result, source
+from compiler.ir.coupling import Coupling, result
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import (
     need_index,
     need_number,
-    operand_type,
     places,
     resolve_axis,
     shift_axis,
@@ -107,8 +107,10 @@ class Scattering(Op):
                     )
                 )
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
+    def domains(
+        self, x: NodeInput, index: NodeInput, update: NodeInput
+    ) -> Mapping[NodeInput, Domain]:
+        return {index: Domain(x.shape[self.axis])}
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         if self.joined != "sum":
@@ -129,19 +131,26 @@ class Scattering(Op):
         """The positions as an array that broadcasts to the update."""
         return index
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        index: OnnxInput,
+        update: OnnxInput,
+    ) -> Values:
         dtype, attributes = outputs[0].dtype, {"axis": self.axis % outputs[0].rank}
         words = {} if self.joined is None else {"reduction": JOIN[self.joined][1]}
         # runtime_faults: scatter_of_f16
         wide = DType.F32 if words and dtype is DType.F16 else dtype
-        x, update = (cast(build, inputs[i], dtype, wide) for i in (0, 2))
-        index = self.write_index(build, inputs[1], types)
-        made = build.op("ScatterElements", [x, index, update], {**attributes, **words})
+        start, added = (cast(build, taken.value, dtype, wide) for taken in (x, update))
+        places = self.write_index(build, index, update)
+        made = build.op("ScatterElements", [start, places, added], {**attributes, **words})
         return [cast(build, made, wide, dtype)]
 
-    def write_index(self, build: OnnxBuilder, index: Any, types: Types) -> Any:
+    def write_index(self, build: OnnxBuilder, index: OnnxInput, update: OnnxInput) -> Any:
         """The positions in the shape of the update."""
-        return index
+        return index.value
 
     def over_rows(self, operands: Types, rows: Dim) -> Self | None:
         return replace(self, axis=shift_axis(self.axis))
@@ -306,17 +315,18 @@ class IndexAdd(Scattering):
     def spread_index(self, index: Array, shape: Sequence[int], axis: int) -> Array:
         return index.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(
+        self, outputs: Results, x: NodeInput, index: NodeInput, update: NodeInput
+    ) -> Coupling:
         rank = outputs[0].rank
         others = [a for a in range(rank) if a != self.axis % rank]
-        return Coupling(tuple((source(0, a), source(2, a), result(a)) for a in others))
+        return Coupling(tuple((x.axis(a), update.axis(a), result(a)) for a in others))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), "index_add", (self.leaf("axis"), In(1), In(2))))
 
-    def write_index(self, build: OnnxBuilder, index: Any, types: Types) -> Any:
-        found, update = operand_type(types, 1), operand_type(types, 2)
-        wide = cast(build, index, found.dtype, DType.I64)
+    def write_index(self, build: OnnxBuilder, index: OnnxInput, update: OnnxInput) -> Any:
+        wide = cast(build, index.value, index.dtype, DType.I64)
         beside = [a for a in range(update.rank) if a != self.axis % update.rank]
         return build.op("Expand", [unsqueeze(build, wide, beside), build.shape(update.shape)])
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_POSITIVE, Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_prediction, operand_type, places
@@ -117,13 +118,18 @@ class Ctc(Op):
             lambda where: target_does_not_fit(where.call, self.name, wanted, places(where, 2))
         )
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        x, target = operand_type(inputs, X), operand_type(inputs, TARGET)
-        found = {TARGET: Domain(x.shape[2])}
-        for place, least in ((2, 1), (3, 0)):
-            if inputs[place] is not None:
-                longest = (x if place == 2 else target).shape[1]
-                found[place] = Domain(longest + 1, least=least)
+    def domains(
+        self,
+        x: NodeInput,
+        target: NodeInput,
+        input_lengths: NodeInput | None,
+        target_lengths: NodeInput | None,
+    ) -> Mapping[NodeInput, Domain]:
+        found = {target: Domain(x.shape[2])}
+        if input_lengths is not None:
+            found[input_lengths] = Domain(x.shape[1] + 1, least=1)
+        if target_lengths is not None:
+            found[target_lengths] = Domain(target.shape[1] + 1)
         return found
 
     def evaluate(
@@ -194,7 +200,15 @@ class Ctc(Op):
         whole = Leaf(input_type(node, of).shape[1], dim=("in", of, 1))
         return Call("torch.full", (Items((rows,)), whole))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        target: OnnxInput,
+        input_lengths: OnnxInput | None,
+        target_lengths: OnnxInput | None,
+    ) -> Values:
         raise AssertionError(f"lowering refuses `{self.name}`")
 
 

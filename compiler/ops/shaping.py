@@ -10,13 +10,13 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
-    operand_type,
     places,
     resolve_axes,
     resolve_axis,
@@ -71,12 +71,12 @@ class Transpose(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.swapaxes(x, self.a, self.b),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_moved((a, i) for i, a in enumerate(self._order(outputs[0].rank))))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_moved(x, ((a, i) for i, a in enumerate(self._order(outputs[0].rank)))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         order = self._order(outputs[0].rank)
-        return [build.op("Transpose", [inputs[0]], {"perm": order})]
+        return [build.op("Transpose", [x.value], {"perm": order})]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, a=shift_axis(self.a), b=shift_axis(self.b))
@@ -119,17 +119,17 @@ class Permute(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.transpose(x, self.axes),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = len(self.axes)
-        return Coupling(tie_moved((a % rank, i) for i, a in enumerate(self.axes)))
+        return Coupling(tie_moved(x, ((a % rank, i) for i, a in enumerate(self.axes))))
 
     def torch(self, node: Node) -> Spelling:
         axes = tuple(Leaf(a, field=f"axes.{i}") for i, a in enumerate(self.axes))
         return Spelling(Method(In(0), "permute", axes))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         rank = len(self.axes)
-        return [build.op("Transpose", [inputs[0]], {"perm": tuple(a % rank for a in self.axes)})]
+        return [build.op("Transpose", [x.value], {"perm": tuple(a % rank for a in self.axes)})]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axes=(0, *map(shift_axis, self.axes)))
@@ -179,11 +179,11 @@ class Squeeze(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.squeeze(x, self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        rank = operand_type(inputs, 0).rank
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        rank = x.rank
         gone = count_axes(self.axis, rank)
         kept = [a for a in range(rank) if a not in gone]
-        return Coupling(tie_moved((a, i) for i, a in enumerate(kept)))
+        return Coupling(tie_moved(x, ((a, i) for i, a in enumerate(kept))))
 
     def torch(self, node: Node) -> Spelling:
         axes = self.axis
@@ -191,8 +191,8 @@ class Squeeze(Op):
             axes = axes[0]
         return Spelling(Method(In(0), "squeeze", (Leaf(axes, "axis", field="axis"),)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [squeeze(build, inputs[0], count_axes(self.axis, operand_type(types, 0).rank))]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [squeeze(build, x.value, count_axes(self.axis, x.rank))]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
@@ -231,13 +231,13 @@ class Unsqueeze(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.expand_dims(x, self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
         kept = [a for a in range(rank) if a != self.axis % rank]
-        return Coupling(tie_moved(enumerate(kept)))
+        return Coupling(tie_moved(x, enumerate(kept)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [unsqueeze(build, inputs[0], [self.axis % outputs[0].rank])]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [unsqueeze(build, x.value, [self.axis % outputs[0].rank])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
@@ -309,11 +309,11 @@ class Expand(Op):
         (made,) = self.infer(lambda *_: None, TensorType.of(DType.F32, x.shape))
         return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        x, y = operand_type(inputs, 0), outputs[0]
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        y = outputs[0]
         fresh = y.rank - x.rank
         same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
-        return Coupling(tie_moved((a, a + fresh) for a in same))
+        return Coupling(tie_moved(x, ((a, a + fresh) for a in same)))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, shape=cut_shape(self.shape, outputs[0]))
@@ -332,16 +332,16 @@ class Expand(Op):
             sizes.append(Leaf(-1) if kept else leaf)
         return Spelling(Method(In(0), "expand", tuple(sizes)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        source, target = operand_type(types, 0).shape, outputs[0].shape
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        source, target = x.shape, outputs[0].shape
         if source == target:
-            return [inputs[0]]
+            return [x.value]
         fresh = len(target) - len(source)
         # Expand broadcasts both ways: 1 says that an axis stays, and costs no computed size.
         sizes = [
             Dim.of(1) if i >= fresh and source[i - fresh] == d else d for i, d in enumerate(target)
         ]
-        return [build.op("Expand", [inputs[0], build.shape(sizes)])]
+        return [build.op("Expand", [x.value, build.shape(sizes)])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, shape=(rows, *self.shape))
@@ -376,15 +376,15 @@ class Flip(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.flip(x, self.axis),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         turned = count_axes(self.axis, outputs[0].rank)
-        return Coupling(tie_same(outputs[0].rank, without=turned))
+        return Coupling(tie_same(x, outputs[0].rank, without=turned))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         axes = count_axes(self.axis, outputs[0].rank)
         starts = axes_constant(build, [-1] * len(axes))
         ends = axes_constant(build, [np.iinfo(np.int64).min] * len(axes))
-        return [build.op("Slice", [inputs[0], starts, ends, axes_constant(build, axes), starts])]
+        return [build.op("Slice", [x.value, starts, ends, axes_constant(build, axes), starts])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis

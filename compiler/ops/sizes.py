@@ -8,7 +8,7 @@ import numpy as np
 
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ops.axes import squeeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
@@ -49,7 +49,7 @@ class Size(Op):
         named = (("dtype", torch_dtype(self.dtype)), ("device", Device()))
         return Spelling(Call("torch.tensor", (value,), named), number=value)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         known = self.value.known
         if known is not None:
             return [build.constant(np.asarray(known, self.dtype.numpy), self.dtype)]

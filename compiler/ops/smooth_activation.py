@@ -8,8 +8,9 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Part, result, source, tie_channels, tie_same
+from compiler.ir.coupling import Coupling, Part, result, tie_channels, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
@@ -234,11 +235,11 @@ class Prelu(Modular):
         weight = widen(weight).reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
         return (np.where(wide > 0, wide, wide * weight).astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput, weight: NodeInput) -> Coupling:
         rank = outputs[0].rank
         if not self.per_channel:
-            return Coupling(tie_same(rank))
-        return Coupling((*tie_same(rank, without=(1,)), tie_channels(inputs, 1)))
+            return Coupling(tie_same(x, rank))
+        return Coupling((*tie_same(x, rank, without=(1,)), tie_channels(1, x, weight)))
 
     def spell_sizes(self, node: Node) -> tuple[Term, ...]:
         if not self.per_channel:
@@ -248,14 +249,13 @@ class Prelu(Modular):
     def spell_option(self, field: str) -> Term | None:
         return None if field == "per_channel" else self.leaf(field)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, weight = operand_type(types, 0), operand_type(types, 1).shape
-        slope = inputs[1]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, weight: OnnxInput) -> Values:
+        slope, shape = weight.value, weight.shape
         if self.per_channel:
-            slope = build.reshape(slope, weight, (*weight, *[Dim.of(1)] * (x.rank - 2)))
+            slope = build.reshape(slope, shape, (*shape, *[Dim.of(1)] * (x.rank - 2)))
         elif x.rank == 0:
-            slope = build.reshape(slope, weight, ())
-        return [build.op("PRelu", [inputs[0], slope])]
+            slope = build.reshape(slope, shape, ())
+        return [build.op("PRelu", [x.value, slope])]
 
 
 @OPS.register
@@ -306,20 +306,20 @@ class Glu(Op):
         value, gate = np.split(widen(x), 2, axis=self.axis)
         return ((value * sigmoid(gate)).astype(x.dtype, copy=False),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
         axis = self.axis % rank
-        ties = tie_same(rank, without=(axis,))
+        ties = tie_same(x, rank, without=(axis,))
         half = outputs[0].shape[axis].known
         if half is None:
             return Coupling(ties)
-        parts = tuple(Part(source(0, axis), result(axis), start) for start in (0, half))
+        parts = tuple(Part(x.axis(axis), result(axis), start) for start in (0, half))
         return Coupling(ties, parts)
 
     def spell_option(self, field: str) -> Leaf:
         return self.leaf(field, "dim")
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         attributes = {"axis": self.axis, "num_outputs": 2}
-        value, gate = build.op("Split", [inputs[0]], attributes, outputs=2)
+        value, gate = build.op("Split", [x.value], attributes, outputs=2)
         return [build.op("Mul", [value, build.op("Sigmoid", [gate])])]

@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, trace_around
@@ -40,15 +41,15 @@ class AxisShares(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return replace(self, axis=shift_axis(self.axis))  # type: ignore[type-var]
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self.axis % max(outputs[0].rank, 1)
-        return Coupling(tie_same(outputs[0].rank, without=(axis,)))
+        return Coupling(tie_same(x, outputs[0].rank, without=(axis,)))
 
     def spell_option(self, field: str) -> Leaf:
         return self.leaf(field, "dim")
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op(self.onnx_type, [inputs[0]], {"axis": self.axis})]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op(self.onnx_type, [x.value], {"axis": self.axis})]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         return trace_around(axis, inputs, outputs, self.axis)
@@ -108,8 +109,8 @@ class Softmin(AxisShares):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (softmax(-widen(x), self.axis).astype(x.dtype, copy=False),)
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        return [build.op("Softmax", [build.op("Neg", [inputs[0]])], {"axis": self.axis})]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        return [build.op("Softmax", [build.op("Neg", [x.value])], {"axis": self.axis})]
 
 
 @OPS.register

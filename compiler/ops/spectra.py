@@ -9,9 +9,10 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_single_or_double, operand_type, unsqueeze
+from compiler.ops.axes import axes_constant, need_single_or_double, unsqueeze
 from compiler.ops.gathering import need_one_dtype
 from compiler.ops.layers import need_least
 from compiler.ops.registry import OPS
@@ -109,8 +110,8 @@ class Stft(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * self.n_fft
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(1))
+    def couple(self, outputs: Results, x: NodeInput, window: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 1))
 
     def torch(self, node: Node) -> Spelling:
         options = (
@@ -122,13 +123,13 @@ class Stft(Op):
         spectrum = Call("torch.stft", (In(0), self.leaf("n_fft")), options)
         return Spelling(Call("torch.view_as_real", (spectrum,)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        signal = inputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, window: OnnxInput) -> Values:
+        signal = x.value
         if self.reflected:
             around = axes_constant(build, [0, self.reflected, 0, self.reflected])
             signal = build.op("Pad", [signal, around], {"mode": "reflect"})
         hop = build.constant(np.array(self.hop, np.int64))
-        given = [unsqueeze(build, signal, [operand_type(types, 0).rank]), hop, inputs[1]]
+        given = [unsqueeze(build, signal, [x.rank]), hop, window.value]
         made = build.op("STFT", given, {"onesided": 1})
         return [build.op("Transpose", [made], {"perm": [0, 2, 1, 3]})]
 

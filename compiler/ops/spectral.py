@@ -8,9 +8,10 @@ from typing import NoReturn, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis
+from compiler.ops.axes import need_float, need_rank, places, resolve_axis
 from compiler.ops.layers import given, need_least, need_small, widen
 from compiler.ops.magnitudes import grow
 from compiler.ops.registry import OPS
@@ -111,14 +112,15 @@ class SpectralNorm(Op):
         options = (*self.spell_options(), ("training", Name("self.training")))
         return Spelling(Call("spectral_norm", (In(0), In(1), In(2)), options))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, u: OnnxInput, v: OnnxInput
+    ) -> Values:
         axis = self.axis % x.rank
         order = (axis, *(place for place in range(x.rank) if place != axis))
-        matrix, shape = inputs[0], tuple(x.shape[place] for place in order)
+        matrix, shape = x.value, tuple(x.shape[place] for place in order)
         if axis:
             matrix = build.op("Transpose", [matrix], {"perm": order})
         if x.rank > 2:
             matrix = build.reshape(matrix, shape, (shape[0], product(shape[1:])))
-        scale = build.op("MatMul", [build.op("MatMul", [inputs[1], matrix]), inputs[2]])
-        return [build.op("Div", [inputs[0], scale])]
+        scale = build.op("MatMul", [build.op("MatMul", [u.value, matrix]), v.value])
+        return [build.op("Div", [x.value, scale])]

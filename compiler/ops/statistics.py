@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Reading, source, tie_moved, tie_same
+from compiler.ir.coupling import Coupling, Reading, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import (
@@ -62,10 +62,9 @@ class Spread(Reduction):
         axes = self.axis_terms(node)
         return Spelling(Method(In(0), self.torch_method, axes, (*terms, *self.keep_terms())))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         axes = count_axes(self.axis, x.rank)
-        away = subtract_mean(build, subtract_mean(build, inputs[0], axes), axes)
+        away = subtract_mean(build, subtract_mean(build, x.value, axes), axes)
         if not self.unbiased:
             square = build.op("Mul", [away, away])
             return [self.finish(build, self.write_mean(build, square, axes, x.rank))]
@@ -263,28 +262,27 @@ class Position(Op):
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        rank, axis = operand_type(inputs, 0).rank, self.axis
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        rank, axis = x.rank, self.axis
         if axis is None:
             return Coupling()
         gone = axis % rank
         places = [a if self.keep or a < gone else a - 1 for a in range(rank)]
         pairs = ((a, places[a]) for a in range(rank) if a != gone)
-        return Coupling(tie_moved(pairs))
+        return Coupling(tie_moved(x, pairs))
 
     def torch(self, node: Node) -> Spelling:
         axis = () if self.axis is None else (Leaf(self.axis, "axis", field="axis"),)
         keep = (("keepdim", self.leaf("keep")),)
         return Spelling(Method(In(0), self.name, axis, keep))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         wide = DType.I32 if x.dtype is DType.I16 else x.dtype  # runtime_faults: argmax_of_i16
-        value = cast(build, inputs[0], x.dtype, wide)
+        value = cast(build, x.value, x.dtype, wide)
         if self.axis is not None:
             axis = self.axis % x.rank
             return [build.op(self.onnx_type, [value], {"axis": axis, "keepdims": int(self.keep)})]
-        flat = build.reshape(value, x.shape, [x.size])
+        flat = build.reshape(value, x.shape, [x.type.size])
         made = build.op(self.onnx_type, [flat], {"axis": 0, "keepdims": int(self.keep)})
         return [build.reshape(made, [Dim.of(1)], outputs[0].shape) if self.keep else made]
 
@@ -375,9 +373,9 @@ class L2Normalize(Op):
         with np.errstate(invalid="ignore"):
             return ((wide / np.maximum(length, least)).astype(x.dtype),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axes = count_axes(self.axis, outputs[0].rank)
-        return Coupling(tie_same(outputs[0].rank), read=tuple(Reading(source(0, a)) for a in axes))
+        return Coupling(tie_same(x, outputs[0].rank), read=tuple(Reading(x.axis(a)) for a in axes))
 
     def torch(self, node: Node) -> Spelling:
         named = (
@@ -386,12 +384,11 @@ class L2Normalize(Op):
         )
         return Spelling(Call("F.normalize", (In(0),), named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = outputs[0]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         axes = axes_constant(build, [self.axis % x.rank])
-        length = build.op("ReduceL2", [inputs[0], axes])
+        length = build.op("ReduceL2", [x.value, axes])
         least = build.constant(np.array(self.eps, x.dtype.numpy), x.dtype)
-        return [build.op("Div", [inputs[0], build.op("Max", [length, least])])]
+        return [build.op("Div", [x.value, build.op("Max", [length, least])])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))

@@ -9,9 +9,10 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_float, need_rank, operand_type
+from compiler.ir.operands import Array, Assume, Results
+from compiler.ops.axes import need_float, need_rank
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.choosing import spell_cast
 from compiler.ops.layers import need_least, refuse_option
@@ -161,13 +162,13 @@ class Stored(Op):
             return Spelling(spell_cast(In(0), DType.F32))
         return Spelling(Infix("*", In(0), In(1)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        codes, scale = inputs
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, codes: OnnxInput, scale: OnnxInput | None
+    ) -> Values:
         if scale is None:
-            return [build.op("Cast", [codes], {"to": DType.F32})]
-        kind = operand_type(types, 0).dtype
-        whole = write_codes(build, codes, kind, self.bits, outputs[0].dtype)
-        return [build.op("Mul", [whole, scale])]
+            return [build.op("Cast", [codes.value], {"to": DType.F32})]
+        whole = write_codes(build, codes.value, codes.dtype, self.bits, outputs[0].dtype)
+        return [build.op("Mul", [whole, scale.value])]
 
 
 @OPS.register
@@ -200,8 +201,8 @@ class Codebook(Op):
         need_least(self.name, "book", book.shape[0].known or 1, 1)
         return (TensorType(book.dtype, codes.shape),)
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(operand_type(inputs, 1).shape[0])}
+    def domains(self, codes: NodeInput, book: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {codes: Domain(book.shape[0])}
 
     def evaluate(self, codes: Array, book: Array) -> tuple[Array, ...]:
         return (book[codes],)
@@ -209,8 +210,8 @@ class Codebook(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Index(In(1), (Method(In(0), "int"),)))  # u8 would be a mask
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        codes, book = inputs
-        kind = operand_type(types, 0).dtype
-        places = write_codes(build, codes, kind, self.bits, DType.I32)
-        return [build.op("Gather", [book, places])]
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, codes: OnnxInput, book: OnnxInput
+    ) -> Values:
+        places = write_codes(build, codes.value, codes.dtype, self.bits, DType.I32)
+        return [build.op("Gather", [book.value, places])]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_rank
@@ -56,7 +56,7 @@ class Causal(Op):
         named = (("dtype", Name("torch.bool")), ("device", Device()))
         return Spelling(Method(Call("torch.ones", (size, size), named), "tril"))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:
         known = outputs[0].size.known
         if known is not None and known <= LARGEST:
             return [build.constant(self.evaluate()[0])]
@@ -77,18 +77,18 @@ class Triangle(Op):
         need_held(self.name, "diagonal", self.diagonal, DType.I64)
         return (x,)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(outputs[0].rank - 2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, outputs[0].rank - 2))
 
     def torch(self, node: Node) -> Spelling:
         diagonal = Leaf(self.diagonal, "diagonal", field="diagonal")
         return Spelling(Method(In(0), self.name, (diagonal,) if self.diagonal else ()))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         # runtime_faults: trilu_of_i16, trilu_of_i8, trilu_of_u8
         wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
-        given = [cast(build, inputs[0], dtype, wide)]
+        given = [cast(build, x.value, dtype, wide)]
         if self.diagonal:
             given.append(build.constant(np.array(self.diagonal, np.int64)))
         made = build.op("Trilu", given, {"upper": self.upper})

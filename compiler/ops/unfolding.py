@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_same
+from compiler.ir.coupling import Coupling, Factors, inner, result, tie_same
 from compiler.ir.graph import Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_float, operand_type, places, unsqueeze
+from compiler.ops.axes import axes_constant, need_float, places, unsqueeze
 from compiler.ops.creation import check_sizes
 from compiler.ops.gathering import write_steps
 from compiler.ops.layers import need_least
@@ -118,15 +119,14 @@ class Unfold(Columns):
         columns = view.transpose(0, 1, 4, 5, 2, 3)
         return (columns.reshape(x.shape[0], x.shape[1] * self.block, -1),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        channels = Factors(result(1), (source(0, 1), inner(0, self.block)), kept=0)
-        return Coupling(tie_same(1), factors=(channels,))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        channels = Factors(result(1), (x.axis(1), inner(0, self.block)), kept=0)
+        return Coupling(tie_same(x, 1), factors=(channels,))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x = operand_type(types, 0)
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         windows = self.windows(x.shape[2:])
         counts = [w.count(size) for w, size in zip(windows, x.shape[2:], strict=True)]
-        value = inputs[0]
+        value = x.value
         pads = [pad for w in windows for pad in (w.pads or (0, 0))]
         if any(pads):
             around = axes_constant(build, [0, 0, pads[0], pads[2], 0, 0, pads[1], pads[3]])
@@ -233,11 +233,11 @@ class Fold(Columns):
         cut = made[:, :, top : top + height, left : left + width]
         return (cut.astype(x.dtype),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        channels = Factors(source(0, 1), (result(1), inner(0, self.block)), kept=0)
-        return Coupling(tie_same(1), factors=(channels,))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        channels = Factors(x.axis(1), (result(1), inner(0, self.block)), kept=0)
+        return Coupling(tie_same(x, 1), factors=(channels,))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         windows = self.windows(outputs[0].shape[2:])
         pads = [w.pads or (0, 0) for w in windows]
         attributes = {
@@ -247,7 +247,7 @@ class Fold(Columns):
         }
         sizes = build.shape(outputs[0].shape[2:])
         block = axes_constant(build, [w.kernel for w in windows])
-        return [build.op("Col2Im", [inputs[0], sizes, block], attributes)]
+        return [build.op("Col2Im", [x.value, sizes, block], attributes)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self | None:
         return None

@@ -9,14 +9,15 @@ from typing import final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, source, tie_same
+from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.coupling import result as port
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.operands import Array, Arrays, Assume, Results
 from compiler.ops.activation import write_number
-from compiler.ops.axes import need_float, need_index, operand_type, places
+from compiler.ops.axes import need_float, need_index, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import need_least
 from compiler.ops.modules import input_type
@@ -97,8 +98,8 @@ class MaxPoolIndices(WindowPool):
             best, at = np.where(better, value, best), np.where(better, number, at)
         return best, at
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2, outputs=2))
+    def couple(self, outputs: Results, x: NodeInput) -> Coupling:
+        return Coupling(tie_same(x, 2, outputs=2))
 
     def torch(self, node: Node) -> Spelling:
         spelled = super().torch(node).expression
@@ -106,14 +107,14 @@ class MaxPoolIndices(WindowPool):
         named = (*spelled.kwargs, ("return_indices", Name("True")))
         return Spelling(replace(spelled, kwargs=named))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        sizes = operand_type(types, 0).shape[2:]
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
+        sizes = x.shape[2:]
         windows = self.windows(sizes)
         attributes = write_windows(windows)
         if any(w.pads is None for w in windows):
             plain = replace(self, ceil_mode=False).windows(sizes)
             attributes = {**write_windows(plain), "ceil_mode": 1}
-        value, places = build.op("MaxPool", [inputs[0]], attributes, outputs=2)
+        value, places = build.op("MaxPool", [x.value], attributes, outputs=2)
         # ONNX counts through the whole tensor.
         return value, build.op("Mod", [places, build.shape([product(sizes)])])
 
@@ -203,8 +204,8 @@ class MaxUnpool(Op):
     def _refuse(self, reason: str) -> Fault:
         return Fault(lambda where: bad_option(where.argument("size"), self.name, "size", reason))
 
-    def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {1: Domain(product(self._space(operand_type(inputs, 0))))}
+    def domains(self, x: NodeInput, indices: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {indices: Domain(product(self._space(x.type)))}
 
     def evaluate(self, x: Array, indices: Array) -> tuple[Array, ...]:
         (made,) = self.infer(
@@ -216,8 +217,8 @@ class MaxUnpool(Op):
         np.put_along_axis(laid, indices.reshape(rows).astype(np.int64), x.reshape(rows), axis=2)
         return (laid.reshape(shape),)
 
-    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tuple((port(axis), source(0, axis), source(1, axis)) for axis in range(2)))
+    def couple(self, outputs: Results, x: NodeInput, indices: NodeInput) -> Coupling:
+        return Coupling(tuple((port(axis), x.axis(axis), indices.axis(axis)) for axis in range(2)))
 
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2
@@ -240,12 +241,16 @@ class MaxUnpool(Op):
         kernel = spell_sizes(self.leaf("kernel", "kernel_size"))
         return Spelling(Call(f"F.max_unpool{axes}d", (In(0), at, kernel), tuple(named)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, at, made = operand_type(types, 0), operand_type(types, 1), outputs[0]
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, x: OnnxInput, indices: OnnxInput
+    ) -> Values:
+        made = outputs[0]
         rows = (*x.shape[:2], product(x.shape[2:]))
         laid = (*x.shape[:2], product(made.shape[2:]))
-        values = build.reshape(inputs[0], x.shape, rows)
-        where = build.reshape(cast(build, inputs[1], at.dtype, DType.I64), at.shape, rows)
-        zeros = build.op("Expand", [write_number(build, 0, x), build.shape(laid)])
+        values = build.reshape(x.value, x.shape, rows)
+        where = build.reshape(
+            cast(build, indices.value, indices.dtype, DType.I64), indices.shape, rows
+        )
+        zeros = build.op("Expand", [write_number(build, 0, x.type), build.shape(laid)])
         filled = build.op("ScatterElements", [zeros, where, values], {"axis": 2})
         return [build.reshape(filled, laid, made.shape)]

@@ -8,5 +8,5 @@ from compiler.ir.tracing import Trace
 
 def trace_axis(node: Node, axis: int) -> Trace | None:
     """Where the entries along an axis of a node's outputs come from, as its op says."""
-    types = [v.type if v is not None else None for v in node.inputs]
+    types = node.types
     return node.op.trace_axis(axis, types, [v.type for v in node.outputs])

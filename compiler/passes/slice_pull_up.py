@@ -48,7 +48,7 @@ class SlicePullUp(Pass):
         demand = demands[node.outputs[0].name]
         if demand is None or trace_axis(node, demand.axis) is None:
             return False
-        types = [v.type if v is not None else None for v in node.inputs]
+        types = node.types
         return node.op.multiply_adds(types, [v.type for v in node.outputs]) != 0
 
     def _explain(self, graph: Graph, context: Context) -> None:

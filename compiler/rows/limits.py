@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from compiler.ir.graph import Node
 from compiler.ir.target_range import TargetRange
-from compiler.types.tensor import TensorType
 
 
 def takes_entries(node: Node, operand: int) -> bool:
@@ -14,13 +13,13 @@ def takes_entries(node: Node, operand: int) -> bool:
     known = node.op.operands
     if operand < len(known) and known[operand].index:
         return True
-    domain = node.op.domains(_types(node)).get(operand)
+    domain = node.op.place_domains(node.types).get(operand)
     return domain is not None and domain.count is not None
 
 
 def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
     """The operands of a node that name entries or classes, and which."""
-    for operand, domain in node.op.domains(_types(node)).items():
+    for operand, domain in node.op.place_domains(node.types).items():
         count = domain.count.known if domain.count is not None else None
         if count is not None:
             yield operand, TargetRange(domain.least, count - 1, domain.besides)
@@ -28,8 +27,4 @@ def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
 
 def find_target_range(node: Node) -> TargetRange | None:
     """What the target of a loss may hold, where that is no class number."""
-    return node.op.target_range(_types(node)) if node.op.better is not None else None
-
-
-def _types(node: Node) -> list[TensorType | None]:
-    return [value.type if value is not None else None for value in node.inputs]
+    return node.op.target_range(node.types) if node.op.better is not None else None

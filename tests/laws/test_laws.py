@@ -183,7 +183,7 @@ def test_onnx_runtime_has_kernels(name: str, data: st.DataObject, dtype: DType) 
         operator = message.text.label.removeprefix("is written as ").partition(",")[0]
         assert operator in NO_DOUBLE | ONLY_SINGLE
         return
-    domains = applied.case.op.substitute(applied.case.sizes).domains(applied.types)
+    domains = applied.case.op.substitute(applied.case.sizes).place_domains(applied.types)
     if not all(
         d.substitute(applied.case.sizes).holds(feeds(applied)[f"x{k}"]) for k, d in domains.items()
     ):

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from compiler.compression.selecting import layer_path
-from compiler.ir.coupling import Coupling, Port
+from compiler.ir.coupling import Coupling
 from compiler.ir.graph import Graph, Node, Op, Value
+from compiler.ir.inputs import Port, list_inputs
 from compiler.ops.scan import Scan
 
 Place = tuple[str, str, int]
@@ -100,8 +101,8 @@ def _collect(table: AxisTable, graph: Graph, space: str, parameters: frozenset[s
         if isinstance(node.op, Scan):
             _collect_scan(table, node, node.op, space, parameters)
         else:
-            types = [v.type if v is not None else None for v in node.inputs]
-            rule = node.op.couple(types, [v.type for v in node.outputs])
+            made = [value.type for value in node.outputs]
+            rule = node.op.couple(made, *list_inputs(node.types))
             _apply(table, node, rule, space, parameters)
 
 

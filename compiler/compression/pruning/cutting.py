@@ -109,7 +109,7 @@ def _gather_conditions(old: Graph, new: Graph) -> tuple[Condition, ...]:
                 condition = Condition(left, relation, right, node.origin.span)
                 found.setdefault((left, relation, right), condition)
 
-            node.op.infer(assume, *(v.type if v is not None else None for v in node.inputs))
+            node.op.infer(assume, *node.types)
     return tuple(found.values())
 
 
@@ -119,8 +119,8 @@ def _renew_initializers(old: Graph, new: Graph) -> tuple[Parameter, ...]:
     fresh = dict(new.parameter)
     for before, after in zip(old.nodes, new.nodes, strict=True):
         count = len(before.op.operands)
-        was = before.op.weights([v.type if v is not None else None for v in before.inputs[:count]])
-        now = after.op.weights([v.type if v is not None else None for v in after.inputs[:count]])
+        was = before.op.weights(before.types[:count])
+        now = after.op.weights(after.types[:count])
         for value, a, b in zip(before.inputs[count:], was, now, strict=False):
             parameter = fresh.get(value.name) if value is not None else None
             if parameter is not None and parameter.initializer == a.initializer:

@@ -74,7 +74,7 @@ class _Finder:
         """What the op of a node is told of its inputs."""
         return ZeroChannels(
             names=[v.name if v is not None else None for v in node.inputs],
-            types=[v.type if v is not None else None for v in node.inputs],
+            types=node.types,
             zero=self.zero,
             zero_along=self.zero_along,
             channels_along=self.numbers,

@@ -200,6 +200,6 @@ def _count_dense(graph: Graph) -> int:
     total = Dim.of(0)
     for node in graph.nodes:
         if node.op.multiplies_rows:
-            types = [v.type if v is not None else None for v in node.inputs]
+            types = node.types
             total += node.op.multiply_adds(types, [v.type for v in node.outputs])
     return total.evaluate(dict.fromkeys(total.symbols, 1))

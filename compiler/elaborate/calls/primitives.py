@@ -247,7 +247,7 @@ def _check_constants(body: Body, op: Op, operands: Sequence[ArgumentValue | None
     the end."""
     tensors = [g.value if g is not None and isinstance(g.value, Tensor) else None for g in operands]
     types = [tensor.type if tensor is not None else None for tensor in tensors]
-    for place, domain in op.domains(types).items() if all(types) else ():
+    for place, domain in op.place_domains(types).items() if all(types) else ():
         tensor, item = tensors[place], operands[place]
         known = find_constant(tensor) if tensor is not None else None
         table = domain.count is not None and not op.broadcasts
