@@ -199,7 +199,7 @@ PROMISED = [
     (Reshape((Rest(), 3, 4)), ("f32[batch, t, 12]",), "f32[batch, t, 3, 4]", []),
     (Reshape((B, -1)), ("f32[batch, h, w]",), "f32[batch, h * w]", []),
     (Flatten(), ("f32[n, 3, h, w]",), "f32[n, 3 * h * w]", []),
-    (Resize(scale=1.5), ("f32[n, 3, h]",), "f32[n, 3, h + h // 2]", []),
+    (Resize(scale=1.5), ("f32[n, 3, h]",), "f32[n, 3, h + h // 2]", ["2 <= h"]),
     (Resize(size=(H * 2,)), ("f32[n, 3, h]",), "f32[n, 3, 2 * h]", []),
     (Chunk(2, -1), ("f32[n, 2 * h]",), "f32[n, h]", []),
     (Arange(0, T, 2), (), "i64[(t + 1) // 2]", []),

@@ -25,17 +25,14 @@ class Axis:
 
 
 def interpolate(x: Array, axes: Sequence[Axis], kind: str, *, align_corners: bool) -> Array:
-    """`x` with its axes resized; `kind` is "nearest", "nearest-exact", "linear", "bicubic" or,
-    with antialiasing, "smooth linear" or "smooth bicubic".
+    """`x` with its axes resized; `kind` is "linear", "bicubic" or, with antialiasing,
+    "smooth linear" or "smooth bicubic".
 
     Source: `aten/src/ATen/native/UpSample.h` of PyTorch.
     """
-    made = x if kind.startswith("nearest") else x.astype(np.promote_types(x.dtype, np.float32))
+    made = x.astype(np.promote_types(x.dtype, np.float32))
     for item in axes:
         count = x.shape[item.axis]
-        if kind.startswith("nearest"):
-            made = np.take(made, _find_nearest(item, count, exact=kind != "nearest"), item.axis)
-            continue
         places = _find_places(item, count, align_corners=align_corners)
         if kind.startswith("smooth"):
             matrix = _weigh_smoothly(places + 0.5, count, _step(item, count), cubic="bi" in kind)
@@ -50,12 +47,6 @@ def interpolate(x: Array, axes: Sequence[Axis], kind: str, *, align_corners: boo
 def _step(item: Axis, count: int) -> float:
     """How far apart new entries are, in old ones."""
     return count / item.size if item.scale is None else 1 / item.scale
-
-
-def _find_nearest(item: Axis, count: int, *, exact: bool) -> Array:
-    at = np.arange(item.size, dtype=np.float32) + np.float32(0.5 if exact else 0)
-    places = np.floor(at * np.float32(_step(item, count))).astype(np.int64)
-    return np.asarray(np.minimum(places, count - 1))
 
 
 def _find_places(item: Axis, count: int, *, align_corners: bool) -> Array:

@@ -16,6 +16,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.interpolation import SMOOTH_CUBIC, Axis, interpolate
+from compiler.ops.nearest import Nearest, least_size
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -54,7 +55,9 @@ class Resize(Op):
     ("bilinear" and "trilinear" are its names for two and three axes), "bicubic" lays a cubic
     through four. With `align_corners` the first and the last entries stay what they are. With
     `antialias` each entry of a smaller image is a weighted mean of all that it stands for, as
-    Pillow computes it; for "bilinear" and "bicubic". As in PyTorch's `interpolate`.
+    Pillow computes it; for "bilinear" and "bicubic". As in PyTorch's `interpolate`. Where its
+    kernels differ in which entries they take, as "nearest" does for 5 entries times 1.1, the size
+    is refused; of one that is not known it is assumed that they agree.
 
     Shapes: x `f32[n, c, size…]` -> `f32[n, c, new size…]`.
     Errors: W0380 for too few or too many axes, W0382 for whole numbers, W0392 where not exactly
@@ -99,8 +102,41 @@ class Resize(Op):
             needed = f'a tensor of {least} for mode "{self.mode}"'
             raise Fault(lambda where: wrong_rank(where.call, "resize", needed, x, places(where, 1)))
         self._check_options(x)
-        sizes = self._sizes(x, space, assume)
-        return (TensorType(x.dtype, (*x.shape[: x.rank - space], *sizes)),)
+        made = self._make(x, assume)
+        for axis in self._nearest(x, made):
+            self._check_kernels(axis, x, assume)
+        return (made,)
+
+    def _make(self, x: TensorType, assume: Assume) -> TensorType:
+        space = self.space(x.rank)
+        return TensorType(x.dtype, (*x.shape[: x.rank - space], *self._sizes(x, space, assume)))
+
+    def _nearest(self, x: TensorType, made: TensorType) -> Sequence[Nearest]:
+        """The axes of space, for the modes that take the nearest entry."""
+        if self.kind not in ("nearest", "nearest-exact"):
+            return ()
+        space = self.space(x.rank)
+        scales: Sequence[float | None] = (None,) * space
+        if self.scale is not None:
+            scales = [_round_up(scale) for scale in self._scales(space)]
+        axes = zip(x.shape[-space:], made.shape[-space:], scales, strict=True)
+        return [Nearest(*axis, exact=self.kind == "nearest-exact") for axis in axes]
+
+    def _check_kernels(self, axis: Nearest, x: TensorType, assume: Assume) -> None:
+        """Refuses what PyTorch's kernels do not agree on; where a size is not known, it is assumed
+        to be none of those."""
+        if axis.sizes is not None and axis.differs_between_kernels(x.dtype):
+            raise self._refuse(
+                "scale" if self.size is None else "size",
+                f"which entries of an axis of {axis.before} its {axis.after} are differs from one "
+                "kernel of PyTorch to another",
+                'with another size or factor, or mode "linear", they agree',
+            )
+        ratio = None if axis.scale is None else _simplify(axis.scale)
+        if axis.sizes is None and ratio is not None and not axis.exact:
+            least = Dim.of(least_size(ratio))
+            if at_most(least, axis.before) is None:
+                assume(least, "<=", axis.before)
 
     def _check_options(self, x: TensorType) -> None:
         if not x.dtype.is_float:
@@ -150,8 +186,10 @@ class Resize(Op):
             raise self._refuse("scale", f"{scale} times `{dim}`, which is not known, is not exact")
         return dim * ratio.numerator // ratio.denominator
 
-    def _refuse(self, option: str, reason: str) -> Fault:
-        return Fault(lambda where: bad_option(where.argument(option), "resize", option, reason))
+    def _refuse(self, option: str, reason: str, hint: str | None = None) -> Fault:
+        return Fault(
+            lambda where: bad_option(where.argument(option), "resize", option, reason, hint)
+        )
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # Between neighbours, at places that are rounded as far as an axis is long.
@@ -161,8 +199,13 @@ class Resize(Op):
         return [np.abs(x).max(axis=axes, keepdims=True) * max(1.0, longest / 16)]
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
-        (made,) = self.infer(lambda *_: None, TensorType.of(DType.F32, x.shape))
+        given = TensorType.of(DType.F32, x.shape)
+        made = self._make(given, lambda *_: None)
         space = self.space(x.ndim)
+        if nearest := self._nearest(given, made):
+            for axis, item in enumerate(nearest, x.ndim - space):
+                x = np.take(x, item.find_entries(), axis)
+            return (x,)
         scales = (None,) * space if self.scale is None else self._scales(space)
         axes = [
             Axis(x.ndim - space + i, made.shape[x.ndim - space + i].evaluate({}), scales[i])
@@ -214,7 +257,16 @@ class Resize(Op):
         return [squeeze(build, self._write(build, unsqueeze(build, x.value, [0]), *wide), [0])]
 
     def _write(self, build: OnnxBuilder, value: Any, x: TensorType, made: TensorType) -> Any:
-        """The Resize node, for a tensor with a batch."""
+        """The result of a tensor with a batch: a Resize node, or a Gather along each axis where
+        that would take other entries."""
+        factors = self._factors(x, made)
+        nearest = self._nearest(x, made)
+        if not all(axis.is_resize(f) for axis, f in zip(nearest, factors, strict=False)):
+            for place, axis in enumerate(nearest, 2):
+                if not axis.stays:
+                    entries = axis.write_entries(build)
+                    value = build.op("Gather", [value, entries], {"axis": place})
+            return value
         mode, coordinates, rest = _ONNX[self.kind]
         if self.align_corners:
             coordinates = "align_corners"
@@ -223,16 +275,18 @@ class Resize(Op):
             attributes |= {"antialias": 1, "exclude_outside": 1}
             if self.kind == "bicubic":
                 attributes["cubic_coeff_a"] = SMOOTH_CUBIC
-        if self.scale is None or self.align_corners:  # corners depend on the sizes alone
+        if None in factors:
             return build.op("Resize", [value, None, None, build.shape(made.shape)], attributes)
-        factors = [
-            _single(scale, before, after)
-            for scale, before, after in zip(
-                self._scales(x.rank - 2), x.shape[2:], made.shape[2:], strict=True
-            )
-        ]
         scales = build.constant(np.array([1.0, 1.0, *factors], np.float32))
         return build.op("Resize", [value, None, scales], attributes)
+
+    def _factors(self, x: TensorType, made: TensorType) -> Sequence[float | None]:
+        """The scales that Resize gets for the axes of space, None where it gets sizes."""
+        space = x.rank - 2
+        if self.scale is None or self.align_corners:  # corners depend on the sizes alone
+            return (None,) * space
+        axes = zip(self._scales(space), x.shape[2:], made.shape[2:], strict=True)
+        return [_single(*axis) for axis in axes]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self | None:
         rank = operand_type(operands, 0).rank

@@ -60,10 +60,9 @@ def draw_resize(draw: Any) -> Case:
         factors = tuple(
             draw(st.sampled_from((1.0, 2.0, 3.0, 1.5, 0.5, 0.7, 1.1, 4 / 3))) for _ in sizes
         )
-        # ONNX Runtime copies what keeps its size; and 4 / (4 / 3) is no 3 in single precision.
-        odd = (4 / 3,) if mode.startswith("nearest") else ()
+        # What keeps its size by rounding is refused in the mode "nearest".
         factors = tuple(
-            f if n * f >= 1 and (f == 1 or int(n * f) != n) and f not in odd else 2.0
+            f if n * f >= 1 and (f == 1 or int(n * f) != n) else 2.0
             for f, n in zip(factors, sizes, strict=True)
         )
         if not listed and any(n * factors[0] < 1 for n in sizes):
