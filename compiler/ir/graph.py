@@ -32,7 +32,7 @@ from compiler.ir.operands import (
 )
 from compiler.ir.spelled import Spelled
 from compiler.ir.target_range import TargetRange
-from compiler.ir.tracing import Trace, align_axis
+from compiler.ir.tracing import Trace, align_axis, shift_axis
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim
@@ -191,7 +191,11 @@ class Op(Spelled):
         an op that are the same for all rows (constants) are left as they are; any other op
         needs them expanded to `[rows, ...]` first.
         """
-        return self if self.broadcasts else None
+        fields = () if self.broadcasts else self.row_axes
+        if not fields:
+            return None if fields is None else self
+        moved = {field: shift_axis(getattr(self, field)) for field in fields}
+        return replace(self, **moved)  # type: ignore[type-var]
 
     def row_ranks(self, operands: Types) -> tuple[int, ...]:
         """The rank, without the axis of rows, that each operand needs under `over_rows`; axes

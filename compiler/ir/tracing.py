@@ -13,6 +13,11 @@ Trace = tuple[int | None, ...]
 that every entry needs whole."""
 
 
+def shift_axis(axis: int) -> int:
+    """The axis once rows stand before it: counted from the front it is one further."""
+    return axis + 1 if axis >= 0 else axis
+
+
 def align_axis(operand: TensorType | None, axis: int, rank: int) -> int | None:
     """The axis of a broadcast operand, None where it has none or only one entry along it."""
     if operand is None:

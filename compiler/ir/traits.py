@@ -98,6 +98,10 @@ class Traits(Described):
     """Whether its options say where an axis is cut: with some of their values it is whole."""
     sizing: ClassVar[frozenset[str]] = frozenset()
     """Fields that hold words or fractions which the sizes of its results follow."""
+    row_axes: ClassVar[tuple[str, ...] | None] = None
+    """Of an op that does to each of several stacked rows what it does to one, the fields that name
+    axes: they stand one further then (`Op.over_rows`). None where that is not so, or where other
+    fields change."""
     axis_by_axis: ClassVar[bool] = False
     """Whether each axis of its result follows from the same axis of its first operand and from its
     options, but for an axis of channels."""

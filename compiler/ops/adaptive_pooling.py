@@ -16,7 +16,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
 from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import known, need_least, widen
-from compiler.ops.magnitudes import measure_terms
+from compiler.ops.magnitudes import measure_mean
 from compiler.ops.registry import OPS
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
@@ -169,8 +169,7 @@ class AdaptiveAvgPool(AdaptivePool):
     size: Sizes
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
-        count = np.asarray(operands[0]).size // max(results[0].size, 1)
-        return measure_terms(self, operands, results, count)
+        return measure_mean(self, operands, results)
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         y = widen(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results
 from compiler.ops.axes import need_number
-from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
+from compiler.ops.broadcasting import Elementwise, Paired, cast, cast_operands, promoted
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -22,19 +22,16 @@ from compiler.report.messages.tensor_operands import wrong_dtype
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import In, Infix, Prefix, Spelling
+from compiler.vocabulary.spelling import In, Prefix, Spelling
 
 EXPONENT_BITS = 31
 """Bits of the exponents of whole numbers, which are positive."""
 
 
-class Arithmetic(Elementwise):
+class Arithmetic(Paired):
     """Base of operations with two operands and a sign of their own."""
 
-    operands = (Operand("a"), Operand("b"))
     scalar = True
-    sign: ClassVar[str]
-    onnx_type: ClassVar[str]
 
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` where both operands are boolean."""
@@ -50,10 +47,6 @@ class Arithmetic(Elementwise):
     @abstractmethod
     def calculate(self, left: Array, right: Array) -> Array:
         """The meaning for arrays of one dtype."""
-
-    def torch(self, node: Node) -> Spelling:
-        left, right = pair_terms(node)
-        return Spelling(Infix(self.sign, left, right))
 
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         return [build.op(self.onnx_type, cast_operands(build, (a, b), outputs[0].dtype))]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Types
+from compiler.ir.tracing import Trace, trace_around
 from compiler.report.diagnostics import Fault, Label, Where
 from compiler.report.messages.tensor_operands import size_unknown, wrong_dtype
 from compiler.report.messages.tensor_shapes import no_such_axis, repeated_axis, wrong_rank
@@ -76,9 +79,17 @@ def count_axes(axes: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]
     return tuple(sorted(a % rank for a in ((axes,) if isinstance(axes, int) else axes)))
 
 
-def shift_axis(axis: int) -> int:
-    """The axis once the rows stand before it: counted from the front it moves by one."""
-    return axis + 1 if axis >= 0 else axis
+class AlongAxis(Op):
+    """Base of ops that mix entries along one axis only, which all of their operands have."""
+
+    row_axes: ClassVar[tuple[str, ...] | None] = ("axis",)
+    axis: int
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_around(axis, inputs, outputs, self.axis)
+
+    def act_on_matrix(self) -> Op:
+        return replace(self, axis=-1)  # type: ignore[type-var]
 
 
 def places(where: Where, count: int) -> tuple[Label, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_shapes import shapes_do_not_broadcast
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType, promote
-from compiler.vocabulary.spelling import In
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Infix, Spelling
 
 
 class Elementwise(Op):
@@ -45,6 +46,18 @@ class Elementwise(Op):
         types = [operand_type(operands, i) for i in range(len(operands))]
         stacked = [TensorType(t.dtype, (rows, *t.shape)) for t in types]
         return self if self.inner_dtype(types) is self.inner_dtype(stacked) else None
+
+
+class Paired(Elementwise):
+    """Base of operations on two operands that Python writes with a sign between them."""
+
+    operands = (Operand("a"), Operand("b"))
+    sign: ClassVar[str]
+    onnx_type: ClassVar[str]
+
+    def torch(self, node: Node) -> Spelling:
+        left, right = pair_terms(node)
+        return Spelling(Infix(self.sign, left, right))
 
 
 def broadcast_shapes(types: Sequence[TensorType], assume: Assume) -> tuple[Dim, ...]:

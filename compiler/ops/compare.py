@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from compiler.ir.operands import Array, Results
 from compiler.ops.axes import need_bool
 from compiler.ops.broadcasting import (
     Elementwise,
+    Paired,
     cast_operands,
-    pair_terms,
     promote_types,
     promoted,
 )
@@ -24,16 +24,13 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import In, Infix, Prefix, Spelling
+from compiler.vocabulary.spelling import In, Prefix, Spelling
 
 
-class Comparison(Elementwise):
+class Comparison(Paired):
     """Base of comparisons: two tensors in, booleans out."""
 
-    operands = (Operand("a"), Operand("b"))
     scalar = True
-    sign: ClassVar[str]
-    onnx_type: ClassVar[str]
 
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return DType.BOOL
@@ -48,10 +45,6 @@ class Comparison(Elementwise):
     @abstractmethod
     def calculate(self, left: Array, right: Array) -> Array:
         """The meaning for arrays of one dtype."""
-
-    def torch(self, node: Node) -> Spelling:
-        left, right = pair_terms(node)
-        return Spelling(Infix(self.sign, left, right))
 
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         common = self.inner_dtype((a.type, b.type))
@@ -203,20 +196,12 @@ class GreaterEqual(Comparison):
         return np.greater_equal(left, right)
 
 
-class Logic(Elementwise):
+class Logic(Paired):
     """Base of `and` and `or`: booleans in, booleans out."""
-
-    operands = (Operand("a"), Operand("b"))
-    sign: ClassVar[str]
-    onnx_type: ClassVar[str]
 
     def check(self, types: Sequence[TensorType]) -> None:
         for index, found in enumerate(types):
             need_bool(self.name, found, operand=index)
-
-    def torch(self, node: Node) -> Spelling:
-        left, right = pair_terms(node)
-        return Spelling(Infix(self.sign, left, right))
 
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         return [build.op(self.onnx_type, [a.value, b.value])]

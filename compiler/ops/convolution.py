@@ -56,16 +56,62 @@ from compiler.ops.windows import (
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.initializers.modules import ModuleUniform
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Term
 from compiler.vocabulary.spelling import Sequence as Items
 
 
+class Convolution(LinearLayer):
+    """Base of convolutions: channels stand on axis 1, and space behind them."""
+
+    channel_axis = 1
+    axis_by_axis = True
+    torch_sizes: ClassVar[Mapping[str, int]] = {"in_channels": 1}
+    torch_widths: ClassVar[Mapping[str, int]] = {"out": 1}
+    torch_roles: ClassVar[Mapping[str, str]] = {"out": "channels", "kernel": "kernel_size"}
+    shaping = ("out", "kernel", "bias")
+    operands = (Operand("x"),)
+    sizing = frozenset({"padding"})
+    kernel: Sizes
+    stride: Sizes
+    padding: Padding
+    dilation: Sizes
+    groups: int
+
+    def need_options(self, axes: int) -> None:
+        """Raises `Fault` for numbers that no convolution has."""
+        for option, value, least in (
+            ("out", self.out, 1),
+            ("kernel", self.kernel, 1),
+            ("stride", self.stride, 1),
+            ("padding", self.padding, 0),
+            ("dilation", self.dilation, 1),
+            ("groups", self.groups, 1),
+        ):
+            if not isinstance(value, str):
+                need_least(self.name, option, spread(option, value, axes), least)
+
+    def couple(
+        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
+    ) -> Coupling:
+        return couple_convolution(x, weight, bias, self.out, self.groups, made=self.made_axis)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        assert inputs[0] is not None, "a convolution has an input"
+        groups = cut_groups(inputs[0], 1, self.groups)
+        out = known(outputs[0].type.shape[1])
+        return replace(self, out=out, groups=groups)  # type: ignore[type-var]
+
+    def spell_setting(self, field: str, node: Node) -> Term | None:
+        """An option with a number for each axis of space is one number where all are the same."""
+        term = super().spell_setting(field, node)
+        return spell_sizes(term) if isinstance(term, Leaf) else term
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Conv(LinearLayer):
+class Conv(Convolution):
     """Convolution (cross-correlation) over the axes of space.
 
         y[n, o, p] = bias[o] + Σ_{c, k} weight[o, c, k] * x[n, c, q]
@@ -92,17 +138,9 @@ class Conv(LinearLayer):
     """
 
     name = "conv"
-    channel_axis = 1
-    axis_by_axis = True
     in_integers = "layer"
     torch_function = "F.conv{axes}d"
     torch_module = "nn.Conv{axes}d"
-    torch_sizes: ClassVar[Mapping[str, int]] = {"in_channels": 1}
-    torch_widths: ClassVar[Mapping[str, int]] = {"out": 1}
-    torch_roles: ClassVar[Mapping[str, str]] = {"out": "channels", "kernel": "kernel_size"}
-    shaping = ("out", "kernel", "bias")
-    operands = (Operand("x"),)
-    sizing = frozenset({"padding"})
     out: int
     kernel: Sizes
     stride: Sizes = 1
@@ -124,16 +162,12 @@ class Conv(LinearLayer):
         x = operand_type(operands, 0)
         need_float(self.name, x)
         axes = need_layout(self.name, x)
-        _need_options(self, x.rank - 2)
+        self.need_options(axes)
         channels = need_channels(self.name, x)
         need_divisor(self.groups, channels, x)
         need_output_divisor(self.groups, self.out)
         shape = (self.out, channels // self.groups, *spread("kernel", self.kernel, axes))
-        draw = ModuleUniform(math.prod(shape[1:]))
-        weight = Weight("weight", TensorType.of(x.dtype, shape), draw)
-        if not self.bias:
-            return (weight,)
-        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+        return self.make_weights(x, shape)
 
     def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
         need_weights(self, (x, *weights))
@@ -169,23 +203,13 @@ class Conv(LinearLayer):
         x = operand_type(inputs, 0)
         return count_padded(x, self.windows(x.shape[2:]))
 
-    def couple(
-        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
-    ) -> Coupling:
-        return couple_convolution(x, weight, bias, self.out, self.groups, made=0)
-
-    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
-        assert inputs[0] is not None, "a convolution has an input"
-        groups = cut_groups(inputs[0], 1, self.groups)
-        return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
-
     def spell_operands(self, node: Node) -> tuple[Term, ...]:
         return (self._spell_padding(input_type(node))[0],)
 
     def spell_setting(self, field: str, node: Node) -> Term | None:
         if field == "padding":
             return self._spell_padding(input_type(node))[1]
-        return _spread_setting(super().spell_setting(field, node))
+        return super().spell_setting(field, node)
 
     def _spell_padding(self, x: TensorType) -> tuple[Term, Term]:
         """The input, padded where the module cannot do it, and the module's padding."""
@@ -238,29 +262,10 @@ class Conv(LinearLayer):
         return rows.reshape(-1, math.prod(rows.shape[1 + axes :])).astype(np.float64)
 
 
-def _spread_setting(term: Term | None) -> Term | None:
-    """An option with a number for each axis of space, as one number where all are the same."""
-    return spell_sizes(term) if isinstance(term, Leaf) else term
-
-
-def _need_options(op: Conv | ConvTranspose, axes: int) -> None:
-    """Raises `Fault` for numbers that no convolution has."""
-    for option, value, least in (
-        ("out", op.out, 1),
-        ("kernel", op.kernel, 1),
-        ("stride", op.stride, 1),
-        ("padding", op.padding, 0),
-        ("dilation", op.dilation, 1),
-        ("groups", op.groups, 1),
-    ):
-        if not isinstance(value, str):
-            need_least(op.name, option, spread(option, value, axes), least)
-
-
 @OPS.register
 @final
 @dataclass(frozen=True)
-class ConvTranspose(LinearLayer):
+class ConvTranspose(Convolution):
     """Transposed convolution: every input entry adds its multiple of the kernel to the output.
 
         y[n, o, stride * p + dilation * k - padding] += weight[c, o, k] * x[n, c, p]
@@ -288,17 +293,9 @@ class ConvTranspose(LinearLayer):
     """
 
     name = "conv_transpose"
-    channel_axis = 1
     made_axis = 1
-    axis_by_axis = True
     torch_function = "F.conv_transpose{axes}d"
     torch_module = "nn.ConvTranspose{axes}d"
-    torch_sizes: ClassVar[Mapping[str, int]] = {"in_channels": 1}
-    torch_widths: ClassVar[Mapping[str, int]] = {"out": 1}
-    torch_roles: ClassVar[Mapping[str, str]] = {"out": "channels", "kernel": "kernel_size"}
-    shaping = ("out", "kernel", "bias")
-    operands = (Operand("x"),)
-    sizing = frozenset({"padding"})
     out: int
     kernel: Sizes
     stride: Sizes = 1
@@ -326,17 +323,13 @@ class ConvTranspose(LinearLayer):
         x = operand_type(operands, 0)
         need_float(self.name, x)
         axes = need_layout(self.name, x)
-        _need_options(self, axes)
+        self.need_options(axes)
         self._need_output_padding(axes)
         channels = need_channels(self.name, x)
         need_divisor(self.groups, channels, x)
         need_output_divisor(self.groups, self.out)
         shape = (channels, self.out // self.groups, *spread("kernel", self.kernel, axes))
-        draw = ModuleUniform(math.prod(shape[1:]))
-        weight = Weight("weight", TensorType.of(x.dtype, shape), draw)
-        if not self.bias:
-            return (weight,)
-        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+        return self.make_weights(x, shape)
 
     def _need_output_padding(self, axes: int) -> None:
         extra = self.added(axes)
@@ -402,16 +395,6 @@ class ConvTranspose(LinearLayer):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])
 
-    def couple(
-        self, outputs: Results, x: NodeInput, weight: NodeInput, bias: NodeInput | None = None
-    ) -> Coupling:
-        return couple_convolution(x, weight, bias, self.out, self.groups, made=1)
-
-    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
-        assert inputs[0] is not None, "a convolution has an input"
-        groups = cut_groups(inputs[0], 1, self.groups)
-        return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
-
     def spell_setting(self, field: str, node: Node) -> Term | None:
         axes = input_type(node).rank - 2
         match field:
@@ -420,7 +403,7 @@ class ConvTranspose(LinearLayer):
                 return spell_sizes(replace(self.leaf(field), value=cut))
             case "output_padding":
                 return spell_sizes(replace(self.leaf(field), value=self.added(axes)))
-        return _spread_setting(super().spell_setting(field, node))
+        return super().spell_setting(field, node)
 
     def onnx(
         self,

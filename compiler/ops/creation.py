@@ -341,6 +341,7 @@ class Full(Op):
 class FilledLike(Op):
     """Base of tensors filled with one number, in the shape of another."""
 
+    row_axes = ()
     reads_sizes = True
     operands = (Operand("x"),)
     fill: ClassVar[int]
@@ -362,9 +363,6 @@ class FilledLike(Op):
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [write_full(build, self.fill, outputs[0])]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self
 
 
 @OPS.register

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import axes_constant, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.axes import axes_constant, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.magnitudes import measure_terms
@@ -31,6 +30,7 @@ from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 class Running(Op):
     """Base of running totals; the shape stays, integers and booleans become i64."""
 
+    row_axes = ("axis",)
     keeps_f32 = True
     operands = (Operand("x"),)
 
@@ -63,9 +63,6 @@ class Running(Op):
     @abstractmethod
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         """The ONNX nodes."""
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 @OPS.register

@@ -12,7 +12,8 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
-from compiler.ops.axes import need_number, operand_type, resolve_axes, shift_axis
+from compiler.ir.tracing import shift_axis
+from compiler.ops.axes import need_number, operand_type, resolve_axes
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import need_known
 from compiler.ops.modules import input_type
@@ -32,6 +33,7 @@ class Fitted(Op):
     """Base of ops that belong into `data`: `statistics` says what their buffers are of the
     operand, by the names of `compiler.data.statistics`."""
 
+    row_axes = ()
     operands = (Operand("x"),)
 
     @property
@@ -63,9 +65,6 @@ class Fitted(Op):
     def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
         need_number(self.name, x)
         return (TensorType(DType.F32, x.shape),)
-
-    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
-        return self
 
 
 @OPS.register

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_index, places, resolve_axis, shift_axis, unsqueeze
+from compiler.ir.operands import Array, Assume, Results
+from compiler.ops.axes import need_index, places, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
 from compiler.ops.creation import LARGEST
@@ -118,6 +117,7 @@ class Gather(Op):
     """
 
     name = "gather"
+    row_axes = ("axis",)
     moves = True
     operands = (Operand("x"), Operand("index", index=True))
 
@@ -157,9 +157,6 @@ class Gather(Op):
         attributes = {"axis": self.axis % outputs[0].rank}
         return [build.op("GatherElements", [x.value, index.value], attributes)]
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
 
 @OPS.register
 @final
@@ -180,6 +177,7 @@ class TakeAlong(Op):
     """
 
     name = "take_along"
+    row_axes = ("axis",)
     moves = True
     operands = (Operand("x"), Operand("index", index=True))
 
@@ -238,9 +236,6 @@ class TakeAlong(Op):
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, index: OnnxInput) -> Values:
         places = unsqueeze(build, cast(build, index.value, index.dtype, DType.I64), [index.rank])
         return [build.op("GatherND", [x.value, places], {"batch_dims": self.axis % x.rank})]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 @OPS.register
@@ -363,6 +358,7 @@ class OneHot(Op):
     """
 
     name = "one_hot"
+    row_axes = ()
     encodes = True
     operands = (Operand("x"),)
 
@@ -405,6 +401,3 @@ class OneHot(Op):
         depth = build.constant(np.array(self.classes, np.int64))
         values = build.constant(np.array([0, 1], made.numpy))
         return [cast(build, build.op("OneHot", [index, depth, values]), made, self.dtype)]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self

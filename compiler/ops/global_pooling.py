@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-import numpy as np
-
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
@@ -14,7 +12,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
 from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import widen
-from compiler.ops.magnitudes import measure_terms
+from compiler.ops.magnitudes import measure_mean
 from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
@@ -72,8 +70,7 @@ class GlobalAvgPool(GlobalPool):
     reduction = "ReduceMean"
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
-        count = np.asarray(operands[0]).size // max(results[0].size, 1)
-        return measure_terms(self, operands, results, count)
+        return measure_mean(self, operands, results)
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         y = widen(x).mean(axis=tuple(range(2, x.ndim)))

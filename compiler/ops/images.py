@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Self, final
+from typing import final
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from compiler.ir.coupling import Coupling, Factors, inner, result, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_float, need_rank, places, resolve_axis, shift_axis
+from compiler.ir.operands import Array, Assume, Results
+from compiler.ops.axes import need_float, need_rank, places, resolve_axis
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -70,6 +69,7 @@ class PixelShuffle(Op):
     """
 
     name = "pixel_shuffle"
+    row_axes = ()
     torch_function = "F.pixel_shuffle"
     torch_module = "nn.PixelShuffle"
     keeps_channels = True
@@ -108,9 +108,6 @@ class PixelShuffle(Op):
         moved = build.op("Transpose", [value], {"perm": order})
         return [build.reshape(moved, tuple(split[i] for i in order), target)]
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self
-
 
 @OPS.register
 @final
@@ -129,6 +126,7 @@ class PixelUnshuffle(Op):
     """
 
     name = "pixel_unshuffle"
+    row_axes = ()
     torch_function = "F.pixel_unshuffle"
     torch_module = "nn.PixelUnshuffle"
     keeps_channels = True
@@ -164,9 +162,6 @@ class PixelUnshuffle(Op):
         moved = build.op("Transpose", [value], {"perm": order})
         return [build.reshape(moved, tuple(split[i] for i in order), target)]
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self
-
 
 @OPS.register
 @final
@@ -186,6 +181,7 @@ class Normalize(Op):
     """
 
     name = "normalize"
+    row_axes = ("axis",)
     keeps_f32 = True
     operands = (Operand("x"),)
 
@@ -254,9 +250,6 @@ class Normalize(Op):
             build.constant(self._array(v, made), made.dtype) for v in (self.mean, self.std)
         )
         return [build.op("Div", [build.op("Sub", [x.value, mean]), std])]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 def _spell(values: float | tuple[float, ...], field: str, behind: int, dtype: DType) -> Term:

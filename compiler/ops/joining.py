@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -14,16 +14,8 @@ from compiler.ir.coupling import Coupling, CutTensor, result
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ir.tracing import Trace, trace_around
-from compiler.ops.axes import (
-    known_size,
-    need_rank,
-    places,
-    resolve_axis,
-    shift_axis,
-    unsqueeze,
-)
+from compiler.ir.operands import Array, Assume, Results
+from compiler.ops.axes import AlongAxis, known_size, need_rank, places, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -78,7 +70,7 @@ def _cannot_join(op: str, types: Sequence[TensorType], index: int, axis: int | N
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Concat(Op):
+class Concat(AlongAxis):
     """Tensors joined along an axis that they have.
 
     All other axes have equal sizes: `f32[n, 3, d]` and `f32[n, 5, d]` with axis 1 make
@@ -128,15 +120,6 @@ class Concat(Op):
             return values
         return [build.op("Concat", values, {"axis": self.axis % outputs[0].rank})]
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
-    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
-        return trace_around(axis, inputs, outputs, self.axis)
-
-    def act_on_matrix(self) -> Op:
-        return replace(self, axis=-1)
-
     def join_axis(self, rank: int) -> int:
         return self.axis % rank
 
@@ -157,6 +140,7 @@ class Stack(Op):
     """
 
     name = "stack"
+    row_axes = ("axis",)
     torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     joins = True
     keeps_channels = True
@@ -187,9 +171,6 @@ class Stack(Op):
         layers = [unsqueeze(build, value, [axis]) for value in values]
         return [build.op("Concat", layers, {"axis": axis})] if len(layers) > 1 else layers
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
     def stack_axis(self, rank: int) -> int:
         return self.axis % rank
 
@@ -209,7 +190,7 @@ def _cut(x: TensorType, axis: int, sizes: Sequence[Dim]) -> tuple[TensorType, ..
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Split(Op):
+class Split(AlongAxis):
     """A tensor cut along an axis into pieces of given sizes.
 
     `sizes` is a list that adds up to the axis, or one number: the size of every piece (the
@@ -286,15 +267,6 @@ class Split(Op):
         made = build.op("Split", [x.value, sizes], {"axis": axis}, outputs=len(outputs))
         return tuple(made)
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
-    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
-        return trace_around(axis, inputs, outputs, self.axis)
-
-    def act_on_matrix(self) -> Op:
-        return replace(self, axis=-1)
-
     def split_axis(self, rank: int) -> int:
         return self.axis % rank
 
@@ -302,7 +274,7 @@ class Split(Op):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Chunk(Op):
+class Chunk(AlongAxis):
     """A tensor cut along an axis into a number of equal pieces.
 
     Where the axis is no multiple of `parts`, the last piece is smaller, as in PyTorch.
@@ -365,15 +337,6 @@ class Chunk(Op):
         attributes = {"axis": self.axis % outputs[0].rank, "num_outputs": self.parts}
         return tuple(build.op("Split", [x.value], attributes, outputs=self.parts))
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
-    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
-        return trace_around(axis, inputs, outputs, self.axis)
-
-    def act_on_matrix(self) -> Op:
-        return replace(self, axis=-1)
-
     def split_axis(self, rank: int) -> int:
         return self.axis % rank
 
@@ -391,6 +354,7 @@ class Unbind(Op):
     """
 
     name = "unbind"
+    row_axes = ("axis",)
     keeps_channels = True
     moves = True
     operands = (Operand("x"),)
@@ -417,9 +381,6 @@ class Unbind(Op):
         attributes = {"axis": self.axis % (outputs[0].rank + 1)}
         places = [build.constant(np.array(i, np.int64)) for i in range(len(outputs))]
         return [build.op("Gather", [x.value, place], attributes) for place in places]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 def _spell_parts(node: Node, parts: Method) -> Spelling:

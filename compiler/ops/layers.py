@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NoReturn
@@ -22,6 +23,7 @@ from compiler.report.messages.layers import (
 )
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers.modules import ModuleUniform
 
 
 class Layer(Modular):
@@ -62,6 +64,15 @@ class LinearLayer(Layer):
     def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
         x, weight, *bias = degrees
         return max((x + weight, *bias))
+
+    def make_weights(self, x: TensorType, shape: Sequence[int]) -> tuple[Weight, ...]:
+        """Its weight, of a shape with all that one sum multiplies behind the first axis, and its
+        bias."""
+        draw = ModuleUniform(math.prod(shape[1:]))
+        weight = Weight("weight", TensorType.of(x.dtype, shape), draw)
+        if not self.bias:
+            return (weight,)
+        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
 
     @abstractmethod
     def list_rows(self, x: Array) -> Array | None:

@@ -33,7 +33,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Initializer
-from compiler.vocabulary.initializers.modules import ModuleEmbedding, ModuleUniform, PaddedRows
+from compiler.vocabulary.initializers.modules import ModuleEmbedding, PaddedRows
 from compiler.vocabulary.signature import Operand
 
 
@@ -77,11 +77,7 @@ class Dense(LinearLayer):
         need_rank(self.name, x, 1)
         need_least(self.name, "out", self.out, 1)
         size = need_known(self.name, x, -1, "the last axis")
-        draw = ModuleUniform(size)
-        weight = Weight("weight", TensorType.of(x.dtype, (self.out, size)), draw)
-        if not self.bias:
-            return (weight,)
-        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+        return self.make_weights(x, (self.out, size))
 
     def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
         need_weights(self, (x, *weights))

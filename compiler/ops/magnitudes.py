@@ -32,6 +32,14 @@ def measure_terms(
     return [total * results[0].dtype.type(grow(count, results[0].dtype))]
 
 
+def measure_mean(
+    op: Op, operands: Sequence[Array | None], results: Sequence[Array]
+) -> list[Array | float]:
+    """What an op adds up whose results share the entries of its operand evenly."""
+    count = np.asarray(operands[0]).size // max(results[0].size, 1)
+    return measure_terms(op, operands, results, count)
+
+
 def measure_norm(
     x: Array, y: Array, scale: Array | None, axes: tuple[int, ...], eps: float
 ) -> list[Array | float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -45,6 +45,7 @@ def solve_each(function: Callable[..., Array], *arrays: Array) -> Array:
 class MatrixOp(Op):
     """Base of ops on square matrices, the last two axes of their first operand."""
 
+    row_axes = ()
     keeps_f32 = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("x"),)
 
@@ -65,9 +66,6 @@ class MatrixOp(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         x = operand_type(inputs, 0)
         return product(x.shape) * x.shape[-1]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self
 
 
 def measure_condition(x: Array) -> Array:

@@ -13,7 +13,8 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import axes_constant, need_number, resolve_axis, shift_axis
+from compiler.ir.tracing import shift_axis
+from compiler.ops.axes import axes_constant, need_number, resolve_axis
 from compiler.ops.layers import need_held
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -74,6 +75,7 @@ class Sort(Ordered):
     """
 
     name = "sort"
+    row_axes = ("axis",)
 
     axis: int = -1
     descending: bool = False
@@ -104,9 +106,6 @@ class Sort(Ordered):
         count = shape[self.axis % len(shape)]
         return self._write(build, x.value, count, len(shape), largest=self.descending)
 
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
-
 
 @OPS.register
 @final
@@ -131,6 +130,7 @@ class TopK(Ordered):
     """
 
     name = "topk"
+    row_axes = ("axis",)
 
     k: int | Dim
     axis: int = -1
@@ -167,9 +167,6 @@ class TopK(Ordered):
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         rank = outputs[0].rank
         return self._write(build, x.value, Dim.of(self.k), rank, largest=self.largest)
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 @OPS.register

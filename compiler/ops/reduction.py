@@ -23,6 +23,7 @@ from compiler.ir.operands import (
     Results,
     Types,
 )
+from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -30,11 +31,10 @@ from compiler.ops.axes import (
     need_float,
     operand_type,
     resolve_axes,
-    shift_axis,
     unsqueeze,
 )
 from compiler.ops.broadcasting import cast
-from compiler.ops.magnitudes import measure_terms
+from compiler.ops.magnitudes import measure_mean
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -255,8 +255,7 @@ class Sum(Total):
         return write_whole_sum(build, x, type.rank + 1, [type.rank])
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
-        count = np.asarray(operands[0]).size // max(results[0].size, 1)
-        return measure_terms(self, operands, results, count)
+        return measure_mean(self, operands, results)
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         dtype = x.dtype if x.dtype.kind == "f" else np.int64
@@ -294,8 +293,7 @@ class Mean(Reduction):
         need_float(self.name, type)
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
-        count = np.asarray(operands[0]).size // max(results[0].size, 1)
-        return measure_terms(self, operands, results, count)
+        return measure_mean(self, operands, results)
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         return np.asarray(np.mean(x, axis=axes, keepdims=self.keep))

@@ -10,7 +10,7 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ir.spelled import fill_axes
 from compiler.ops.axes import need_float, need_rank
 from compiler.ops.layers import need_rate
@@ -18,7 +18,6 @@ from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
-from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Method, Name, Spelling, Term
@@ -77,13 +76,11 @@ class Dropout(Noise):
     """
 
     name = "dropout"
+    row_axes = ()
     scales_with_operand = True
     torch_function = "F.dropout"
     torch_module = "nn.Dropout"
     p: float = 0.5
-
-    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
-        return self
 
 
 @OPS.register
@@ -139,13 +136,11 @@ class AlphaDropout(Noise):
     """
 
     name = "alpha_dropout"
+    row_axes = ()
     keeps_channels = False  # in training, what is dropped is not 0
     torch_function = "F.alpha_dropout"
     torch_module = "nn.AlphaDropout"
     p: float = 0.5
-
-    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
-        return self
 
 
 @OPS.register

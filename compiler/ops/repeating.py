@@ -13,7 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.axes import operand_type, resolve_axis, unsqueeze
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -111,6 +111,7 @@ class RepeatInterleave(Op):
     """
 
     name = "repeat_interleave"
+    row_axes = ("axis",)
     torch_method = "repeat_interleave"
     torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     operands = (Operand("x"),)
@@ -142,6 +143,3 @@ class RepeatInterleave(Op):
         spread = build.op("Expand", [unsqueeze(build, x.value, [behind]), copies])
         full = (*x.shape[:behind], Dim.of(self.times), *x.shape[behind:])
         return [build.reshape(spread, full, outputs[0].shape)]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))

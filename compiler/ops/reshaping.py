@@ -13,7 +13,7 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace
-from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
+from compiler.ops.axes import operand_type, places, resolve_axis
 from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -319,6 +319,7 @@ class Flatten(Op):
     """
 
     name = "flatten"
+    row_axes = ("start", "end")
     keeps_channels = True
     reshapes = True
     onnx_bfloat = True
@@ -356,9 +357,6 @@ class Flatten(Op):
         if x.rank > 2 and self.start % x.rank == 1 and self.end % x.rank == x.rank - 1:
             return [build.op("Flatten", [x.value])]
         return [build.reshape(x.value, x.shape, outputs[0].shape)]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, start=shift_axis(self.start), end=shift_axis(self.end))
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         return _trace_shape(axis, operand_type(inputs, 0).shape, outputs[0].shape)

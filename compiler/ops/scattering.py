@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, Self, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -14,15 +13,8 @@ from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ops.axes import (
-    need_index,
-    need_number,
-    places,
-    resolve_axis,
-    shift_axis,
-    unsqueeze,
-)
+from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ops.axes import need_index, need_number, places, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.gathering import need_one_dtype, spell_long
 from compiler.ops.magnitudes import measure_terms
@@ -51,6 +43,7 @@ class Scattering(Op):
     """Base of x with entries of `update` put, or joined with what is there, at the positions of
     `index` along an axis."""
 
+    row_axes: ClassVar[tuple[str, ...] | None] = ("axis",)
     operands = (Operand("x"), Operand("index", index=True), Operand("update"))
 
     axis: int
@@ -151,9 +144,6 @@ class Scattering(Op):
     def write_index(self, build: OnnxBuilder, index: OnnxInput, update: OnnxInput) -> Any:
         """The positions in the shape of the update."""
         return index.value
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 @dataclass(frozen=True)
@@ -298,6 +288,7 @@ class IndexAdd(Scattering):
     """
 
     name = "index_add"
+    row_axes = None
 
     @property
     def joined(self) -> Reduce:
@@ -329,6 +320,3 @@ class IndexAdd(Scattering):
         wide = cast(build, index.value, index.dtype, DType.I64)
         beside = [a for a in range(update.rank) if a != self.axis % update.rank]
         return build.op("Expand", [unsqueeze(build, wide, beside), build.shape(update.shape)])
-
-    def over_rows(self, operands: Types, rows: Dim) -> None:
-        return None

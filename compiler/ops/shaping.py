@@ -13,14 +13,13 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ir.tracing import Trace
+from compiler.ir.tracing import Trace, shift_axis
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
     places,
     resolve_axes,
     resolve_axis,
-    shift_axis,
     squeeze,
     unsqueeze,
 )
@@ -49,6 +48,7 @@ class Transpose(Op):
     """
 
     name = "transpose"
+    row_axes = ("a", "b")
     torch_method = "transpose"
     keeps_channels = True
     onnx_bfloat = True
@@ -77,9 +77,6 @@ class Transpose(Op):
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         order = self._order(outputs[0].rank)
         return [build.op("Transpose", [x.value], {"perm": order})]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, a=shift_axis(self.a), b=shift_axis(self.b))
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
         a, b = self.a % outputs[0].rank, self.b % outputs[0].rank
@@ -215,6 +212,7 @@ class Unsqueeze(Op):
     """
 
     name = "unsqueeze"
+    row_axes = ("axis",)
     torch_method = "unsqueeze"
     keeps_channels = True
     onnx_bfloat = True
@@ -238,9 +236,6 @@ class Unsqueeze(Op):
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [unsqueeze(build, x.value, [self.axis % outputs[0].rank])]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))
 
 
 @OPS.register

@@ -14,7 +14,7 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
-from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
+from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis
 from compiler.ops.layers import find_place, given, need_channels, need_weights, refuse_option, widen
 from compiler.ops.modules import Modular, input_type, spell_size
 from compiler.ops.registry import OPS
@@ -274,6 +274,7 @@ class Glu(Op):
     """
 
     name = "glu"
+    row_axes = ("axis",)
     torch_function = "F.glu"
     torch_module = "nn.GLU"
     torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
@@ -295,9 +296,6 @@ class Glu(Op):
                 where.call, axis, str(x.shape[axis]), find_place(where, 0, x)
             )
         )
-
-    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
-        return Glu(shift_axis(self.axis))
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(np.split(given(operands[0]), 2, axis=self.axis)[0])]

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
-from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ir.tracing import Trace, trace_around
-from compiler.ops.axes import need_float, resolve_axis, shift_axis
+from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ops.axes import AlongAxis, need_float, resolve_axis
 from compiler.ops.layers import widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
-from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Leaf
 
 
-class AxisShares(Op):
+class AxisShares(AlongAxis):
     """Base of functions of an axis that keep the shape."""
 
     keeps_f32 = True
@@ -38,9 +34,6 @@ class AxisShares(Op):
         resolve_axis(self.name, self.axis, x)
         return (x,)
 
-    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
-        return replace(self, axis=shift_axis(self.axis))  # type: ignore[type-var]
-
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self.axis % max(outputs[0].rank, 1)
         return Coupling(tie_same(x, outputs[0].rank, without=(axis,)))
@@ -50,12 +43,6 @@ class AxisShares(Op):
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [build.op(self.onnx_type, [x.value], {"axis": self.axis})]
-
-    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
-        return trace_around(axis, inputs, outputs, self.axis)
-
-    def act_on_matrix(self) -> Op:
-        return replace(self, axis=-1)  # type: ignore[type-var]
 
 
 @OPS.register

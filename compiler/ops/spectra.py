@@ -132,6 +132,3 @@ class Stft(Op):
         given = [unsqueeze(build, signal, [x.rank]), hop, window.value]
         made = build.op("STFT", given, {"onesided": 1})
         return [build.op("Transpose", [made], {"perm": [0, 2, 1, 3]})]
-
-    def over_rows(self, operands: Types, rows: Dim) -> None:
-        return None

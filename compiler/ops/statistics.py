@@ -14,6 +14,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -21,7 +22,6 @@ from compiler.ops.axes import (
     need_number,
     operand_type,
     resolve_axis,
-    shift_axis,
 )
 from compiler.ops.broadcasting import cast
 from compiler.ops.normalization import center, subtract_mean
@@ -355,6 +355,7 @@ class L2Normalize(Op):
     """
 
     name = "l2_normalize"
+    row_axes = ("axis",)
     keeps_f32 = True
     operands = (Operand("x"),)
 
@@ -389,6 +390,3 @@ class L2Normalize(Op):
         length = build.op("ReduceL2", [x.value, axes])
         least = build.constant(np.array(self.eps, x.dtype.numpy), x.dtype)
         return [build.op("Div", [x.value, build.op("Max", [length, least])])]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return replace(self, axis=shift_axis(self.axis))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.operands import Array, Assume, Results
 from compiler.ops.axes import need_rank
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, check_sizes, write_full
@@ -67,6 +67,7 @@ class Causal(Op):
 class Triangle(Op):
     """Base of matrices with one triangle set to 0."""
 
+    row_axes = ()
     operands = (Operand("x"),)
     upper: ClassVar[int]
 
@@ -93,9 +94,6 @@ class Triangle(Op):
             given.append(build.constant(np.array(self.diagonal, np.int64)))
         made = build.op("Trilu", given, {"upper": self.upper})
         return [cast(build, made, wide, dtype)]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self:
-        return self
 
 
 @OPS.register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from compiler.ir.coupling import Coupling, Factors, inner, result, tie_same
 from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.operands import Array, Arrays, Assume, Results
 from compiler.ops.axes import axes_constant, need_float, places, unsqueeze
 from compiler.ops.creation import check_sizes
 from compiler.ops.gathering import write_steps
@@ -138,9 +138,6 @@ class Unfold(Columns):
         kernel = [Dim.of(w.kernel) for w in windows]
         return [build.reshape(moved, (*x.shape[:2], *kernel, *counts), outputs[0].shape)]
 
-    def over_rows(self, operands: Types, rows: Dim) -> None:
-        return None
-
 
 def _write_places(build: OnnxBuilder, window: Window, count: Dim) -> Any:
     """The places along an axis of each entry of each window: `[kernel, count]`."""
@@ -248,9 +245,6 @@ class Fold(Columns):
         sizes = build.shape(outputs[0].shape[2:])
         block = axes_constant(build, [w.kernel for w in windows])
         return [build.op("Col2Im", [x.value, sizes, block], attributes)]
-
-    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
-        return None
 
 
 def _disagree(reason: str) -> Fault:

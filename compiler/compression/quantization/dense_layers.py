@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
 from compiler.compression.base import CompressionContext
 from compiler.compression.context import LayerNote
+from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.storing import explain_layers as explain_stored
 from compiler.compression.quantization.storing import settle
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
@@ -21,6 +22,8 @@ from compiler.passes.pipeline import run_passes
 from compiler.passes.rewrite import Rewriter
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
+from compiler.report.diagnostics import Message
+from compiler.report.messages.weight_formats import no_dense_layer
 from compiler.report.messages.wording import count
 from compiler.report.source import Span
 from compiler.types.tensor import DType, TensorType
@@ -200,3 +203,29 @@ def _declare(
         kind = TensorType.of(dtype, array.shape)
         parts.append(rewriter.buffer(f"{layer.path}.{name}", kind, array, draws[name]))
     return replacement.op, tuple(parts)
+
+
+class DenseScheme(Scheme):
+    """Base of schemes that compute dense layers from weights of few bits, and store the rest or
+    leave it as it is."""
+
+    least_size: ClassVar[int] = 1
+    """How many numbers a weight has at least that it takes."""
+    rest: Rest
+
+    @property
+    def stores_all(self) -> bool:
+        """Where it stores what is no dense layer."""
+        return self.rest == "stored"
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        """A net without dense layers that are large enough."""
+        if has_dense(graph, only, excluded, self.least_size):
+            return None
+        return no_dense_layer(span, graph.name, self.name, self.least_size)
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """What is no dense layer stays, or is stored."""
+        return explain_layers(graph, self.rest, self.least_size)

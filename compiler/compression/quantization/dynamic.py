@@ -3,7 +3,7 @@ each call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -16,11 +16,10 @@ from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.dense_layers import (
     DenseLayer,
+    DenseScheme,
     Replacement,
     Rest,
-    explain_layers,
     find_dense,
-    has_dense,
     pull_slices,
     replace_dense,
 )
@@ -34,14 +33,12 @@ from compiler.compression.quantization.smooth import smooth_net
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.selecting import layer_path
-from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
 from compiler.records import dataclass
-from compiler.report.diagnostics import CompileError, Fault, Message
+from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.layers import option_out_of_range
 from compiler.report.messages.weight_formats import no_dense_layer
-from compiler.report.source import Span
 from compiler.types.tensor import DType
 
 Array = NDArray[Any]
@@ -52,7 +49,7 @@ STEP = "quantize(dynamic)"
 @SCHEMES.register
 @final
 @dataclass(frozen=True)
-class Dynamic(Scheme):
+class Dynamic(DenseScheme):
     """Computes dense layers in 8-bit integers, with the scale of each input found when it comes
     (dynamic quantization): no calibration, and a fit range for every call.
 
@@ -82,22 +79,6 @@ class Dynamic(Scheme):
     def check(self) -> None:
         if not 0 <= self.smooth <= 1:
             refuse_setting(self, "smooth", self.smooth, "from 0 to 1")
-
-    @property
-    def stores_all(self) -> bool:
-        """Where it stores what is no dense layer."""
-        return self.rest == "stored"
-
-    def find_fault(
-        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
-    ) -> Message | None:
-        if has_dense(graph, only, excluded):
-            return None
-        return no_dense_layer(span, graph.name, self.name)
-
-    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
-        """What is no dense layer stays, or is stored."""
-        return explain_layers(graph, self.rest)
 
     def quantize(
         self,

@@ -130,10 +130,49 @@ def _pack_book(
     return Packing(Codebook(bits), parts), book.entries[folded]
 
 
+class StoredWeights(Scheme):
+    """Base of `stored8` and `stored4`: weights of few bits in the file, unpacked at loading."""
+
+    unpacks = True
+    per_channel: bool
+    rounding: Rounding
+
+    @property
+    def learns_book(self) -> bool:
+        """Whether levels are learned, not evenly spaced."""
+        return False
+
+    @property
+    def stores_all(self) -> bool:
+        """Every weight."""
+        return True
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """Small weights stay."""
+        return explain_layers(graph)
+
+    def quantize(
+        self,
+        net: WeightedNet,
+        context: CompressionContext,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
+    ) -> WeightedNet:
+        """The net with its weights in few bits.
+
+        Raises:
+            CompileError: GPTQ is asked for, and there is nothing to calibrate on.
+        """
+        step = f"quantize({self.name})"
+        bits = int(self.least_bits)
+        storage = Storage(bits, self.per_channel, self.learns_book, self.rounding, step)
+        return storage.store(net, context, only, excluded)
+
+
 @SCHEMES.register
 @final
 @dataclass(frozen=True)
-class Stored8(Scheme):
+class Stored8(StoredWeights):
     """Keeps weights in 8 bits in the file and computes in fractions.
 
     ONNX Runtime unpacks them once, when it loads the file: a quarter of the size at the speed of
@@ -152,39 +191,14 @@ class Stored8(Scheme):
 
     name = "stored8"
     least_bits = 8.0
-    unpacks = True
     per_channel: bool = True
     rounding: Rounding = "nearest"
-
-    @property
-    def stores_all(self) -> bool:
-        """Every weight."""
-        return True
-
-    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
-        """Small weights stay."""
-        return explain_layers(graph)
-
-    def quantize(
-        self,
-        net: WeightedNet,
-        context: CompressionContext,
-        only: Sequence[str] | None,
-        excluded: Sequence[str],
-    ) -> WeightedNet:
-        """The net with its weights in 8 bits.
-
-        Raises:
-            CompileError: GPTQ is asked for, and there is nothing to calibrate on.
-        """
-        storage = Storage(8, self.per_channel, False, self.rounding, "quantize(stored8)")
-        return storage.store(net, context, only, excluded)
 
 
 @SCHEMES.register
 @final
 @dataclass(frozen=True)
-class Stored4(Scheme):
+class Stored4(StoredWeights):
     """Keeps weights in 4 bits in the file and computes in fractions; see `stored8`.
 
     An eighth of the size at the speed of f32. Weights with fewer than 512 numbers keep 8 bits.
@@ -203,32 +217,10 @@ class Stored4(Scheme):
 
     name = "stored4"
     least_bits = 4.0
-    unpacks = True
     per_channel: bool = True
     codebook: bool = False
     rounding: Rounding = "nearest"
 
     @property
-    def stores_all(self) -> bool:
-        """Every weight."""
-        return True
-
-    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
-        """Small weights stay."""
-        return explain_layers(graph)
-
-    def quantize(
-        self,
-        net: WeightedNet,
-        context: CompressionContext,
-        only: Sequence[str] | None,
-        excluded: Sequence[str],
-    ) -> WeightedNet:
-        """The net with its weights in 4 bits.
-
-        Raises:
-            CompileError: GPTQ is asked for, and there is nothing to calibrate on.
-        """
-        step = "quantize(stored4)"
-        storage = Storage(4, self.per_channel, self.codebook, self.rounding, step)
-        return storage.store(net, context, only, excluded)
+    def learns_book(self) -> bool:
+        return self.codebook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from compiler.compression.base import CompressionContext
 from compiler.compression.context import LayerNote
-from compiler.compression.quantization.base import SCHEMES, Scheme
+from compiler.compression.quantization.base import SCHEMES
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.dense_layers import (
     DenseLayer,
+    DenseScheme,
     Replacement,
     Rest,
-    explain_layers,
     find_dense,
-    has_dense,
     pull_slices,
     replace_dense,
 )
@@ -32,13 +31,11 @@ from compiler.compression.quantization.rounding import (
 )
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
-from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import PackedDense
 from compiler.records import dataclass
-from compiler.report.diagnostics import CompileError, Message
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.weight_formats import no_dense_layer
-from compiler.report.source import Span
 from compiler.types.tensor import DType
 
 Array = NDArray[Any]
@@ -50,50 +47,48 @@ LEAST = 1024
 """Numbers of a weight below which a block's kernel does not pay."""
 
 
-@final
 @dataclass(frozen=True)
-class Blocks:
-    """How dense layers are packed: the options of `weights8` and `weights4` together."""
+class PackedWeights(DenseScheme):
+    """Base of `weights4` and `weights8`, which pack dense layers alike."""
 
-    bits: int
-    block: int
-    accuracy_level: Level
-    symmetric: bool
-    rounding: Rounding
-    rest: Rest
+    least_size = LEAST
+    block: int = 32
+    accuracy_level: Level = 4
+    symmetric: bool = True
+    rounding: Rounding = "nearest"
+    rest: Rest = "stored"
+
+    @property
+    def bits(self) -> int:
+        """Bits of a number."""
+        return int(self.least_bits)
 
     @property
     def step(self) -> str:
         """What notes call it."""
-        return f"quantize(weights{self.bits})"
+        return f"quantize({self.name})"
 
-    def check(self, scheme: Scheme) -> None:
-        """Refuses blocks that the runtime does not have."""
+    def check(self) -> None:
         if not 16 <= self.block <= MOST_BLOCK or self.block & (self.block - 1):
-            refuse_setting(scheme, "block", self.block, f"a power of 2 from 16 to {MOST_BLOCK}")
+            refuse_setting(self, "block", self.block, f"a power of 2 from 16 to {MOST_BLOCK}")
 
-    def find_fault(
-        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
-    ) -> Message | None:
-        """A net without dense layers that are large enough."""
-        if has_dense(graph, only, excluded, LEAST):
-            return None
-        return no_dense_layer(span, graph.name, f"weights{self.bits}", LEAST)
-
-    def pack(
+    def quantize(
         self,
         net: WeightedNet,
         context: CompressionContext,
         only: Sequence[str] | None,
         excluded: Sequence[str],
     ) -> WeightedNet:
-        """The net with packed dense layers."""
+        """The net with packed dense layers.
+
+        Raises:
+            CompileError: no dense layer may be touched, or there is nothing to calibrate on.
+        """
         folded = pull_slices(fold_norms(net))
         found = find_dense(folded, context, only, excluded, self.step, self.rest)
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
-            scheme = f"weights{self.bits}"
-            raise CompileError([no_dense_layer(context.span, net.graph.name, scheme, LEAST)])
+            raise CompileError([no_dense_layer(context.span, net.graph.name, self.name, LEAST)])
         for one in found:
             if one not in layers:
                 size = folded.weights[one.weight].size
@@ -143,7 +138,7 @@ class Blocks:
 @SCHEMES.register
 @final
 @dataclass(frozen=True)
-class Weights4(Scheme):
+class Weights4(PackedWeights):
     """Computes dense layers from weights of 4 bits, with a scale for each block of a row.
 
     With few rows a dense layer takes as long as reading its weight, which is an eighth now: for
@@ -165,53 +160,12 @@ class Weights4(Scheme):
 
     name = "weights4"
     least_bits = 4.0
-    block: int = 32
-    accuracy_level: Level = 4
-    symmetric: bool = True
-    rounding: Rounding = "nearest"
-    rest: Rest = "stored"
-
-    @property
-    def blocks(self) -> Blocks:
-        """The options, with the bits."""
-        return Blocks(4, self.block, self.accuracy_level, self.symmetric, self.rounding, self.rest)
-
-    def check(self) -> None:
-        self.blocks.check(self)
-
-    @property
-    def stores_all(self) -> bool:
-        """Where it stores what is no dense layer."""
-        return self.rest == "stored"
-
-    def find_fault(
-        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
-    ) -> Message | None:
-        return self.blocks.find_fault(graph, only, excluded, span)
-
-    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
-        """What is no large dense layer stays, or is stored."""
-        return explain_layers(graph, self.rest, LEAST)
-
-    def quantize(
-        self,
-        net: WeightedNet,
-        context: CompressionContext,
-        only: Sequence[str] | None,
-        excluded: Sequence[str],
-    ) -> WeightedNet:
-        """The net with packed dense layers.
-
-        Raises:
-            CompileError: no dense layer may be touched, or there is nothing to calibrate on.
-        """
-        return self.blocks.pack(net, context, only, excluded)
 
 
 @SCHEMES.register
 @final
 @dataclass(frozen=True)
-class Weights8(Scheme):
+class Weights8(PackedWeights):
     """Computes dense layers from weights of 8 bits, with a scale for each block of a row; see
     `weights4`.
 
@@ -228,44 +182,3 @@ class Weights8(Scheme):
 
     name = "weights8"
     least_bits = 8.0
-    block: int = 32
-    accuracy_level: Level = 4
-    symmetric: bool = True
-    rounding: Rounding = "nearest"
-    rest: Rest = "stored"
-
-    @property
-    def blocks(self) -> Blocks:
-        """The options, with the bits."""
-        return Blocks(8, self.block, self.accuracy_level, self.symmetric, self.rounding, self.rest)
-
-    def check(self) -> None:
-        self.blocks.check(self)
-
-    @property
-    def stores_all(self) -> bool:
-        """Where it stores what is no dense layer."""
-        return self.rest == "stored"
-
-    def find_fault(
-        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
-    ) -> Message | None:
-        return self.blocks.find_fault(graph, only, excluded, span)
-
-    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
-        """What is no large dense layer stays, or is stored."""
-        return explain_layers(graph, self.rest, LEAST)
-
-    def quantize(
-        self,
-        net: WeightedNet,
-        context: CompressionContext,
-        only: Sequence[str] | None,
-        excluded: Sequence[str],
-    ) -> WeightedNet:
-        """The net with packed dense layers.
-
-        Raises:
-            CompileError: no dense layer may be touched, or there is nothing to calibrate on.
-        """
-        return self.blocks.pack(net, context, only, excluded)

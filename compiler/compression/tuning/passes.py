@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, prod
-from typing import final
+from typing import Self, final
 
 from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
 from compiler.compression.context import LayerNote, Trainer, Tuning
@@ -23,10 +23,42 @@ from compiler.report.source import Span
 from compiler.training.settings import refuse, require_positive
 
 
+class ContinuedTraining(CompressionPass):
+    """Base of passes that train a net on, and keep the epoch that judges best."""
+
+    trains = True
+    epochs: int
+    lr: float | None
+
+    @property
+    def may_leave_whole(self) -> bool:
+        """The epoch that judges best may be the one before any."""
+        return True
+
+    @property
+    def keeps_layers(self) -> bool:
+        """Only numbers change."""
+        return True
+
+    def check(self) -> None:
+        if self.epochs < 1:
+            refuse(self.name, "epochs", self.epochs, "at least 1")
+        if self.lr is not None:
+            require_positive(self.name, "lr", self.lr)
+
+    def shorten(self, share: float) -> Self:
+        """The same for a share of the epochs, at least one."""
+        return replace(self, epochs=ceil(share * self.epochs))  # type: ignore[type-var]
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """All of them."""
+        return prod(shape)
+
+
 @COMPRESSION.register
 @final
 @dataclass(frozen=True)
-class Finetune(CompressionPass):
+class Finetune(ContinuedTraining):
     """Trains the net on, with the objective, data and optimizer of its train, and keeps the best
     epoch's weights. What `prune(weights=…)` set to zero stays zero. After `quantize(int8)` this
     is quantization-aware training (Jacob et al. 2018, https://arxiv.org/abs/1712.05877): the net
@@ -42,31 +74,9 @@ class Finetune(CompressionPass):
     """
 
     name = "finetune"
-    trains = True
     epochs: int = 8
     lr: float | None = None
     learn_scales: bool = False
-
-    @property
-    def may_leave_whole(self) -> bool:
-        """The epoch that judges best may be the one before any."""
-        return True
-
-    @property
-    def keeps_layers(self) -> bool:
-        """Only numbers change."""
-        return True
-
-    def shorten(self, share: float) -> Finetune:
-        """The same for a share of the epochs, at least one."""
-        return replace(self, epochs=ceil(share * self.epochs))
-
-    def count_least(self, shape: tuple[int, ...]) -> int:
-        """All of them."""
-        return prod(shape)
-
-    def check(self) -> None:
-        _check_lengths(self.name, self.epochs, self.lr)
 
     def find_unprepared(
         self, before: Sequence[CompressionPass], graph: Graph, span: Span | None
@@ -94,7 +104,7 @@ TEMPERATURE = 4.0
 @COMPRESSION.register
 @final
 @dataclass(frozen=True)
-class Distill(CompressionPass):
+class Distill(ContinuedTraining):
     """Trains the net on to follow the net it was made from: the cross-entropy with the labels is
     mixed with that with the original's softened outputs (Hinton et al. 2015,
     https://arxiv.org/abs/1503.02531). Where the objective has no cross-entropy, the mean squared
@@ -111,32 +121,13 @@ class Distill(CompressionPass):
     """
 
     name = "distill"
-    trains = True
     epochs: int = 8
     lr: float | None = None
     alpha: float = 0.5
     temperature: float | None = None
 
-    @property
-    def may_leave_whole(self) -> bool:
-        """The epoch that judges best may be the one before any."""
-        return True
-
-    @property
-    def keeps_layers(self) -> bool:
-        """Only numbers change."""
-        return True
-
-    def shorten(self, share: float) -> Distill:
-        """The same for a share of the epochs, at least one."""
-        return replace(self, epochs=ceil(share * self.epochs))
-
-    def count_least(self, shape: tuple[int, ...]) -> int:
-        """All of them."""
-        return prod(shape)
-
     def check(self) -> None:
-        _check_lengths(self.name, self.epochs, self.lr)
+        super().check()
         if self.temperature is not None:
             require_positive(self.name, "temperature", self.temperature)
         if not 0 < self.alpha <= 1:
@@ -158,13 +149,6 @@ class Distill(CompressionPass):
         teaching = context.original, self.alpha, divisor
         tuning = Tuning(self.epochs, self.lr, *teaching, masks, context.span)
         return _train(self.name, net, context, tuning)
-
-
-def _check_lengths(owner: str, epochs: int, lr: float | None) -> None:
-    if epochs < 1:
-        refuse(owner, "epochs", epochs, "at least 1")
-    if lr is not None:
-        require_positive(owner, "lr", lr)
 
 
 def need_trainer(step: str, context: CompressionContext) -> Trainer:
