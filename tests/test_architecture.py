@@ -35,8 +35,8 @@ ARROWS = {
         "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir"
     ),
     "compiler.passes": (
-        "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
-        "compiler.ops"
+        "compiler.records compiler.types compiler.report compiler.writing compiler.vocabulary "
+        "compiler.ir compiler.ops"
     ),
     "compiler.training": (
         "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
@@ -62,8 +62,8 @@ ARROWS = {
         "compiler.ops compiler.passes compiler.training compiler.data compiler.program"
     ),
     "compiler.compression": (
-        "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
-        "compiler.ops compiler.passes compiler.training compiler.program"
+        "compiler.records compiler.types compiler.report compiler.writing compiler.vocabulary "
+        "compiler.ir compiler.ops compiler.passes compiler.training compiler.program"
     ),
     "compiler.elaborate.values": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "

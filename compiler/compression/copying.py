@@ -11,6 +11,7 @@ from compiler.ir.listings import Record, follow, site_records
 from compiler.ops.scan import Scan
 from compiler.program.train import TrainedNet
 from compiler.types.dims import Dim
+from compiler.writing.names import free_name
 
 
 def find_sizes(graph: Graph, arguments: Mapping[str, Value]) -> dict[str, Dim]:
@@ -118,9 +119,7 @@ class GraphCopy:
 
     def _choose(self, name: str) -> None:
         wish = self.before[name].name if name in self.before else name
-        chosen, count = wish, 2
-        while chosen in self.taken:
-            chosen, count = f"{wish}.{count}", count + 1
+        chosen = free_name(wish, self.taken, ".")
         self.names[name] = chosen
         self.taken.add(chosen)
 

@@ -13,6 +13,7 @@ from compiler.program.data import DataSet
 from compiler.program.train import Train, TrainedNet
 from compiler.records import dataclass
 from compiler.types.dims import Dim
+from compiler.writing.names import free_name
 
 ROWS = Dim.of("rows")
 
@@ -59,7 +60,7 @@ def add_computed(data: DataSet, part: Graph) -> tuple[DataSet, Mapping[str, str]
         new = _move(node, columns, current, taken)
         current |= {old.name: v for old, v in zip(node.outputs, new.outputs, strict=True)}
         nodes.append(new)
-    names = {o.name: _choose(o.name, made) for o in part.outputs}
+    names = {o.name: free_name(o.name, made, ".") for o in part.outputs}
     outputs = (Output(names[o.name], current[o.value.name]) for o in part.outputs)
     joined = replace(columns, nodes=(*columns.nodes, *nodes), outputs=(*columns.outputs, *outputs))
     return replace(data, columns=joined), names
@@ -69,7 +70,7 @@ def _move(node: Node, columns: Graph, current: Mapping[str, Value], taken: set[s
     """A node of a train among those of the columns: of rows, not of a batch."""
     outputs = []
     for value in node.outputs:
-        name = _choose(value.name, taken)
+        name = free_name(value.name, taken, ".")
         taken.add(name)
         outputs.append(Value(name, value.type.substitute({"batch": ROWS})))
     return replace(
@@ -80,10 +81,3 @@ def _move(node: Node, columns: Graph, current: Mapping[str, Value], taken: set[s
         scope=columns.frame,
         origin=replace(node.origin, name="", hints=(), guard=None),
     )
-
-
-def _choose(wish: str, taken: Mapping[str, object] | set[str]) -> str:
-    name, count = wish, 2
-    while name in taken:
-        name, count = f"{wish}.{count}", count + 1
-    return name

@@ -120,6 +120,13 @@ def tie_moved(x: NodeInput, pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Por
     return tuple((x.axis(a), result(b)) for a, b in pairs)
 
 
+def tie_last(x: NodeInput, output: TensorType) -> tuple[tuple[Port, ...], ...]:
+    """Ties of an input's axes with the output's last ones, where these have the same size."""
+    fresh = output.rank - x.rank
+    same = (a for a in range(x.rank) if x.shape[a] == output.shape[a + fresh])
+    return tie_moved(x, ((a, a + fresh) for a in same))
+
+
 def tie_broadcast(
     inputs: Sequence[NodeInput | None], output: TensorType, *, behind: int = 0
 ) -> tuple[tuple[Port, ...], ...]:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, Factors, inner, result, tie_moved, tie_same
+from compiler.ir.coupling import Coupling, Factors, inner, result, tie_last, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
@@ -70,10 +70,7 @@ class Repeat(Op):
         return (np.tile(x, [Dim.of(t).evaluate({}) for t in self.times]),)
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
-        y = outputs[0]
-        fresh = y.rank - x.rank
-        same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
-        return Coupling(tie_moved(x, ((a, a + fresh) for a in same)))
+        return Coupling(tie_last(x, outputs[0]))
 
     def torch(self, node: Node) -> Spelling:
         rank = node.output.type.rank

@@ -8,7 +8,7 @@ from typing import Self, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
+from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_last, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
@@ -305,10 +305,7 @@ class Expand(Op):
         return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
-        y = outputs[0]
-        fresh = y.rank - x.rank
-        same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
-        return Coupling(tie_moved(x, ((a, a + fresh) for a in same)))
+        return Coupling(tie_last(x, outputs[0]))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, shape=cut_shape(self.shape, outputs[0]))

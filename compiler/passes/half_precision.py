@@ -15,6 +15,7 @@ from compiler.ops.choosing import Cast
 from compiler.ops.creation import Constant
 from compiler.report.diagnostics import Fault
 from compiler.types.tensor import DType, TensorType
+from compiler.writing.names import free_name
 
 Array = NDArray[Any]
 
@@ -107,9 +108,7 @@ class HalfRewriter:
         key = (value.name, dtype, node.scope)
         if key not in self._casts:
             taken = {*self._values, *self.graph.producers, *(v.name for v in self._casts.values())}
-            name, count = f"{value.name}_{dtype}", 2
-            while name in taken:
-                name, count = f"{value.name}_{dtype}_{count}", count + 1
+            name = free_name(f"{value.name}_{dtype}", taken, "_")
             made = Value(name, TensorType(dtype, value.type.shape))
             site = Site(node.origin.span)
             self._nodes.append(Node(Cast(dtype), (value,), (made,), node.scope, site))

@@ -25,6 +25,7 @@ from compiler.passes.base import Context, Pass
 from compiler.passes.declared_layers import declare_layers
 from compiler.passes.rewrite import Rewriter
 from compiler.types.tensor import DType, TensorType
+from compiler.writing.names import free_name
 
 
 @final
@@ -423,10 +424,7 @@ class _Writer:
     def _free_inside(self, wish: str) -> str:
         taken = {*self.plan.makers, *self.slices, *(i.name for i in self.scan.body.inputs)}
         taken.update(node.outputs[0].name for node in self.inside)
-        name, count = wish, 2
-        while name in taken or name in self.bound:
-            name, count = f"{wish}.{count}", count + 1
-        return name
+        return free_name(wish, {*taken, *self.bound}, ".")
 
     # --- the loop -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import Initializer
 from compiler.vocabulary.initializers.given import Zeros
+from compiler.writing.names import free_name
 
 
 class Rewriter:
@@ -98,19 +99,13 @@ class Rewriter:
 
     def free_name(self, wish: str) -> str:
         """The wish, with a number where it is taken."""
-        name, count = wish, 2
-        while name in self._names:
-            name, count = f"{wish}.{count}", count + 1
-        return name
+        return free_name(wish, self._names, ".")
 
     def free_names(self, wishes: Iterable[str]) -> list[str]:
         """The wishes, each with a number where it is taken, by one before it too."""
         names: list[str] = []
         for wish in wishes:
-            name, count = self.free_name(wish), 2
-            while name in names:
-                name, count = self.free_name(f"{wish}.{count}"), count + 1
-            names.append(name)
+            names.append(free_name(wish, {*self._names, *names}, "."))
         return names
 
     def graph(self) -> Graph:

@@ -11,6 +11,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.types.dims import Dim
+from compiler.writing.names import free_name
 
 PREFIX = "preprocess."
 """Where the fitted figures of the columns live among the weights of a deployed graph."""
@@ -51,9 +52,7 @@ def _free_names(graph: Graph, taken: Collection[str]) -> Graph:
     renamed: dict[str, Value] = {}
     for value in made:
         if value.name in taken:
-            name, count = value.name, 2
-            while name in known:
-                name, count = f"{value.name}.{count}", count + 1
+            name = free_name(value.name, known, ".")
             known.add(name)
             renamed[value.name] = replace(value, name=name)
     return _rename(graph, renamed) if renamed else graph

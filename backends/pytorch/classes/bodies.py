@@ -53,6 +53,7 @@ from compiler.ops.choosing import torch_dtype
 from compiler.types.tensor import DType
 from compiler.vocabulary.initializers import Initializer
 from compiler.vocabulary.spelling import Own
+from compiler.writing.names import free_name
 from compiler.writing.python import CodeName
 
 
@@ -411,10 +412,7 @@ class _Slots:
             inside = self.index.children[find_owner(self.frame)]
             paths += [c.path if isinstance(c, Frame) else c.slot for c in inside]
             self.taken = {relative_path(self.frame, p).partition(".")[0] for p in paths}
-        base = slot = node.op
-        count = 2
-        while slot in self.taken:
-            slot, count = f"{base}_{count}", count + 1
+        slot = free_name(node.op, self.taken, "_")
         self.taken.add(slot)
         return slot
 

@@ -4,7 +4,7 @@ the same."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from backends.pytorch.terms.recurrent_helpers import RECURRENT_HELPERS
 
@@ -62,6 +62,18 @@ class {LEARNED}{layer}(nn.{layer}):
 '''
 
 
+_CONVOLUTION = ("out_channels", "self._conv_forward(x, weight, self.bias)")
+_ROUNDED_LAYERS = {
+    **{f"Conv{axes}d": _CONVOLUTION for axes in (1, 2, 3)},
+    "Linear": ("out_features", "F.linear(x, weight, self.bias)"),
+}
+"""Layers whose weight may be rounded: how many scales it has, and the call with what is left."""
+
+
+def _write_all(prefix: str, write: Callable[[str, str, str], str]) -> dict[str, str]:
+    return {f"{prefix}{layer}": write(layer, *said) for layer, said in _ROUNDED_LAYERS.items()}
+
+
 HELPERS: Mapping[str, str] = {
     "LearnedQuantize": '''\
 class LearnedQuantize(nn.Module):
@@ -76,16 +88,7 @@ class LearnedQuantize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return round_to_steps(x, self.scale, self.zero_point, self.low, self.high)
 ''',
-    "LearnedConv1d": _write_learned(
-        "Conv1d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "LearnedConv2d": _write_learned(
-        "Conv2d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "LearnedConv3d": _write_learned(
-        "Conv3d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "LearnedLinear": _write_learned("Linear", "out_features", "F.linear(x, weight, self.bias)"),
+    **_write_all(LEARNED, _write_learned),
     "round_to_steps": '''\
 def round_to_steps(
     x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, axis: int = 0
@@ -118,16 +121,7 @@ class FakeQuantize(nn.Module):
             x, self.scale, self.zero_point, self.low, self.high
         )
 ''',
-    "RoundedConv1d": _write_rounded(
-        "Conv1d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "RoundedConv2d": _write_rounded(
-        "Conv2d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "RoundedConv3d": _write_rounded(
-        "Conv3d", "out_channels", "self._conv_forward(x, weight, self.bias)"
-    ),
-    "RoundedLinear": _write_rounded("Linear", "out_features", "F.linear(x, weight, self.bias)"),
+    **_write_all(ROUNDED, _write_rounded),
     "DynamicLinear": '''\
 class DynamicLinear(nn.Module):
     """A linear layer with a weight of 8 bits that rounds its input at each call."""

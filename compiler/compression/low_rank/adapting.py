@@ -19,6 +19,7 @@ from compiler.ops.regularization import Dropout
 from compiler.types.dims import Dim
 from compiler.vocabulary.initializers.given import Zeros
 from compiler.vocabulary.net_functions import Lora
+from compiler.writing.names import free_name
 
 
 def adapter_slot(name: str) -> str:
@@ -152,9 +153,7 @@ class _Adapting:
         return Node(op, tuple(inputs), (value,), node.scope, site)
 
     def _name(self, wish: str) -> str:
-        name, count = wish, 2
-        while name in self.names:
-            name, count = f"{wish}.{count}", count + 1
+        name = free_name(wish, self.names, ".")
         self.names.add(name)
         return name
 

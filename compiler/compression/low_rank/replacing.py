@@ -18,6 +18,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.scan import Scan
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
+from compiler.writing.names import free_name
 
 Array = NDArray[Any]
 
@@ -142,9 +143,7 @@ class _Replacing:
         return self.instead.get(value.name, (value,))
 
     def _name(self, wish: str) -> str:
-        name, count = wish, 2
-        while name in self.names:
-            name, count = f"{wish}.{count}", count + 1
+        name = free_name(wish, self.names, ".")
         self.names.add(name)
         return name
 

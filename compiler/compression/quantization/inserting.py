@@ -18,6 +18,7 @@ from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.given import Ones
+from compiler.writing.names import free_name
 
 Array = NDArray[Any]
 
@@ -136,11 +137,9 @@ class _Inserter:
                 maker = before if before is not None and before.scope is like.scope else maker
             base = (maker.origin.name or maker.op.name).replace(".", "_")
         around = f"{like.scope.path}." if like.scope.path else ""
-        slot, count = f"round_{base}", 2
-        while f"{around}{slot}" in self.taken:
-            slot, count = f"round_{base}_{count}", count + 1
-        self.taken.add(f"{around}{slot}")
-        return slot
+        slot = free_name(f"{around}round_{base}", self.taken, "_")
+        self.taken.add(slot)
+        return slot.removeprefix(around)
 
 
 def _find_prefixes(path: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from compiler.program.train import ParameterGroup, Train, TrainedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.training import optimizer_takes_all
 from compiler.report.messages.tuning import nothing_left_to_train
+from compiler.writing.names import free_name
 
 Array = NDArray[Any]
 SCALE_RATE = 0.01
@@ -191,9 +192,7 @@ def _teach(
     """The train with a frozen teacher for the net under a prefix, and the teacher's weights."""
     student = next(net for net in train.nets if net.prefix == prefix)
     taken = {net.name for net in train.nets} | {i.name for i in train.step.inputs}
-    name, count = "teacher", 2
-    while name in taken:
-        name, count = f"teacher_{count}", count + 1
+    name = free_name("teacher", taken, "_")
     graph = replace(teacher.graph, name=name)
     made = TrainedNet(name, replace(student.net, name=name, graph=graph), f"{name}.")
     made = replace(made, net=replace(made.net, graph=copy_graph(made)))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.values.parts import find_hint
+from compiler.elaborate.values.parts import list_hints
 from compiler.elaborate.values.values import (
     BlockLayer,
     Compose,
     Labelled,
     Layer,
-    ListValue,
     NetValue,
     OpLayer,
     Repeat,
-    Val,
 )
 from compiler.ir.frame import Argument
 from compiler.ir.hint import Hint, HintName, hint_names
@@ -64,18 +62,10 @@ def _hints(layer: Layer) -> Iterator[Hint]:
     match layer:
         case OpLayer() | BlockLayer():
             for given in layer.given.values():
-                yield from _value_hints(given.value)
+                yield from list_hints(given.value)
         case Repeat() | Labelled():
             if layer.hint is not None:
                 yield layer.hint
-
-
-def _value_hints(value: Val) -> Iterator[Hint]:
-    hint = find_hint(value)
-    if hint is not None:
-        yield hint
-    for item in value.items if isinstance(value, ListValue) else ():
-        yield from _value_hints(item)
 
 
 def _spans(layer: Layer) -> Iterator[Span]:

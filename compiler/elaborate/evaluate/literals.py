@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.gathering import note_sum
@@ -10,7 +10,7 @@ from compiler.elaborate.calls.primitives import apply_built, apply_op
 from compiler.elaborate.scopes.application import Application
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.parts import find_hint, is_none, plain_items
+from compiler.elaborate.values.parts import is_none, list_hints, plain_items
 from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
@@ -23,7 +23,7 @@ from compiler.elaborate.values.values import (
     Tensor,
     Val,
 )
-from compiler.ir.hint import Hint, hint_atoms, mark_names
+from compiler.ir.hint import hint_atoms, mark_names
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.registry import OPS
 from compiler.report.messages.arguments import wrong_argument
@@ -73,20 +73,11 @@ def make_tensor(body: Body, actuals: Sequence[Actual], span: Span, names: tuple[
     assert cls is not None, "the op that holds numbers is missing"
     value = tuple(numbers) if shape else numbers[0]
     op = cls(value=value, dtype=chosen, shape=shape)  # type: ignore[call-arg]
-    written = tuple(_find_hints(values.value))
+    written = tuple(list_hints(values.value))
     hint = written[0] if written and not shape else mark_names(*written)
     follows = any(True for _ in hint_atoms(hint))
     hints = (("value", hint),) if follows else ()
     return apply_built(body, op, (), Application(span, names=names), hints)
-
-
-def _find_hints(value: Val) -> Iterator[Hint]:
-    """How the numbers in nested lists were written, as far as that is known."""
-    hint = find_hint(value)
-    if hint is not None:
-        yield hint
-    for item in value.items if isinstance(value, ListValue) else ():
-        yield from _find_hints(item)
 
 
 def _lay_out(value: Val) -> tuple[list[Number], tuple[int, ...]] | None:

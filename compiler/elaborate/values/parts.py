@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from compiler.elaborate.values.values import (
     MAX_ITEMS,
@@ -73,6 +73,15 @@ def plain_items(value: Val) -> Sequence[Val] | None:
 def find_hint(value: Val) -> Hint | None:
     """How a number or a list was written, where that is known."""
     return value.hint if isinstance(value, Known | ListValue | Range) else None
+
+
+def list_hints(value: Val) -> Iterator[Hint]:
+    """How the numbers in nested lists were written, as far as that is known."""
+    hint = find_hint(value)
+    if hint is not None:
+        yield hint
+    for item in value.items if isinstance(value, ListValue) else ():
+        yield from list_hints(item)
 
 
 def holds_tensor(value: Val) -> bool:
