@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type
@@ -94,13 +95,23 @@ class CellLoop(Op):
         first = sum(not operand.optional for operand in self.operands)
         return Spelling(Call(self.helper, tuple(map(In, range(first))), (*named, *options)))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        x, *rest = inputs
-        states, (first, second, *others) = rest[: self.state_count], rest[self.state_count :]
+    def write(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        sequence: OnnxInput,
+        states: Sequence[OnnxInput],
+        matrices: Sequence[OnnxInput],
+        rest: Sequence[OnnxInput | None],
+    ) -> Values:
+        """The loop as an operator of ONNX: of the sequence, the states before it, the matrices of
+        input and feedback, and the weights behind them."""
+        x = sequence.value
         if self.axis == 1:
             x = build.op("Transpose", [x], {"perm": [1, 0, 2]})  # places first
-        weights = [_lift(build, reorder(build, w, self.order)) for w in (first, second)]
-        begun = [_lift(build, state) for state in states]
+        weights = [_lift(build, reorder(build, w.value, self.order)) for w in matrices]
+        begun = [_lift(build, state.value) for state in states]
+        others = [found.value if found is not None else None for found in rest]
         hidden = known(outputs[0].shape[-1])
         attributes = {"hidden_size": hidden, **self.onnx_attributes()}
         if self.reverse:
@@ -166,6 +177,21 @@ class LstmLoop(CellLoop):
         assert node.inputs[6] is None, "PyTorch has no LSTM with peepholes"
         return super().torch(node)
 
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        h: OnnxInput,
+        c: OnnxInput,
+        input_weight: OnnxInput,
+        state_weight: OnnxInput,
+        bias: OnnxInput | None,
+        peepholes: OnnxInput | None,
+    ) -> Values:
+        matrices = (input_weight, state_weight)
+        return self.write(build, outputs, x, (h, c), matrices, (bias, peepholes))
+
     def onnx_rest(self, build: OnnxBuilder, rest: Values, states: Values, hidden: int) -> list[Any]:
         bias, peepholes = rest
         if bias is not None:
@@ -227,6 +253,20 @@ class GruLoop(CellLoop):
     def torch(self, node: Node) -> Spelling:
         assert self.reset_after, "PyTorch has no GRU that resets before the product"
         return super().torch(node)
+
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        h: OnnxInput,
+        input_weight: OnnxInput,
+        state_weight: OnnxInput,
+        input_bias: OnnxInput | None,
+        state_bias: OnnxInput | None,
+    ) -> Values:
+        matrices = (input_weight, state_weight)
+        return self.write(build, outputs, x, (h,), matrices, (input_bias, state_bias))
 
     def onnx_attributes(self) -> dict[str, object]:
         return {"linear_before_reset": int(self.reset_after)}

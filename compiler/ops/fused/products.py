@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
+from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type
@@ -70,9 +71,11 @@ class SplitColumns(Op):
         bound = Prefix("-", sizes[0]) if self.rest == "before" else sizes[0]
         return Spelling(Method(In(0), "tensor_split", (Items((bound,), "[]"), Leaf(1))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, weight: OnnxInput, *xs: OnnxInput
+    ) -> Values:
         sizes = build.shape([output.shape[1] for output in outputs])
-        made = build.op("Split", [inputs[0], sizes], {"axis": 1}, outputs=len(outputs))
+        made = build.op("Split", [weight.value, sizes], {"axis": 1}, outputs=len(outputs))
         return tuple(made)
 
 
@@ -108,6 +111,7 @@ class Addmm(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.addmm", (In(0), In(1), In(2))))
 
-    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
-        base, x, weight = inputs
-        return [build.op("Gemm", [x, weight, base])]
+    def onnx(
+        self, build: OnnxBuilder, outputs: Results, base: OnnxInput, x: OnnxInput, weight: OnnxInput
+    ) -> Values:
+        return [build.op("Gemm", [x.value, weight.value, base.value])]
