@@ -170,9 +170,7 @@ def test_a_wrong_gelu_in_a_file_is_found_beside_large_numbers(
     monkeypatch.setattr(
         Gelu,
         "onnx",
-        lambda self, build, inputs, types, outputs: right(
-            Gelu("tanh"), build, inputs, types, outputs
-        ),
+        lambda self, build, outputs, x: right(Gelu("tanh"), build, outputs, x),
     )
     graph = make("output y = concat([gelu(x), x * 1000000], axis=1)")
     (message,) = verify_wrong(graph, tmp_path)
@@ -186,7 +184,7 @@ def test_a_sigmoid_that_saturates_early_is_found(
     monkeypatch.setattr(
         Sigmoid,
         "onnx",
-        lambda self, build, inputs, types, outputs: [build.op("HardSigmoid", inputs)],
+        lambda self, build, outputs, x: [build.op("HardSigmoid", [x.value])],
     )
     (message,) = verify_wrong(make("output y = sigmoid(x)"), tmp_path)
     assert "computes `sigmoid` differently" in message.text.title

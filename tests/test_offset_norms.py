@@ -16,6 +16,7 @@ from backends.onnx_runtime.session import Device, open_session
 from backends.verification.cases import OFFSETS, make_cases
 from backends.verification.verify import verify
 from compiler.ir.evaluate import evaluate
+from compiler.ir.inputs import OnnxInput, list_values
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
 from compiler.ops.group_normalization import GroupNorm
@@ -95,9 +96,9 @@ def test_verification_tries_numbers_with_an_offset(
 ) -> None:
     """The plain form of ONNX Runtime, which loses the variance of such numbers, is found."""
 
-    def write(op: Any, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
+    def write(op: Any, build: Any, outputs: Any, *inputs: OnnxInput) -> Any:
         attributes = {"num_groups": op.groups, "epsilon": op.eps}
-        return [build.op("GroupNormalization", list(inputs), attributes)]
+        return [build.op("GroupNormalization", list_values(*inputs), attributes)]
 
     graph = make("group_norm(2) as n").graph
     weights = draw_weights(graph)

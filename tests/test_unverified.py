@@ -44,9 +44,7 @@ def files(folder: Path) -> set[str]:
 @pytest.fixture
 def wrong_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Relu that is written as something else."""
-    monkeypatch.setattr(
-        Relu, "onnx", lambda self, build, inputs, types, outputs: [build.op("Abs", inputs)]
-    )
+    monkeypatch.setattr(Relu, "onnx", lambda self, build, outputs, x: [build.op("Abs", [x.value])])
 
 
 @pytest.fixture
@@ -70,9 +68,7 @@ def test_nor_is_an_older_one_under_its_name(
 ) -> None:
     assert run(tmp_path, DEPLOYED, command)[0] == 0
     assert "Net.onnx" in files(tmp_path)
-    monkeypatch.setattr(
-        Relu, "onnx", lambda self, build, inputs, types, outputs: [build.op("Abs", inputs)]
-    )
+    monkeypatch.setattr(Relu, "onnx", lambda self, build, outputs, x: [build.op("Abs", [x.value])])
     status, _ = run(tmp_path, DEPLOYED.replace("dense(3)", "dense(5)"), command)
     assert status == 1
     assert "Net.onnx" not in files(tmp_path)
