@@ -6,12 +6,12 @@ from __future__ import annotations
 import pytest
 
 from compiler.manual.pages import find_pages
-from tests.formulas import optimizers, schedules
+from tests.formulas import metrics, optimizers, schedules
 from tests.formulas.quoted import Formulas
 from tests.test_manual_formulas import WITHOUT_FORMULA
 from website.formulas import find_formulas
 
-KINDS = {module.FORMULAS.kind: module.FORMULAS for module in (optimizers, schedules)}
+KINDS = {module.FORMULAS.kind: module.FORMULAS for module in (optimizers, schedules, metrics)}
 
 
 @pytest.mark.parametrize("formulas", KINDS.values(), ids=KINDS.keys())

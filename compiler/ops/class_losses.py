@@ -219,7 +219,7 @@ class ClassLoss(Op):
 class Nll(ClassLoss):
     """Negative log-likelihood: minus the given logarithm of the probability of the right class.
 
-        loss_i = -weight[target_i] * x[i, target_i];  mean: Σ loss_i / Σ weight[target_i]
+        loss_i = -weight[target_i] * x[i, target_i];  mean: (Σ loss_i) / (Σ weight[target_i])
 
     Shapes: x `f32[n, classes, d…]` (logarithms of probabilities), target `i64[n, d…]` ->
     `f32[]`, or `f32[n, d…]` with `reduction="none"`.
@@ -262,7 +262,7 @@ class CrossEntropy(ClassLoss):
     """Cross-entropy between scores of classes and class numbers, or probabilities of classes.
 
         loss_i = -weight[target_i] * log_softmax(logits_i)[target_i]
-        mean: Σ loss_i / Σ weight[target_i], or Σ loss_i / n where the target is probabilities
+        mean: (Σ loss_i) / (Σ weight[target_i]), or (Σ loss_i) / n where the target is probabilities
 
     Shapes: logits `f32[n, classes, d…]`, target `i64[n, d…]` of class numbers or `f32[n,
     classes, d…]` of probabilities -> `f32[]`, or `f32[n, d…]` with `reduction="none"`.

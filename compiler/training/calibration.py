@@ -94,8 +94,13 @@ class ConfidenceBins(ScoreComparison):
 @dataclass(frozen=True)
 class CalibrationError(ConfidenceBins):
     """Expected calibration error: how far confidence is from how often it is right (Naeini et al.
-    2015; Guo et al. 2017). Confidence is the highest probability; labels are put into `bins` of
-    equal width by it, and `Σ_b n_b / n * |accuracy_b - confidence_b|` is taken over the bins.
+    2015; Guo et al. 2017).
+
+        Σ_b n_b / n * |accuracy_b - confidence_b|
+
+    Confidence is the highest probability. Bin b of `bins`, counted from 0, holds the n_b of n
+    labels with a confidence from `b / bins` to below `(b + 1) / bins`, the last those of 1 too;
+    accuracy_b is the share of them that is told right, confidence_b their mean confidence.
 
     Logits are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`; of two classes
     give two logits.

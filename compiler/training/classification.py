@@ -28,11 +28,13 @@ Array = NDArray[Any]
 class Accuracy(ScoreComparison):
     """Share of labels that are the class of the highest score.
 
-        hits / n
+        (Σ_i w_i h_i) / (Σ_i w_i)
 
-    Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`; every label
-    counts alike. Where scores and labels have one shape, there are two classes: see
-    `binary_accuracy`.
+    h_i is 1 where the highest score, the first of equal ones, is that of label i, else 0; w_i is
+    how much the label counts: 1, or as the options say.
+
+    Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`. Where both have
+    one shape, there are two classes: see `binary_accuracy`.
 
     - `mask`: a bool for each label: whether it counts.
     - `ignore_index`: a label that does not count; -100, as in losses.
@@ -97,6 +99,8 @@ class BinaryAccuracy(LabelComparison):
 
         (TP + TN) / (TP + TN + FP + FN)
 
+    Each label counts 1, or as the options say.
+
     - `mask`: a bool for each label: whether it counts.
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.
@@ -154,7 +158,10 @@ class BinaryAccuracy(LabelComparison):
 class TopK(ScoreComparison):
     """Share of labels that are among the k classes of the highest scores.
 
-        hits / n
+        (Σ_i w_i h_i) / (Σ_i w_i)
+
+    h_i is 1 where less than k classes have a higher score than label i, or an equal one and a lower
+    number, else 0; w_i is how much the label counts: 1, or as the options say.
 
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`.
 
@@ -206,7 +213,9 @@ class TopK(ScoreComparison):
     def code(self, arguments: Names) -> MetricCode:
         scores, labels = arguments[:2]
         axis = -1 if self.axis is None else self.axis
-        best = f"{scores}.topk({self.k}, dim={axis}).indices"
+        # `topk` may name any of equal scores, and then other ones than the meaning.
+        order = f"{scores}.argsort(dim={axis}, descending=True, stable=True)"
+        best = f"{order}.narrow({axis}, 0, {self.k})"
         hits = f"({best} == {labels}.unsqueeze({axis}))"
         return MetricCode(
             (
@@ -226,9 +235,9 @@ class Perplexity(ScoreComparison):
     """`exp` of the mean cross-entropy: between how many classes the net still wavers (1 is
     best). Scores are logits `[n, classes]` for labels `[n]`, or `[n, …, classes]` for `[n, …]`.
 
-        exp(-Σ log(p_i) / n)
+        exp(-(Σ_i w_i log(p_i)) / (Σ_i w_i))
 
-    p_i is the probability of label i.
+    p_i is the probability of label i, w_i how much it counts: 1, or as the options say.
 
     - `mask`: a bool for each label: whether it counts.
     - `axis`: the axis of the classes; found from the shapes where it is not given.

@@ -40,9 +40,13 @@ def frechet_distance(sums: list[Tensor], products: list[Tensor], rows: float) ->
 @final
 @dataclass(frozen=True)
 class FrechetDistance(Metric):
-    """Distance of two sets of features `[n, d]`, each taken for a normal distribution: `|μ₁ - μ₂|²
-    + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½)` (Fréchet 1957; Heusel et al. 2017 of Inception's features). It
-    takes two rows at least, and says little below some times d of them.
+    """Distance of two sets of features `[n, d]`, each taken for a normal distribution (Fréchet
+    1957; Heusel et al. 2017 of Inception's features).
+
+        ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½)
+
+    μ are the means and Σ the covariances, which divide by n - 1. It takes two rows at least, and
+    says little below some times d of them.
 
     - `features`: how many there are; found from the types.
 

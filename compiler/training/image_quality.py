@@ -25,8 +25,12 @@ IMAGES = (Operand("prediction"), Operand("target"))
 @final
 @dataclass(frozen=True)
 class Psnr(Metric):
-    """Peak signal-to-noise ratio in decibels: `10 log10(data_range² / mse)`, of the mean squared
-    error over the whole split; infinite where nothing differs.
+    """Peak signal-to-noise ratio in decibels.
+
+        10 log10(data_range² / mse)
+
+    mse is the mean squared error over the whole split; where nothing differs, the figure is
+    infinite.
 
     - `data_range`: the greatest difference that two values may have: 1 for images from 0 to 1.
 
@@ -64,10 +68,12 @@ class Psnr(Metric):
 class Ssim(Metric):
     """Structural similarity of images `[n, channels, h, w]` (Wang et al. 2004), averaged.
 
-    Means, variances and the covariance are those of windows of 11 x 11 pixels, weighted by a
-    Gaussian of standard deviation 1.5, around every pixel of the image, reflected at its borders:
-    `(2 μ_x μ_y + c1) (2 σ_xy + c2) / ((μ_x² + μ_y² + c1) (σ_x² + σ_y² + c2))`, with `c1 = (0.01
-    L)²`, `c2 = (0.03 L)²`, L the range.
+        (2 μ_x μ_y + C_1) (2 σ_xy + C_2) / ((μ_x² + μ_y² + C_1) (σ_x² + σ_y² + C_2))
+        C_1 = (0.01 L)²,   C_2 = (0.03 L)²
+
+    Means μ, variances σ² and the covariance σ_xy are those of windows of 11 x 11 pixels, weighted
+    by a Gaussian of standard deviation 1.5, around every pixel of the image, reflected at its
+    borders; L is `data_range`.
 
     - `data_range`: the greatest difference that two values may have: 1 for images from 0 to 1.
 

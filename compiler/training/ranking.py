@@ -101,7 +101,8 @@ class Ranking(LabelComparison):
             finals["figure"] = f"{name}(scores, targets > 0, counts)"
         else:
             each = f"{name}(scores[:, c], targets == c, counts) for c in range({size})"
-            finals["areas"] = f"torch.tensor([{each} if counts[targets == c].any()])"
+            areas = f"[{each} if counts[targets == c].any()]"
+            finals["areas"] = f"torch.tensor({areas}, dtype=torch.float64)"
             finals["figure"] = "areas.mean().item()"
         return MetricCode(
             (("count", self.spell_count(arguments)), self.spell_undefined(nan, arguments)),
@@ -145,10 +146,10 @@ class Auroc(RankingArea):
     """Area under the receiver operating characteristic: the share of pairs of a row of the class
     and one of another that their scores put in order, ties counted half. Exact over the split.
 
-        Σ_{i, j} u(a_i - b_j) / (P * N)
+        (Σ_{i, j} v_i w_j u(a_i - b_j)) / (Σ_{i, j} v_i w_j)
 
-    a_i are the scores of the P positives, b_j those of the N others; u is 1 above 0, a half at 0,
-    else 0.
+    a_i are the scores of the positives, b_j those of the others; u is 1 above 0, a half at 0, else
+    0. v_i and w_j are how much the rows count: 1, or as the options say.
 
     Scores and labels (0 and 1, or bool) are one number for each row, logits or probabilities; or
     scores are `[n, classes]`, and the figure is the mean over the classes that are labels, each
@@ -189,8 +190,12 @@ def roc_area(scores: Tensor, positive: Tensor, counts: Tensor) -> float:
 @final
 @dataclass(frozen=True)
 class AveragePrecision(RankingArea):
-    """Area under the curve of precision over recall, as a sum of steps: `Σ (R_k - R_{k-1}) P_k`
-    over the scores from the highest down, equal ones in one step. Exact over the split.
+    """Area under the curve of precision over recall, as a sum of steps. Exact over the split.
+
+        Σ_k (R_k - R_{k-1}) P_k,   R_k = TP_k / (TP_k + FN_k),   P_k = TP_k / (TP_k + FP_k)
+
+    The counts of step k are those where all rows count as positive whose score is the kth highest
+    or above, equal scores in one step; R_0 is 0.
 
     Scores and labels (0 and 1, or bool) are one number for each row, logits or probabilities; or
     scores are `[n, classes]`, and the figure is the mean over the classes that are labels, each

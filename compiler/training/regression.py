@@ -27,7 +27,9 @@ COMPARED = compare("prediction", "target")
 class MeanSquaredError(Comparison):
     """Mean of the squared differences of two tensors of one shape.
 
-        Σ (prediction - target)² / n
+        (Σ w (prediction - target)²) / (Σ w)
+
+    w is how much an entry counts: 1, or as `mask` and `weight` say.
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
@@ -58,7 +60,9 @@ class MeanSquaredError(Comparison):
 class RootMeanSquaredError(Comparison):
     """Square root of the mean squared difference, in the unit of the target.
 
-        √(Σ (prediction - target)² / n)
+        √((Σ w (prediction - target)²) / (Σ w))
+
+    w is how much an entry counts: 1, or as `mask` and `weight` say.
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
@@ -89,7 +93,9 @@ class RootMeanSquaredError(Comparison):
 class MeanAbsoluteError(Comparison):
     """Mean of the absolute differences of two tensors of one shape, in the target's unit.
 
-        Σ |prediction - target| / n
+        (Σ w |prediction - target|) / (Σ w)
+
+    w is how much an entry counts: 1, or as `mask` and `weight` say.
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
@@ -118,8 +124,12 @@ class MeanAbsoluteError(Comparison):
 @final
 @dataclass(frozen=True)
 class MeanAbsolutePercentageError(Comparison):
-    """Mean of the absolute differences as parts of the target: `|prediction - target| /
-    max(|target|, 1.17e-6)`; 0.1 is 10 %.
+    """Mean of the absolute differences as parts of the target; 0.1 is 10 %.
+
+        e = |prediction - target| / max(|target|, 1.17e-6)
+        (Σ w e) / (Σ w)
+
+    w is how much an entry counts: 1, or as `mask` and `weight` say.
 
     - `mask`: a bool for each entry of the target: whether it counts.
     - `weight`: a number for each entry: how much it counts.
@@ -154,7 +164,10 @@ class R2(Comparison):
     target's mean, below 0 worse. Takes one number per row: `[n]` or `[n, 1]`. Where the target
     does not vary it is 1 for a perfect prediction and 0 for any other, as in scikit-learn.
 
-        1 - Σ (target - prediction)² / Σ (target - mean)²
+        1 - (Σ w (target - prediction)²) / (Σ w (target - mean)²)
+        mean = (Σ w target) / (Σ w)
+
+    w is how much an entry counts: 1, or as `mask` and `weight` say.
 
     - `mask`: a bool for each entry of the target, in its shape: whether it counts. To a target
       `[n, 1]` belongs a mask `[n, 1]`.
