@@ -12,12 +12,16 @@ from tests.formulas import (
     blocks_losses,
     metrics,
     optimizers,
+    regularizers,
     schedules,
 )
 from tests.test_manual_formulas import WITHOUT_FORMULA
 from website.formulas import find_formulas
 
-MODULES = (optimizers, schedules, metrics, blocks_layers, blocks_losses, blocks_arrays)
+MODULES = (
+    *(optimizers, schedules, metrics, regularizers),
+    *(blocks_layers, blocks_losses, blocks_arrays),
+)
 KINDS = dict.fromkeys(module.FORMULAS.kind for module in MODULES)
 
 

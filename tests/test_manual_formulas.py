@@ -17,7 +17,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 from compiler.ir.graph import Op
 from compiler.manual.pages import BLOCK, find_pages
 from compiler.ops.registry import OPS, load_ops
-from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.vocabulary.manual_text import read_manual
 from tests.test_optimizers import build
 from website.formulas import find_formulas, show_formulas, write_latex
@@ -51,7 +51,7 @@ WITHOUT_FORMULA = {
 
 def test_words_have_their_formula() -> None:
     """A formula that becomes LaTeX, or the operator of the language that it is."""
-    kinds = (OPS.kind, OPTIMIZERS.kind, SCHEDULES.kind, METRICS.kind, BLOCK)
+    kinds = {OPS.kind, OPTIMIZERS.kind, SCHEDULES.kind, METRICS.kind, REGULARIZERS.kind, BLOCK}
     missing: dict[str, set[str]] = {}
     for page in find_pages():
         operator = re.search(r"`a \S+ b`", page.text.about)

@@ -127,12 +127,12 @@ class ElasticNet(Penalty):
 class GroupLasso(ProximalStep):
     """Drives whole neurons to zero while training, so that `prune(zeros=true)` can remove them.
 
-    The weights of a layer fall into groups w, and the penalty `strength * Σ sqrt(size of w) *
-    |w|` (Yuan and Lin 2006, https://doi.org/10.1111/j.1467-9868.2005.00532.x; for networks Wen
-    et al. 2016, https://arxiv.org/abs/1608.03665) is taken into account by its proximal step:
-    after each step of the optimizer, at learning rate lr,
+    The weights of a layer fall into groups w of n numbers each, and the penalty `strength * Σ √n *
+    ‖w‖` (Yuan and Lin 2006, https://doi.org/10.1111/j.1467-9868.2005.00532.x; for networks Wen et
+    al. 2016, https://arxiv.org/abs/1608.03665) is taken into account by its proximal step: after
+    each step of the optimizer, at learning rate lr,
 
-        w <- w * max(0, 1 - lr * strength * sqrt(size of w) / |w|)
+        w = w * max(0, 1 - lr * strength * √n / ‖w‖)
 
     so that groups reach zero exactly. The loss that is reported is without the penalty.
 
