@@ -99,6 +99,7 @@ def test_code_stays_code() -> None:
     for text in ("`x -> conv(64, kernel=3)`", "`f32[n, c * r]`", "`a // b`", "`eps`", '`"mean"`'):
         assert show_formulas(text) == text
     assert show_formulas("Is `y = x²`.") == "Is $y = x^{2}$."
+    assert show_formulas("Is `bound +\nslack`.") == "Is $\\text{bound} + \\text{slack}$."
     assert show_formulas("So:\n\n    a = b     c = d\n\nDone.") == (
         "So:\n\n\n$$a = b \\qquad c = d$$\n\n\nDone."
     )

@@ -61,8 +61,9 @@ def show_formulas(text: str) -> str:
     """A text whose formulas, in backquotes or on lines of their own, are LaTeX between `$`."""
 
     def write(match: re.Match[str]) -> str:
-        latex = write_latex(match[1].replace("\n", " "))
-        return f"${latex}$" if latex is not None and is_formula(match[1]) else match[0]
+        formula = match[1].replace("\n", " ")
+        latex = write_latex(formula)
+        return f"${latex}$" if latex is not None and is_formula(formula) else match[0]
 
     lines = re.sub(r"(?:^    .*\n?)+", _write_block, text, flags=re.MULTILINE)
     return re.sub(r"(?<!`)`([^`]+)`", write, lines)
@@ -77,9 +78,7 @@ def find_formulas(text: str) -> list[str]:
 
 def is_formula(text: str) -> bool:
     """Whether a piece of code says how something is computed: a call, a type or a path does not."""
-    if re.search(
-        r"->|\"|==|\bf32\b|\w=\S|^\[|\$|[A-Za-z]\.\w|^[a-z] (?!=)\S+ [a-z]$|^\w+, .* = \w+\(", text
-    ):
+    if _CODE.search(text):
         return False
     return re.search(r" [-+*/=@^]=? |[²³√Σᵀ|‖^]|<-|\*\*", text) is not None
 
