@@ -37,8 +37,8 @@ class Done:
         return set(HEAD.findall(self.printed))
 
     def find(self, code: str) -> str:
-        """The message of a code as it was printed, up to the empty line behind it."""
-        (head,) = (found for found in HEAD.finditer(self.printed) if found[1] == code)
+        """The first message of a code as it was printed, up to the empty line behind it."""
+        head = next(found for found in HEAD.finditer(self.printed) if found[1] == code)
         return self.printed[head.start() :].split("\n\n")[0].rstrip("\n") + "\n"
 
 

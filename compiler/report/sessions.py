@@ -11,12 +11,7 @@ model Net {
 """
 """A net that takes three numbers."""
 
-FIT = """\
-$ cat make.py
-rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
-with open("table.csv", "w") as file:
-    print("a,b,label", *rows, sep="\\n", file=file)
-$ python make.py
+_SPEC = """\
 $ cat fit.weft
 data table {
     source csv("table.csv")
@@ -34,4 +29,125 @@ train fit of Net on table {
     epochs 1
 }
 """
+
+FIT = f"""\
+$ cat make.py
+rows = [f"{{k / 8}},{{k % 3}},{{k % 2}}" for k in range(20)]
+with open("table.csv", "w") as file:
+    print("a,b,label", *rows, sep="\\n", file=file)
+$ python make.py
+{_SPEC}"""
 """A train on a table of twenty rows."""
+
+
+def fit(*changes: tuple[str, str]) -> str:
+    """The same with texts in place of others."""
+    return _replace(FIT, changes)
+
+
+def change_fit(*changes: tuple[str, str]) -> str:
+    """The spec alone with texts in place of others, in a folder that has the table."""
+    return _replace(_SPEC, changes)
+
+
+def _replace(text: str, changes: tuple[tuple[str, str], ...]) -> str:
+    for old, new in changes:
+        if old not in text:
+            raise ValueError(f"the session has no {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def homes(
+    *cells: str,
+    options: str = "",
+    line: str = "half = area / 2",
+    split: str = "in_order, train=50%, val=50%",
+) -> str:
+    """A session that checks data of a table with a column `area`: its cells, the options of
+    its source, a line that reads it, and how the rows are divided."""
+    rows = "".join(f"{number},{cell}\n" for number, cell in enumerate(cells, 1))
+    return f"""\
+$ cat homes.csv
+id,area
+{rows}{change_homes(options, line, split)}"""
+
+
+def change_homes(
+    options: str = "",
+    line: str = "half = area / 2",
+    split: str = "in_order, train=50%, val=50%",
+) -> str:
+    """The same with another spec, in a folder that has the table."""
+    return f"""\
+$ cat homes.weft
+data homes {{
+    source csv("homes.csv"{options and f", {options}"})
+    {line}
+    split {split}
+}}
+$ weft check homes.weft --data
+"""
+
+
+def pets(source: str, *images: tuple[str, int, int]) -> str:
+    """A session that checks data of images: how the spec reads them, and the path, height and
+    width of each."""
+    folders = sorted({path.rpartition("/")[0] for path, _, _ in images})
+    saved = "".join(
+        f'Image.new("L", ({width}, {height})).save("{path}")\n' for path, height, width in images
+    )
+    return f"""\
+$ mkdir {" ".join(folders)}
+$ cat make.py
+from PIL import Image
+
+{saved}$ python make.py
+{change_pets(source)}"""
+
+
+def change_pets(source: str) -> str:
+    """The same with another spec, in a folder that has the images."""
+    return f"""\
+$ cat pets.weft
+data pets {{
+    {source}
+    split in_order, train=50%, val=50%
+}}
+$ weft check pets.weft
+"""
+
+
+MODEL = f"""\
+{NET}$ weft compile net.weft -o out --onnx --no-verify
+"""
+"""The ONNX file of a net, with the weights that its layers begin with."""
+
+FC = '"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")'
+"""The entries of a weights file that fits the net."""
+
+
+def weights(entries: str, path: str = "fc.safetensors") -> str:
+    """A session that writes a weights file, with arrays by name."""
+    return f"""\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+weights = {{{entries}}}
+save_file(weights, "{path}")
+$ python save.py
+"""
+
+
+def load(options: str, path: str = "fc.safetensors", layer: str = "dense(2)") -> str:
+    """A session that compiles a net whose weights are loaded."""
+    return f"""\
+$ cat net.weft
+model Net {{
+    input x: f32[batch, 3]
+    output y = x -> {layer} as fc
+}}
+net loaded = Net() -> load("{path}"{options and f", {options}"})
+$ weft compile net.weft -o out --item loaded --pytorch
+"""

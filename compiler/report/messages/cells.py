@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import count, list_words
+from compiler.report.sessions import change_homes, homes
 from compiler.report.source import Span
 
 Samples = tuple[tuple[int, str], ...]
@@ -12,7 +13,11 @@ Ways = tuple[tuple[str, str, float | None], ...]
 """Rows, counted from 0, and what is there."""
 
 
-@message("W1220")
+@message(
+    "W1220",
+    console=homes("54 kg", "7", "12"),
+    mended=change_homes('missing=["54 kg"]'),
+)
 def nearly_numbers(
     span: Span | None,
     column: str,
@@ -55,7 +60,11 @@ def _write_options(ways: Ways, strays: tuple[str, ...]) -> str:
     return " or ".join(told)
 
 
-@message("W1391")
+@message(
+    "W1391",
+    console=homes("54 m2", "610 sqft", "71 m2"),
+    mended=homes("54 m2", "57 m2", "71 m2", options='unit="m2"'),
+)
 def units_differ(
     span: Span | None,
     column: str,
@@ -80,7 +89,11 @@ def units_differ(
     )
 
 
-@message("W1405")
+@message(
+    "W1405",
+    console=homes("large", "Large", "small", line="large = area == 0"),
+    mended=homes("large", "large", "small", line="large = area == 0"),
+)
 def categories_alike(
     span: Span | None,
     column: str,
@@ -103,7 +116,11 @@ def categories_alike(
     )
 
 
-@message("W1221")
+@message(
+    "W1221",
+    console=homes("large", "", "small", line="large = area == 0"),
+    mended=change_homes('missing_category=["area"]', line="large = area == 0"),
+)
 def missing_cells(
     span: Span | None,
     column: str,
@@ -134,7 +151,11 @@ def missing_cells(
     )
 
 
-@message("W1222")
+@message(
+    "W1222",
+    console=homes("1/2/2024", "3/4/2024", "5/6/2024"),
+    mended=change_homes('date="%d/%m/%Y"'),
+)
 def nearly_dates(
     span: Span | None, column: str, samples: Samples, others: int, ways: tuple[str, ...] = ()
 ) -> Text:
@@ -156,7 +177,11 @@ def nearly_dates(
     return Text(f"the column `{column}` {what}", label=show_samples(samples), help=advice)
 
 
-@message("W1339")
+@message(
+    "W1339",
+    console=homes("2024-01-31", "9999-12-31", "2024-03-31"),
+    mended=homes("2024-01-31", "2249-12-31", "2024-03-31"),
+)
 def dates_out_of_range(
     span: Span | None, column: str, samples: Samples, far: int, first: int, last: int
 ) -> Text:
@@ -174,7 +199,33 @@ def dates_out_of_range(
     )
 
 
-@message("W1340")
+@message(
+    "W1340",
+    console="""\
+$ cat save.py
+import datetime
+import pandas
+
+waits = [datetime.timedelta(minutes=5), datetime.timedelta(hours=1)]
+pandas.DataFrame({"wait": waits}).to_parquet("waits.parquet")
+$ python save.py
+$ cat waits.weft
+data waits {
+    source parquet("waits.parquet")
+    half = wait / 2
+    split in_order, train=50%, val=50%
+}
+$ weft check waits.weft
+""",
+    mended="""\
+$ cat save.py
+import pandas
+
+pandas.DataFrame({"wait": [300, 3600]}).to_parquet("waits.parquet")
+$ python save.py
+$ weft check waits.weft
+""",
+)
 def column_not_held(span: Span | None, column: str, reason: str, advice: str) -> Text:
     """A column of a file or of a data frame is used, and holds what no tensor does: durations,
     times of day, bytes, records, or lists that differ in length. Columns hold numbers, booleans,
@@ -183,7 +234,11 @@ def column_not_held(span: Span | None, column: str, reason: str, advice: str) ->
     return Text(f"the column `{column}` holds what no tensor does", label=reason, help=advice)
 
 
-@message("W1223")
+@message(
+    "W1223",
+    console=homes("12:30", "8:15", "23:59"),
+    mended=homes("45000", "29700", "86340"),
+)
 def times_of_day(span: Span | None, column: str, samples: Samples) -> Text:
     """The cells of a column are times without a date, and the column is used. As categories they
     would be the place of their text in sorted order."""
@@ -195,7 +250,31 @@ def times_of_day(span: Span | None, column: str, samples: Samples) -> Text:
     )
 
 
-@message("W1224")
+@message(
+    "W1224",
+    console="""\
+$ cat make.py
+with open("homes.csv", "w") as file:
+    print("id,about", *(f"{k},a home with {k} rooms" for k in range(101)), sep="\\n", file=file)
+$ python make.py
+$ cat homes.weft
+data homes {
+    source csv("homes.csv")
+    first = about == 0
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+    mended="""\
+$ cat homes.weft
+data homes {
+    source csv("homes.csv", categories=["about"])
+    first = about == 0
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+)
 def free_text(span: Span | None, column: str, different: int, cells: int) -> Text:
     """A column of text is used as if it held categories: it has more than 100 different cells, and
     most of its rows share theirs with no other row, as names, addresses and comments do."""
@@ -206,7 +285,11 @@ def free_text(span: Span | None, column: str, different: int, cells: int) -> Tex
     )
 
 
-@message("W1225")
+@message(
+    "W1225",
+    console=homes("large", "medium", "small"),
+    mended=change_homes(line="kinds = one_hot(area, dtype=f32)"),
+)
 def category_arithmetic(
     span: Span | None, op: str, column: str, categories: tuple[str, ...]
 ) -> Text:
@@ -224,7 +307,11 @@ def category_arithmetic(
     )
 
 
-@message("W1226")
+@message(
+    "W1226",
+    console=homes("54", "", "71", line="large = area > 60"),
+    mended=change_homes(line='large = fill(area, "median") > 60'),
+)
 def missing_vanish(span: Span | None, op: str, column: str) -> Text:
     """A column has missing cells, and an expression turns them into whole numbers or booleans,
     where nothing can be missing: NaN would become `false` or 0 without a word."""
@@ -235,7 +322,11 @@ def missing_vanish(span: Span | None, op: str, column: str) -> Text:
     )
 
 
-@message("W1378")
+@message(
+    "W1378",
+    console=homes("54", "12345678901234567890", "71", line="large = area > 60"),
+    mended=homes("54", "123", "71", line="large = area > 60"),
+)
 def number_too_large(
     span: Span | None,
     column: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.wording import COLUMNS, count, list_words
+from compiler.report.sessions import change_fit, change_homes, fit, homes
 from compiler.report.source import Span
 
 SPLIT = "    split random(seed=0), train=80%, val=20%\n}\n"
@@ -30,14 +31,34 @@ def not_per_row(span: Span | None, op: str) -> Text:
     )
 
 
-@message("W0721")
+@message(
+    "W0721",
+    console=fit(("val=20%, test=20%", "val=0.001"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit()
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def empty_split(span: Span | None, split: str, rows: int) -> Text:
     """A split holds no row: its share is too small for so few rows, or the shares before it take
     them all."""
     return Text(f"the split `{split}` holds no row", label=f"the data has {count(rows, 'row')}")
 
 
-@message("W0722")
+@message(
+    "W0722",
+    console=fit(("train=60%, val=20%, test=20%", "train=20, val=1"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit()
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def too_few_rows(span: Span | None, wanted: int, rows: int) -> Text:
     """The numbers of rows of the splits add up to more than the data has."""
     return Text(
@@ -46,7 +67,17 @@ def too_few_rows(span: Span | None, wanted: int, rows: int) -> Text:
     )
 
 
-@message("W0723")
+@message(
+    "W0723",
+    console=fit(("{k / 8}", "{k / 8 if k else ''}"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("[a, b]", '[fill(a, "median"), b]'))
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def not_a_number(
     span: Span | None,
     column: str,
@@ -80,7 +111,17 @@ def not_a_number(
     )
 
 
-@message("W1342")
+@message(
+    "W1342",
+    console=fit(("{k / 8}", "{k / 8 if k > 12 else ''}"), ("[a, b]", '[fill(a, "mean"), b]'))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("[a, b]", "[fill(a, 0), b]"))
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def nothing_to_fit(span: Span | None, op: str, rows: int) -> Text:
     """`fill` and `standardize` take their figures from the rows of the split `train`, where all
     cells of the column are missing: of nothing there is no mean and no median."""
@@ -95,7 +136,17 @@ _MOST_SHIFTED = 1_000_000
 """The farthest from 0 that a number may be to be taken for that of a class."""
 
 
-@message("W0724")
+@message(
+    "W0724",
+    console=fit(("{k % 2}", "{k % 3}"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("dense(2)", "dense(3)"))
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def label_out_of_range(
     span: Span | None,
     column: str,
@@ -134,7 +185,17 @@ def label_out_of_range(
     )
 
 
-@message("W1210")
+@message(
+    "W1210",
+    console=fit(("{k % 2}", "{k % 2 if k < 12 else -1}"), ("label)", "label, ignore_index=-1)"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("in_order", "random(seed=0)"), ("label)", "label, ignore_index=-1)"))
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def nothing_counts(
     span: Span | None,
     metric: str,
@@ -227,7 +288,24 @@ def cannot_stratify(
     )
 
 
-@message("W1228", severity=Severity.WARNING)
+@message(
+    "W1228",
+    severity=Severity.WARNING,
+    console=fit(
+        ("{k % 2}", "{k % 2 if k else 2}"),
+        ("in_order", "random(stratify=label)"),
+        ("dense(2)", "dense(3)"),
+    )
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(
+        ("[a, b]", "[a, b]\n    label = min(label, 1)"), ("in_order", "random(seed=0)")
+    )
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def few_of_a_class(
     span: Span | None,
     column: str,
@@ -247,7 +325,18 @@ def few_of_a_class(
     )
 
 
-@message("W1377", severity=Severity.WARNING)
+@message(
+    "W1377",
+    severity=Severity.WARNING,
+    console=fit(("{k / 8}", "{1700000000 + k}"), ("[a, b]", "[cast(a, f32), cast(b, f32)]"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("[a, b]", "[cast(a - 1700000000, f32), cast(b, f32)]"))
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def rounded_away(
     span: Span | None,
     column: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Severity, Text, message
 from compiler.report.messages.wording import COLUMNS, count, list_words
+from compiler.report.sessions import FIT, change_pets, homes, pets
 from compiler.report.source import Span
 
 
@@ -68,14 +69,51 @@ def data_file_broken(span: Span | None, path: str, reason: str, advice: str = ""
     return Text(f"`{path}` cannot be read", label=reason, help=advice or None)
 
 
-@message("W1379")
+@message(
+    "W1379",
+    console=FIT
+    + """\
+$ cat again.py
+import weft
+
+columns = {"a": [0.5, 1.5], "b": [1.0], "label": [0, 1]}
+weft.load("fit.weft", data={"table": columns})
+$ python again.py
+""",
+    mended="""\
+$ cat again.py
+import weft
+
+columns = {"a": [0.5, 1.5], "b": [1.0, 0.0], "label": [0, 1]}
+weft.load("fit.weft", data={"table": columns})
+$ python again.py
+""",
+)
 def array_refused(span: Span | None, column: str, reason: str, advice: str = "") -> Text:
     """A column that a Python program gives in `data=` cannot be a tensor: its entries are not
     numbers, booleans, dates or text, or it has another number of rows than the other columns."""
     return Text(f"the column `{column}` cannot be taken", label=reason, help=advice or None)
 
 
-@message("W1381")
+@message(
+    "W1381",
+    console=FIT
+    + """\
+$ cat again.py
+import weft
+
+weft.load("fit.weft", data={"table": [[0.5, 1.0, 0], [1.5, 2.0, 1]]})
+$ python again.py
+""",
+    mended="""\
+$ cat again.py
+import weft
+
+columns = {"a": [0.5, 1.5], "b": [1.0, 2.0], "label": [0, 1]}
+weft.load("fit.weft", data={"table": columns})
+$ python again.py
+""",
+)
 def no_columns(span: Span | None, found: str, item: str | None = None) -> Text:
     """What a Python program gives in `data=` is not columns by name: it takes a data item's name
     and its columns, as in `data={"digits": {"image": images, "label": labels}}`; a data frame is
@@ -92,7 +130,29 @@ def no_columns(span: Span | None, found: str, item: str | None = None) -> Text:
     )
 
 
-@message("W1393")
+@message(
+    "W1393",
+    console="""\
+$ cat homes.csv
+area;rooms
+54,5;2
+71,5;3
+$ cat homes.weft
+data homes {
+    source csv("homes.csv")
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+    mended="""\
+$ cat homes.weft
+data homes {
+    source csv("homes.csv", separator=";", decimal=",")
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+)
 def other_separator(
     span: Span | None, path: str, header: str, separator: str, decimal: bool, cells: int
 ) -> Text:
@@ -108,7 +168,11 @@ def other_separator(
     )
 
 
-@message("W0703")
+@message(
+    "W0703",
+    console=homes("54", "67,3", "71"),
+    mended=homes("54", '"67"', "71"),
+)
 def ragged_row(
     span: Span | None, path: str, line: int, found: int, expected: int, separator: str
 ) -> Text:
@@ -121,7 +185,29 @@ def ragged_row(
     )
 
 
-@message("W1227")
+@message(
+    "W1227",
+    console="""\
+$ cat make.py
+with open("towns.csv", "w", encoding="cp1252") as file:
+    print("town,area", "München,54", "Zürich,71", sep="\\n", file=file)
+$ python make.py
+$ cat towns.weft
+data towns {
+    source csv("towns.csv")
+    split in_order, train=50%, val=50%
+}
+$ weft check towns.weft
+""",
+    mended="""\
+$ cat towns.weft
+data towns {
+    source csv("towns.csv", encoding="cp1252")
+    split in_order, train=50%, val=50%
+}
+$ weft check towns.weft
+""",
+)
 def wrong_encoding(
     span: Span | None,
     path: str,
@@ -191,7 +277,26 @@ def bad_setting(span: Span | None, owner: str, name: str, found: str, expected: 
     return Text(f"`{name}` of `{owner}` must be {expected}", label=f"is {found}")
 
 
-@message("W0706")
+@message(
+    "W0706",
+    console="""\
+$ python -c "import numpy as np; np.savez('rows.npz', x=np.zeros((5, 2)), y=np.zeros(4))"
+$ cat rows.weft
+data rows {
+    source npz("rows.npz")
+    split in_order, train=80%, val=20%
+}
+$ weft check rows.weft
+""",
+    mended="""\
+$ cat rows.weft
+data rows {
+    source npz("rows.npz", columns=["x"])
+    split in_order, train=80%, val=20%
+}
+$ weft check rows.weft
+""",
+)
 def arrays_differ(
     span: Span | None, path: str, lengths: tuple[tuple[str, int], ...], advice: str
 ) -> Text:
@@ -209,7 +314,26 @@ def arrays_differ(
     )
 
 
-@message("W0707")
+@message(
+    "W0707",
+    console="""\
+$ python -c "import numpy as np; np.savez('rows.npz', x=np.zeros((5, 2)), y=np.zeros(5))"
+$ cat rows.weft
+data rows {
+    source npz("rows.npz", columns=["x", "label"])
+    split in_order, train=80%, val=20%
+}
+$ weft check rows.weft
+""",
+    mended="""\
+$ cat rows.weft
+data rows {
+    source npz("rows.npz", columns=["x", "y"])
+    split in_order, train=80%, val=20%
+}
+$ weft check rows.weft
+""",
+)
 def unknown_column(
     span: Span | None, name: str, known: tuple[str, ...], suggestion: str | None = None
 ) -> Text:
@@ -221,7 +345,11 @@ def unknown_column(
     )
 
 
-@message("W0708")
+@message(
+    "W0708",
+    console=pets('source images("pets")', ("pets/a.png", 6, 4), ("pets/b.png", 6, 5)),
+    mended=change_pets('source images("pets", size=[6, 4])'),
+)
 def images_differ(
     span: Span | None,
     first: str,
@@ -239,7 +367,13 @@ def images_differ(
     )
 
 
-@message("W1400")
+@message(
+    "W1400",
+    console=pets(
+        'source images("pets", mask="masks")', ("pets/a.png", 6, 4), ("masks/a.png", 8, 4)
+    ),
+    mended=change_pets('source images("pets", mask="masks", size=[6, 4])'),
+)
 def mask_differs(
     span: Span | None, image: str, size: tuple[int, int], found: tuple[int, int]
 ) -> Text:
@@ -254,7 +388,31 @@ def mask_differs(
     )
 
 
-@message("W1401", severity=Severity.WARNING)
+@message(
+    "W1401",
+    severity=Severity.WARNING,
+    console="""\
+$ cat make.py
+from PIL import Image
+
+photo, exif = Image.new("L", (4, 6)), Image.Exif()
+exif[0x0112] = 6  # the top of the picture is at the right
+photo.save("pets/a.png", exif=exif)
+photo.save("pets/b.png")
+$ mkdir pets
+$ python make.py
+$ cat pets.weft
+data pets {
+    source images("pets")
+    split in_order, train=50%, val=50%
+}
+$ weft check pets.weft --data
+""",
+    mended="""\
+$ python -c "from PIL import Image; Image.new('L', (4, 6)).save('pets/a.png')"
+$ weft check pets.weft --data
+""",
+)
 def images_turned(span: Span | None, first: str, images: int) -> Text:
     """Images carry an orientation of EXIF: viewers turn or mirror their pixels, which lie
     otherwise in the file. Weft reads them as they are stored, as PyTorch and Keras do, so that a
@@ -268,7 +426,22 @@ def images_turned(span: Span | None, first: str, images: int) -> Text:
     )
 
 
-@message("W0709")
+@message(
+    "W0709",
+    console="""\
+$ mkdir pets
+$ cat pets.weft
+data pets {
+    source images("pets")
+    split in_order, train=50%, val=50%
+}
+$ weft check pets.weft
+""",
+    mended="""\
+$ python -c "from PIL import Image; Image.new('L', (4, 6)).save('pets/a.png')"
+$ weft check pets.weft
+""",
+)
 def nothing_in_folder(
     span: Span | None,
     path: str,
@@ -278,7 +451,19 @@ def nothing_in_folder(
     return Text(f"`{path}` holds no {what}")
 
 
-@message("W0710")
+@message(
+    "W0710",
+    console=pets(
+        'source images("pets", mask="masks")',
+        ("pets/a.png", 6, 4),
+        ("pets/b.png", 6, 4),
+        ("masks/a.png", 6, 4),
+    ),
+    mended="""\
+$ cp masks/a.png masks/b.png
+$ weft check pets.weft
+""",
+)
 def image_without_mask(span: Span | None, image: str, folder: str) -> Text:
     """An image has no mask: masks lie in their own folder, under the image's name."""
     return Text(f"`{image}` has no mask", label=f"there is none of that name in `{folder}`")
