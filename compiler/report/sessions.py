@@ -127,7 +127,7 @@ FC = '"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")'
 """The entries of a weights file that fits the net."""
 
 
-def weights(entries: str, path: str = "fc.safetensors") -> str:
+def save_weights(entries: str, path: str = "fc.safetensors") -> str:
     """A session that writes a weights file, with arrays by name."""
     return f"""\
 $ cat save.py
@@ -140,7 +140,7 @@ $ python save.py
 """
 
 
-def load(options: str, path: str = "fc.safetensors", layer: str = "dense(2)") -> str:
+def load_weights(options: str, path: str = "fc.safetensors", layer: str = "dense(2)") -> str:
     """A session that compiles a net whose weights are loaded."""
     return f"""\
 $ cat net.weft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.wording import COLUMNS, count, list_words
-from compiler.report.sessions import change_fit, change_homes, fit, homes
+from compiler.report.sessions import change_fit, fit
 from compiler.report.source import Span
 
 SPLIT = "    split random(seed=0), train=80%, val=20%\n}\n"
@@ -300,7 +300,7 @@ def cannot_stratify(
 $ weft check fit.weft --data
 """,
     mended=change_fit(
-        ("[a, b]", "[a, b]\n    label = min(label, 1)"), ("in_order", "random(seed=0)")
+        ("[a, b])", "[a, b])\n    label = minimum(label, 1)"), ("in_order", "random(seed=0)")
     )
     + """\
 $ weft check fit.weft --data

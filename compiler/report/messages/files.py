@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.report.diagnostics import Text, message
-from compiler.report.sessions import NET
+from compiler.report.sessions import MODEL, NET
 from compiler.report.source import Span
 from compiler.types.tensor import DType
 
@@ -34,14 +34,33 @@ def file_missing(
     return Text(f"there is no file `{path}`", help=advice)
 
 
-@message("W0902")
+@message(
+    "W0902",
+    console=NET
+    + """\
+$ mkdir nets
+$ weft check nets
+""",
+    mended="""\
+$ weft check net.weft
+""",
+)
 def file_unreadable(span: Span | None, path: str, reason: str) -> Text:
     """A file exists but cannot be read: it is a folder, it is not text in UTF-8, or the system
     refuses it."""
     return Text(f"`{path}` cannot be read: {reason}")
 
 
-@message("W0903")
+@message(
+    "W0903",
+    console=NET
+    + """\
+$ weft show net.weft --size batch
+""",
+    mended="""\
+$ weft show net.weft --size batch=8
+""",
+)
 def bad_assignment(span: Span | None, text: str, option: str = "--set") -> Text:
     """`--set` takes NAME=VALUE, e.g. `--set fit.lr=1e-3`; `--size` a size, e.g. `--size t=64`."""
     if option == "--size":
@@ -51,7 +70,16 @@ def bad_assignment(span: Span | None, text: str, option: str = "--set") -> Text:
     return Text(f"`{option} {text}` is not an assignment", help=advice)
 
 
-@message("W0904")
+@message(
+    "W0904",
+    console=NET
+    + """\
+$ weft show net.weft Nett
+""",
+    mended="""\
+$ weft show net.weft Net
+""",
+)
 def unknown_item(
     span: Span | None,
     kind: str,  # what was asked for: "model", "train"
@@ -68,7 +96,16 @@ def unknown_item(
     return Text(f"there is no {kind} `{name}`", help=advice)
 
 
-@message("W0905")
+@message(
+    "W0905",
+    console=NET
+    + """\
+$ weft train net.weft -o out
+""",
+    mended="""\
+$ weft check net.weft
+""",
+)
 def nothing_to_do(span: Span | None, command: str, needs: str) -> Text:
     """A command needs an item of a kind that the file does not have at all: `weft train` needs
     a `train`, `weft build` a `deploy` or a `train`."""
@@ -94,7 +131,17 @@ def not_text(span: Span | None, found: str) -> Text:
     )
 
 
-@message("W0909")
+@message(
+    "W0909",
+    console=NET
+    + """\
+$ touch out
+$ weft compile net.weft -o out --pytorch
+""",
+    mended="""\
+$ weft compile net.weft -o code --pytorch
+""",
+)
 def bad_file(span: Span | None, path: str, reason: str) -> Text:
     """A file could not be written: the folder cannot be made, or the disk refuses."""
     return Text(f"`{path}` cannot be written: {reason}")
@@ -125,7 +172,15 @@ def out_of_memory(span: Span | None) -> Text:
     )
 
 
-@message("W0910")
+@message(
+    "W0910",
+    console="""\
+$ weft explain W9999
+""",
+    mended="""\
+$ weft explain
+""",
+)
 def unknown_code(span: Span | None, asked: str, suggestion: str | None = None) -> Text:
     """`weft explain` was asked for a code that no message has."""
     hint = f"did you mean `{suggestion}`? " if suggestion else ""
@@ -134,13 +189,40 @@ def unknown_code(span: Span | None, asked: str, suggestion: str | None = None) -
     )
 
 
-@message("W0912")
+@message(
+    "W0912",
+    console=MODEL
+    + """\
+$ python -c "import numpy as np; np.save('x.npy', np.zeros((1, 9), 'f4'))"
+$ weft run out/Net.onnx x=x.npy
+""",
+    mended="""\
+$ python -c "import numpy as np; np.save('x.npy', np.zeros((1, 3), 'f4'))"
+$ weft run out/Net.onnx x=x.npy
+""",
+)
 def bad_input(span: Span | None, reason: str) -> Text:
     """An array given to `weft run` is missing, or does not fit the input of the model."""
     return Text(reason)
 
 
-@message("W1420")
+@message(
+    "W1420",
+    console="""\
+$ cat byte.weft
+model Byte {
+    input x: u8[batch, 3]
+    output y = cast(x, f32) / 255
+}
+$ weft compile byte.weft -o out --onnx --no-verify
+$ python -c "import numpy as np; np.save('x.npy', np.array([[0.5, 1, 2]]))"
+$ weft run out/Byte.onnx x=x.npy
+""",
+    mended="""\
+$ python -c "import numpy as np; np.save('x.npy', np.array([[128, 255, 2]], 'u1'))"
+$ weft run out/Byte.onnx x=x.npy
+""",
+)
 def lossy_cast(
     span: Span | None, name: str, dtype: DType, given: str, value: str, index: tuple[int, ...]
 ) -> Text:
@@ -170,7 +252,18 @@ def lossy_cast(
     return Text(f"the input `{name}` is {dtype}, and {found}", help=advice)
 
 
-@message("W1421")
+@message(
+    "W1421",
+    console=MODEL
+    + """\
+$ python -c "import numpy as np; np.save('x.npy', np.array([['1', '2', '3']]))"
+$ weft run out/Net.onnx x=x.npy
+""",
+    mended="""\
+$ python -c "import numpy as np; np.save('x.npy', np.array([[1, 2, 3]], 'f4'))"
+$ weft run out/Net.onnx x=x.npy
+""",
+)
 def not_numbers(span: Span | None, name: str, dtype: DType, given: str) -> Text:
     """An array given to an ONNX file holds text, times, records or complex numbers; Weft turns none
     of them into the numbers that the input takes."""
@@ -180,7 +273,18 @@ def not_numbers(span: Span | None, name: str, dtype: DType, given: str) -> Text:
     )
 
 
-@message("W0913")
+@message(
+    "W0913",
+    console=MODEL
+    + """\
+$ python -c "import pickle; pickle.dump([1, 2, 3], open('x.npy', 'wb'))"
+$ weft run out/Net.onnx x=x.npy
+""",
+    mended="""\
+$ python -c "import numpy as np; np.save('x.npy', np.array([[1, 2, 3]], 'f4'))"
+$ weft run out/Net.onnx x=x.npy
+""",
+)
 def not_an_array(span: Span | None, path: str, reason: str) -> Text:
     """A file given as input of a model is neither an array nor an image: `weft run` reads .npy and
     .npz files (without pickled objects) and images."""

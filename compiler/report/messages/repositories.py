@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import SHOWN, list_words
+from compiler.report.sessions import FC, load_weights, save_weights
 from compiler.report.source import Span
 
 _NET = "model M {\n    input x: f32[n, 4]\n    output y = x -> dense(2) as fc\n}\n"
 
+_PICKLE = """\
+$ cat save.py
+import torch
 
-@message("W1383")
+torch.save({"fc.weight": torch.zeros(2, 3), "fc.bias": torch.zeros(2)}, "fc.pt")
+$ python save.py
+"""
+_CONVERT = """\
+$ cat convert.py
+import torch
+from safetensors.torch import save_file
+
+state = torch.load("fc.pt", map_location="cpu", weights_only=True)
+save_file({k: v.clone() for k, v in state.items()}, "fc.safetensors")
+$ python convert.py
+"""
+
+
+@message(
+    "W1383",
+    console=_PICKLE + load_weights("", "fc.pt"),
+    mended=_CONVERT + load_weights(""),
+)
 def weights_pickled(span: Span | None, file: str) -> Text:
     """Weights are in a pickle: what `torch.save` writes, `.bin`, `.pt`, `.pth` or `.ckpt`.
 
@@ -94,7 +116,14 @@ def hub_not_found(span: Span | None, name: str, what: str) -> Text:
     )
 
 
-@message("W1397")
+@message(
+    "W1397",
+    console="$ mkdir parts\n"
+    + save_weights(FC, "parts/one.safetensors")
+    + save_weights(FC, "parts/two.safetensors")
+    + load_weights("", "parts"),
+    mended=load_weights("", "parts/one.safetensors"),
+)
 def hub_file_unclear(
     span: Span | None, name: str, found: tuple[str, ...], pickles: tuple[str, ...]
 ) -> Text:
@@ -114,7 +143,20 @@ def hub_file_unclear(
     return Text(f"`{name}` has no safetensors file", help="give the path of one")
 
 
-@message("W1398")
+@message(
+    "W1398",
+    console="""\
+$ cat parts/model.safetensors.index.json
+{"weight_map": {"fc.weight": "model-1.safetensors", "fc.bias": "model-2.safetensors"}}
+$ cat net.weft
+model Net {
+    input x: f32[batch, 3]
+    output y = x -> dense(2) as fc
+}
+net loaded = Net() -> load("parts")
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+)
 def index_false(span: Span | None, file: str, reason: str) -> Text:
     """The index of a checkpoint in several files does not say the truth: a file is missing or lies
     elsewhere, or does not hold what the index says.
@@ -127,7 +169,14 @@ def index_false(span: Span | None, file: str, reason: str) -> Text:
     )
 
 
-@message("W1399")
+@message(
+    "W1399",
+    console=save_weights(
+        '"fc.weight": np.ones((3, 3)), "fc.bias": np.ones(3), "out": np.ones((2, 3))'
+    )
+    + load_weights('transpose=["out"], except=["out"]', layer="dense(3)"),
+    mended=load_weights('transpose=["!fc.weight"], except=["out"]', layer="dense(3)"),
+)
 def layout_unclear(span: Span | None, file: str, paths: tuple[str, ...], shape: str) -> Text:
     """Square matrices of a file may be stored transposed, and their shape does not tell.
 
@@ -146,7 +195,17 @@ def layout_unclear(span: Span | None, file: str, paths: tuple[str, ...], shape: 
     )
 
 
-@message("W1468")
+@message(
+    "W1468",
+    console=save_weights(
+        '"a": np.zeros((1, 3), "f4"), "b": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")'
+    )
+    + load_weights('rename=[["a", "b"] -> "fc.weight"]'),
+    mended=save_weights(
+        '"a": np.zeros((1, 3), "f4"), "b": np.zeros((1, 3), "f4"), "fc.bias": np.zeros(2, "f4")'
+    )
+    + load_weights('rename=[["a", "b"] -> "fc.weight"]'),
+)
 def parts_misfit(
     span: Span | None,
     file: str,
@@ -169,7 +228,41 @@ def parts_misfit(
     )
 
 
-@message("W1469")
+@message(
+    "W1469",
+    console="""\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+weights = {"edges.weight": np.zeros((3, 3, 2, 4), "f4"), "edges.bias": np.zeros(4, "f4")}
+save_file(weights, "edges.safetensors")
+$ python save.py
+$ cat net.weft
+model Net {
+    input x: f32[batch, 2, 8, 8]
+    output y = x -> conv(4, kernel=3) as edges
+}
+net loaded = Net() -> load("edges.safetensors", transpose=["edges.weight"])
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+    mended="""\
+$ cat turn.py
+from safetensors.numpy import load_file, save_file
+
+weights = load_file("edges.safetensors")
+weights["edges.weight"] = weights["edges.weight"].transpose(3, 2, 0, 1).copy()
+save_file(weights, "edges.safetensors")
+$ python turn.py
+$ cat net.weft
+model Net {
+    input x: f32[batch, 2, 8, 8]
+    output y = x -> conv(4, kernel=3) as edges
+}
+net loaded = Net() -> load("edges.safetensors")
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+)
 def not_a_matrix(span: Span | None, file: str, path: str, shape: tuple[int, ...]) -> Text:
     """`transpose=` of `load` swaps the two axes of matrices; what has more axes may lie in many
     other ways. Save such a tensor as the net has it."""
@@ -179,7 +272,12 @@ def not_a_matrix(span: Span | None, file: str, path: str, shape: tuple[int, ...]
     )
 
 
-@message("W1470")
+@message(
+    "W1470",
+    console=save_weights(FC) + load_weights('rename=["a.*" -> "*.fc.*"]'),
+    mended=save_weights('"a.weight": np.zeros((2, 3), "f4"), "a.bias": np.zeros(2, "f4")')
+    + load_weights('rename=["a.*" -> "fc.*"]'),
+)
 def stars_differ(span: Span | None, old: str, new: str) -> Text:
     """A rule of `rename=` or `copy=` has a `*` on the right for which the left has no text. Each
     `*` stands for the same text on both sides, in order."""

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
+from compiler.report.sessions import FIT
 from compiler.report.source import Span
 
 
-@message("W0950")
+@message(
+    "W0950",
+    console=FIT
+    + """\
+$ weft check fit.weft --set table.pth=table.csv
+""",
+    mended="""\
+$ weft check fit.weft --set table.path=table.csv
+""",
+)
 def unknown_setting(
     span: Span | None, name: str, known: tuple[str, ...], suggestion: str | None
 ) -> Text:
@@ -21,7 +31,24 @@ def unknown_setting(
     return Text(f"there is no parameter `{name}`", help=advice)
 
 
-@message("W0951")
+@message(
+    "W0951",
+    console="""\
+$ cat nets.weft
+model One(width: int = 2) {
+    input x: f32[batch, 3]
+    output y = x -> dense(width)
+}
+model Two(width: int = 4) {
+    input x: f32[batch, 3]
+    output y = x -> dense(width)
+}
+$ weft check nets.weft --set width=8
+""",
+    mended="""\
+$ weft check nets.weft --set Two.width=8
+""",
+)
 def ambiguous_setting(span: Span | None, name: str, meanings: tuple[str, ...]) -> Text:
     """Several items have a parameter of this name: say which is meant."""
     return Text(
@@ -29,7 +56,20 @@ def ambiguous_setting(span: Span | None, name: str, meanings: tuple[str, ...]) -
     )
 
 
-@message("W0952")
+@message(
+    "W0952",
+    console="""\
+$ cat wide.weft
+model Wide(width: int = 2) {
+    input x: f32[batch, 3]
+    output y = x -> dense(width)
+}
+$ weft check wide.weft --set width=2.5
+""",
+    mended="""\
+$ weft check wide.weft --set width=4
+""",
+)
 def bad_setting_value(span: Span | None, name: str, expected: str, found: str) -> Text:
     """The value that a command or a program gives is not of the kind that the parameter takes."""
     return Text(f"`{name}` is {expected}", label=f"this is {found}")

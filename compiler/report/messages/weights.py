@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.wording import SHOWN, count, list_words
-from compiler.report.sessions import NET
+from compiler.report.sessions import FC, NET, fit, load_weights, save_weights
 from compiler.report.source import Span
 
 
-@message("W0906")
+@message(
+    "W0906",
+    console=NET
+    + """\
+$ cat fc.safetensors
+no weights
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weights_unreadable(
     span: Span | None,
     reason: str,
@@ -38,23 +50,13 @@ def _show_layer(layer: Span | None, span: Span | None) -> tuple[Label, ...]:
 @message(
     "W0907",
     console=NET
+    + save_weights('"fc.weigth": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")')
     + """\
-$ cat save.py
-import numpy as np
-from safetensors.numpy import save_file
-
-save_file({"fc.weigth": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "fc.safetensors")
-$ python save.py
-$ weft compile net.weft -o out --weights fc.safetensors
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
 """,
-    mended="""\
-$ cat save.py
-import numpy as np
-from safetensors.numpy import save_file
-
-save_file({"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "fc.safetensors")
-$ python save.py
-$ weft compile net.weft -o out --weights fc.safetensors
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
 """,
 )
 def weight_missing(
@@ -75,7 +77,20 @@ def weight_missing(
     )
 
 
-@message("W1371")
+@message(
+    "W1371",
+    console=NET
+    + save_weights(
+        '"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4"), "n": np.ones(1)'
+    )
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weights_surplus(span: Span | None, file: str, paths: tuple[str, ...]) -> Text:
     """A weights file holds tensors that the net does not have.
 
@@ -91,7 +106,11 @@ def weights_surplus(span: Span | None, file: str, paths: tuple[str, ...]) -> Tex
     return Text(f"`{file}` holds {list_words(paths)}, which the net does not have", help=advice)
 
 
-@message("W1372")
+@message(
+    "W1372",
+    console=save_weights(FC) + load_weights('only=["fcc.*"]'),
+    mended=load_weights('only=["fc.*"]'),
+)
 def pattern_unused(span: Span | None, file: str, option: str, patterns: tuple[str, ...]) -> Text:
     """A pattern of `load` matches nothing: no path of the net (`only=`), none of the net and the
     file (`except=`), none of the file (`rename=`)."""
@@ -103,7 +122,11 @@ def pattern_unused(span: Span | None, file: str, option: str, patterns: tuple[st
     return Text(f"`{option}=` of `load` matches nothing: {shown}", label=label)
 
 
-@message("W1373")
+@message(
+    "W1373",
+    console=save_weights(FC + ', "a": np.ones(2)') + load_weights('rename=["a" -> "fc.bias"]'),
+    mended=load_weights('except=["a"]'),
+)
 def weights_collide(span: Span | None, file: str, path: str, both: tuple[str, str]) -> Text:
     """Two tensors of a weights file come under one path after `rename=`: which of them the net
     gets would be chance."""
@@ -113,7 +136,14 @@ def weights_collide(span: Span | None, file: str, path: str, both: tuple[str, st
     )
 
 
-@message("W1374")
+@message(
+    "W1374",
+    console=save_weights(FC, "loaded.safetensors")
+    + load_weights("", "loaded.safetensors").replace("-o out", "-o ."),
+    mended="""\
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+)
 def not_our_file(span: Span | None, path: str) -> Text:
     """A command would write over a weights file that it did not write: the one that it reads, or
     one that was there before. Choose another folder with `-o`, or move the file away."""
@@ -123,7 +153,18 @@ def not_our_file(span: Span | None, path: str) -> Text:
     )
 
 
-@message("W0908")
+@message(
+    "W0908",
+    console=NET
+    + save_weights('"fc.weight": np.zeros((3, 2), "f4"), "fc.bias": np.zeros(2, "f4")')
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weight_shape(
     span: Span | None,
     file: str,
@@ -148,7 +189,18 @@ def weight_shape(
     )
 
 
-@message("W1365")
+@message(
+    "W1365",
+    console=NET
+    + save_weights('"fc.weight": np.zeros((2, 3), "i1"), "fc.bias": np.zeros(2, "f4")')
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weight_kind(
     span: Span | None, file: str, path: str, found: str, expected: str, layer: Span | None = None
 ) -> Text:
@@ -167,7 +219,24 @@ def weight_kind(
     )
 
 
-@message("W1366")
+@message(
+    "W1366",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 3]
+    output y = x -> batch_norm as bn
+}
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+weights = {f"bn.{name}": np.ones(3, "f4") for name in ("weight", "bias", "running_mean")}
+save_file(weights | {"bn.running_var": np.array([1, -1, 1], "f4")}, "bn.safetensors")
+$ python save.py
+$ weft compile net.weft -o out --weights bn.safetensors --pytorch
+""",
+)
 def weight_range(
     span: Span | None,
     file: str,
@@ -190,7 +259,18 @@ def weight_range(
     )
 
 
-@message("W1367")
+@message(
+    "W1367",
+    console=NET
+    + save_weights('"fc.weight": np.full((2, 3), 1e300), "fc.bias": np.zeros(2, "f4")')
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weights_too_large(
     span: Span | None,
     file: str,
@@ -211,7 +291,18 @@ def weights_too_large(
     )
 
 
-@message("W0916")
+@message(
+    "W0916",
+    console=NET
+    + save_weights('"fc.weight": np.full((2, 3), np.nan, "f4"), "fc.bias": np.zeros(2, "f4")')
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --weights fc.safetensors --pytorch
+""",
+)
 def weights_not_finite(
     span: Span | None, path: str, wrong: int, file: str = "", layer: Span | None = None
 ) -> Text:
@@ -231,7 +322,16 @@ def weights_not_finite(
     )
 
 
-@message("W0914")
+@message(
+    "W0914",
+    console=fit(("epochs 1\n}\n", "epochs 1\n}\ndeploy fit as onnx { dynamic batch }\n"))
+    + """\
+$ weft compile fit.weft -o out
+""",
+    mended="""\
+$ weft compile fit.weft -o out --pytorch
+""",
+)
 def weights_needed(
     span: Span | None,
     name: str,
@@ -247,7 +347,14 @@ def weights_needed(
     )
 
 
-@message("W0915", severity=Severity.WARNING)
+@message(
+    "W0915",
+    severity=Severity.WARNING,
+    console=NET
+    + """\
+$ weft compile net.weft -o out --onnx --no-verify
+""",
+)
 def fresh_weights(span: Span | None, name: str) -> Text:
     """A net was compiled with the weights that its initializers draw: the file computes, but it
     has learnt nothing. Give a file with `--weights`, or let the spec `load(…)` one."""
