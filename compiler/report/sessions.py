@@ -151,3 +151,27 @@ model Net {{
 net loaded = Net() -> load("{path}"{options and f", {options}"})
 $ weft compile net.weft -o out --item loaded --pytorch
 """
+
+
+def tiny(
+    passes: str,
+    require: str,
+    target: str = "",
+    *,
+    layer: str = "dense(16) as a -> relu -> dense(2) as b",
+    input: str = "f32[batch, 8]",
+    rest: str = "",
+) -> str:
+    """The spec of a net with the weights that its layers begin with, and of a variant of it."""
+    clauses = "".join(f"    {clause}\n" for clause in (target, f"require {require}") if clause)
+    return f"""\
+$ cat net.weft
+model Net {{
+    input x: {input}
+    output y = x -> {layer}
+}}
+net drawn = Net()
+variant tiny of drawn {{
+    apply {passes}
+{clauses}}}
+{rest}"""

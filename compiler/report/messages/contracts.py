@@ -7,10 +7,24 @@ from collections.abc import Mapping
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.variants import variant_spec
 from compiler.report.messages.wording import count
+from compiler.report.sessions import tiny
 from compiler.report.source import Span
 
 
-@message("W1170", good=variant_spec("target cpu(threads=1), batch=64"))
+@message(
+    "W1170",
+    console=tiny(
+        "quantize(stored8)",
+        "error <= 100%",
+        "target cpu(threads=1), n=3",
+        layer="conv(4, kernel=5) -> global_avg_pool -> dense(2)",
+        input="f32[batch, 1, n, n]",
+    )
+    + """\
+$ weft build net.weft -o out
+""",
+    good=variant_spec("target cpu(threads=1), batch=64"),
+)
 def no_sizes_for_latency(span: Span | None, sizes: Mapping[str, int]) -> Text:
     """The net takes no input of the sizes that `target` gives, so that there is nothing to
     measure: a size that a pooling divides, or one beyond a table of positions."""
@@ -44,7 +58,14 @@ def size_impossible(
     )
 
 
-@message("W1214", severity=Severity.WARNING)
+@message(
+    "W1214",
+    severity=Severity.WARNING,
+    console=tiny("quantize(uint(bits=1))", "size <= 8KiB")
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def large_output_error(span: Span | None, variant: str, of_spread: float) -> Text:
     """A variant holds its contract, and its outputs are far from those of the net before any pass:
     the root mean square of the difference is more than a fifth of their standard deviation over
@@ -58,7 +79,15 @@ def large_output_error(span: Span | None, variant: str, of_spread: float) -> Tex
     )
 
 
-@message("W1392", severity=Severity.WARNING, good=variant_spec("target cpu(threads=1)"))
+@message(
+    "W1392",
+    severity=Severity.WARNING,
+    console=tiny("quantize(stored8)", "size <= 8KiB", "target cpu(threads=256)")
+    + """\
+$ weft build net.weft -o out
+""",
+    good=variant_spec("target cpu(threads=1)"),
+)
 def threads_beyond_cores(span: Span | None, threads: int, cores: int) -> Text:
     """`target` asks for more threads than the machine that builds has cores, so that they take
     turns: latency is then that of a crowded machine, and neither what a larger one would have nor
@@ -91,7 +120,14 @@ def count_impossible(
     )
 
 
-@message("W1172", good=variant_spec("apply quantize(int8)  require error <= 50%"))
+@message(
+    "W1172",
+    console=tiny("quantize(stored8)", "params <= 100")
+    + """\
+$ weft build net.weft -o out
+""",
+    good=variant_spec("apply quantize(int8)  require error <= 50%"),
+)
 def contract_failed(
     span: Span | None,
     variant: str,
@@ -116,7 +152,14 @@ def contract_failed(
     )
 
 
-@message("W1173", good=variant_spec("apply quantize(int8)"))
+@message(
+    "W1173",
+    console=tiny("quantize(stored8)", "size <= 8KiB")
+    + """\
+$ weft compile net.weft -o out --item tiny
+""",
+    good=variant_spec("apply quantize(int8)"),
+)
 def variant_not_built(span: Span | None, name: str, folder: str) -> Text:
     """A variant exists once a build has run its passes; its net lies in the folder of the build.
     What has changed in the spec since then makes it be built anew."""

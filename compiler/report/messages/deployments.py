@@ -189,7 +189,21 @@ def figure_of_dropped_output(span: Span | None, metric: str, owner: str) -> Text
     )
 
 
-@message("W0644")
+@message(
+    "W0644",
+    bad=deploy_spec("")
+    .replace(
+        "train fit of Net on digits {",
+        "train fit on digits {\n    net a = Net()\n    net b = Net()",
+    )
+    .replace("(logits, label)", "(a(image) + b(image), label)"),
+    good=deploy_spec("", "fit.a")
+    .replace(
+        "train fit of Net on digits {",
+        "train fit on digits {\n    net a = Net()\n    net b = Net()",
+    )
+    .replace("(logits, label)", "(a(image) + b(image), label)"),
+)
 def several_nets(span: Span | None, train: str, nets: tuple[str, ...]) -> Text:
     """A train with several nets is not a net by itself: name the one that is meant."""
     return Text(
@@ -252,7 +266,12 @@ def input_of_another_net(span: Span | None, input: str, weight: str) -> Text:
     )
 
 
-@message("W0645")
+@message(
+    "W0645",
+    bad=deploy_spec("preprocess raw")
+    + 'data raw {\n    source sklearn("digits")\n    split random(seed=0), train=80%, val=20%\n}\n',
+    good=deploy_spec("preprocess digits"),
+)
 def preprocess_does_not_fit(
     span: Span | None,
     input: str,

@@ -29,7 +29,11 @@ def pass_does_nothing(span: Span | None, step: str, reasons: tuple[str, ...]) ->
     )
 
 
-@message("W1351", good=variant_spec('apply low_rank(rank=1, only=["dense"])'))
+@message(
+    "W1351",
+    bad=variant_spec('apply prune(channels=50%, only=["hidden", "dense"])'),
+    good=variant_spec('apply prune(channels=50%, only=["hidden"])'),
+)
 def pattern_without_effect(
     span: Span | None, step: str, pattern: str, reasons: tuple[str, ...]
 ) -> Text:

@@ -175,7 +175,7 @@ def out_of_memory(span: Span | None) -> Text:
 @message(
     "W0910",
     console="""\
-$ weft explain W9999
+$ weft explain W912
 """,
     mended="""\
 $ weft explain
@@ -293,7 +293,16 @@ def not_an_array(span: Span | None, path: str, reason: str) -> Text:
     )
 
 
-@message("W1322")
+@message(
+    "W1322",
+    console="""\
+$ cat make.py
+lines = ["model Net {", "input x: f32[n]", *["y = x -> rellu"] * 201, "}"]
+open("net.weft", "w").write("\\n".join(lines))
+$ python make.py
+$ weft check net.weft
+""",
+)
 def more_faults(span: Span | None, limit: int) -> Text:
     """A file has so many errors that the rest of it is not checked. Mend the first ones: the others
     often follow from them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
+from compiler.report.sessions import NET
 from compiler.report.source import Span
 
 
@@ -64,7 +65,19 @@ def folder_in_use(span: Span | None, folder: str, process: str, since: str) -> T
     )
 
 
-@message("W1382")
+@message(
+    "W1382",
+    console=NET
+    + """\
+$ mkdir -p out elsewhere
+$ ln -s ../elsewhere/Net.py out/Net.py
+$ weft compile net.weft -o out --pytorch
+""",
+    mended="""\
+$ rm out/Net.py
+$ weft compile net.weft -o out --pytorch
+""",
+)
 def link_in_folder(span: Span | None, path: str, leads_to: str) -> Text:
     """A symbolic link is in a folder of results where Weft would write or delete.
 

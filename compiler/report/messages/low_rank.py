@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from compiler.report.diagnostics import Label, Text, lint, message
+from compiler.report.sessions import tiny
 from compiler.report.source import Span
 
 _SMALL = (
@@ -30,7 +31,15 @@ def one_goal_only(span: Span | None, goals: tuple[str, ...]) -> Text:
     )
 
 
-@message("W1131")
+@message(
+    "W1131",
+    console=tiny(
+        "low_rank(budget=1%)", "size <= 8KiB", layer="dense(32) as a -> relu -> dense(32) as b"
+    )
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def budget_out_of_reach(
     span: Span | None, budget: float, before: int, most: int, least: int
 ) -> Text:

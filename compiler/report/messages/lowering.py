@@ -74,7 +74,17 @@ def input_and_output(span: Span | None, name: str, used: Span | None = None) -> 
     )
 
 
-@message("W1363")
+@message(
+    "W1363",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f64[batch, 4]
+    output y = x -> erf
+}
+$ weft compile net.weft -o out --no-verify
+""",
+)
 def kernel_missing(span: Span | None, layer: str, operator: str, dtype: str) -> Text:
     """A layer becomes an operator that ONNX Runtime does not compute in the dtype of its input.
 
@@ -126,7 +136,23 @@ def dimension_not_readable(span: Span | None, layer: str, name: str) -> Text:
     )
 
 
-@message("W0807")
+@message(
+    "W0807",
+    bad="""\
+model Tied {
+    input x: f32[batch, 3]
+    param w: f32[2, 4] = normal(0.1)
+    output y = x -> dense(2, weight=w, bias=false)
+}
+""",
+    good="""\
+model Tied {
+    input x: f32[batch, 3]
+    param w: f32[2, 3] = normal(0.1)
+    output y = x -> dense(2, weight=w, bias=false)
+}
+""",
+)
 def weight_does_not_fit(
     span: Span | None, path: str, expected: str, found: tuple[int, ...] | None
 ) -> Text:
@@ -141,7 +167,25 @@ def weight_does_not_fit(
     return Text(title, label=f"needs {expected}")
 
 
-@message("W1293")
+@message(
+    "W1293",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 8]
+    output y = x -> dense(2) as training
+}
+$ weft compile net.weft -o out --pytorch
+""",
+    mended="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 8]
+    output y = x -> dense(2) as head
+}
+$ weft compile net.weft -o out --pytorch
+""",
+)
 def path_is_assigned(span: Span | None, path: str) -> Text:
     """A layer or weight has the name of an attribute that PyTorch's modules assign themselves.
 
@@ -156,13 +200,15 @@ def path_is_assigned(span: Span | None, path: str) -> Text:
 
 @message(
     "W0840",
-    good="""\
-model M {
+    console="""\
+$ cat net.weft
+model Net {
     input x: f32[batch, 4]
     param scale: f32[4] = ones
     y = x * scale
-    output z = y -> dense(3) as "head.inner"
+    output z = y -> dense(3) as "scale.inner"
 }
+$ weft compile net.weft -o out --pytorch
 """,
 )
 def path_is_weight_and_module(

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
+from compiler.report.sessions import change_fit, fit
 from compiler.report.source import Span
 from compiler.types.units import format_size
 
 
-@message("W1336")
+@message(
+    "W1336",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 4]
+    output y = x -> dense(10**15)
+}
+$ weft compile net.weft -o out
+""",
+    mended="""\
+$ weft compile net.weft -o out --pytorch
+""",
+)
 def weights_too_large(
     span: Span | None,
     net: str,
@@ -30,7 +44,20 @@ def weights_too_large(
     )
 
 
-@message("W1337")
+@message(
+    "W1337",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 10**8]
+    output y = x[:, :, none] * x[:, none]
+}
+$ weft compile net.weft -o out
+""",
+    mended="""\
+$ weft compile net.weft -o out --pytorch
+""",
+)
 def values_too_large(
     span: Span | None,
     net: str,
@@ -54,7 +81,23 @@ def values_too_large(
     )
 
 
-@message("W1341")
+@message(
+    "W1341",
+    console=fit(
+        ("[a, b])", "[a, b])\n    wide = one_hot(b, 10**12, dtype=f32)"),
+        ("cross_entropy(y, label)", "cross_entropy(y, label) + mean(wide)"),
+    )
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(
+        ("[a, b])", "[a, b])\n    wide = one_hot(b, 3, dtype=f32)"),
+        ("cross_entropy(y, label)", "cross_entropy(y, label) + mean(wide)"),
+    )
+    + """\
+$ weft check fit.weft --data
+""",
+)
 def data_too_large(
     span: Span | None,
     what: str,  # "the images of `photos`", "the columns of `d`"
@@ -73,7 +116,22 @@ def data_too_large(
     )
 
 
-@message("W1338")
+@message(
+    "W1338",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 4]
+    s = zeros([4])
+    scan i in 0..10**12 { s = s + 1.0 }
+    output y = x + s
+}
+$ weft compile net.weft -o out
+""",
+    mended="""\
+$ weft compile net.weft -o out --pytorch
+""",
+)
 def too_much_work(span: Span | None, net: str, sizes: str, work: int, most: int, unit: str) -> Text:
     """Running a net, to verify or to measure it, would take hours.
 

@@ -7,7 +7,11 @@ from compiler.report.messages.variants import variant_spec
 from compiler.report.source import Span
 
 
-@message("W1110", good=variant_spec("apply prune(weights=50%, importance=l2)"))
+@message(
+    "W1110",
+    bad=variant_spec('apply prune(channels=50%, ranking="layer")').replace("of fit {", "of Net {"),
+    good=variant_spec('apply prune(channels=50%, ranking="layer")'),
+)
 def no_rows_to_judge_by(span: Span | None, option: str) -> Text:
     """Pruning was asked to look at what the net computes, and there are no rows to run it on.
 

@@ -5,10 +5,39 @@ from __future__ import annotations
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.variants import variant_spec
 from compiler.report.messages.wording import count, list_words
+from compiler.report.sessions import tiny
 from compiler.report.source import Span
 
 
-@message("W1140")
+@message(
+    "W1140",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, n]
+    output y = x[:, 2000:] -> mean(axis=1, keep=true) -> dense(2)
+}
+net drawn = Net()
+variant tiny of drawn {
+    apply quantize(int8)
+    require size <= 8KiB
+}
+$ weft build net.weft -o out
+""",
+    mended="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, n]
+    output y = x[:, 20:] -> mean(axis=1, keep=true) -> dense(2)
+}
+net drawn = Net()
+variant tiny of drawn {
+    apply quantize(int8)
+    require size <= 8KiB
+}
+$ weft build net.weft -o out
+""",
+)
 def no_calibration_sizes(span: Span | None, net: str, symbols: tuple[str, ...]) -> Text:
     """A net is to be calibrated without data, and Weft finds no sizes that its inputs can have.
 
@@ -23,7 +52,13 @@ def no_calibration_sizes(span: Span | None, net: str, symbols: tuple[str, ...]) 
     )
 
 
-@message("W1402")
+@message(
+    "W1402",
+    console=tiny("quantize(int8)", "size <= 8KiB", layer="log -> dense(8) -> relu -> dense(3)")
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def range_not_finite(span: Span | None, value: str) -> Text:
     """A value that is to be rounded to levels is infinite or no number on calibration rows, so
     that it has no range: the logarithm of 0, an exponential of large numbers, a division by 0.
@@ -84,7 +119,18 @@ def float_layers_too_many(span: Span | None, asked: int, layers: int) -> Text:
     )
 
 
-@message("W1217")
+@message(
+    "W1217",
+    console=tiny(
+        'quantize(int8(form="qoperator"))',
+        "size <= 8KiB",
+        input="f32[16]",
+        rest="deploy tiny as onnx\n",
+    )
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def no_integer_operator(span: Span | None, net: str, layers: tuple[str, ...] = ()) -> Text:
     """`form="qoperator"` asks for integer operators in the file, and ONNX has none for some layers
     of the net that are rounded: matrix products without a batch axis, and those of more than two

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
+from compiler.report.sessions import tiny
 from compiler.report.source import Span
 
 _GOOD = """\
@@ -14,7 +15,11 @@ variant small of M {
 """
 
 
-@message("W1195", good=_GOOD)
+@message(
+    "W1195",
+    bad=_GOOD.replace("[prune, quantize(int8)]", "[]"),
+    good=_GOOD,
+)
 def search_of_nothing(span: Span | None) -> Text:
     """A search whose list of passes is empty.
 
@@ -52,7 +57,11 @@ def not_to_choose(
     )
 
 
-@message("W1196", good=_GOOD)
+@message(
+    "W1196",
+    bad=_GOOD.replace("    require size <= 8KiB\n", ""),
+    good=_GOOD,
+)
 def search_needs_goal(span: Span | None) -> Text:
     """A search in a variant that requires nothing of latency, size, params or flops.
 
@@ -67,7 +76,11 @@ def search_needs_goal(span: Span | None) -> Text:
     )
 
 
-@message("W1197", good=_GOOD)
+@message(
+    "W1197",
+    bad=_GOOD.replace("trials=60", "trials=5"),
+    good=_GOOD,
+)
 def trials_too_few(span: Span | None, given: int, needed: int) -> Text:
     """A search with fewer trials than it needs at least.
 
@@ -82,7 +95,14 @@ def trials_too_few(span: Span | None, given: int, needed: int) -> Text:
     )
 
 
-@message("W1198", good=_GOOD)
+@message(
+    "W1198",
+    console=tiny("search([quantize(stored8)], trials=60)", "size <= 10B")
+    + """\
+$ weft build net.weft -o out
+""",
+    good=_GOOD,
+)
 def search_goal_missed(
     span: Span | None, figure: str, bound: float, reached: float, before: float
 ) -> Text:

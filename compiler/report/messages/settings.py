@@ -59,15 +59,16 @@ def ambiguous_setting(span: Span | None, name: str, meanings: tuple[str, ...]) -
 @message(
     "W0952",
     console="""\
-$ cat wide.weft
-model Wide(width: int = 2) {
-    input x: f32[batch, 3]
-    output y = x -> dense(width)
+$ python -c "import numpy as np; np.savez('rows.npz', x=np.zeros((5, 2)), y=np.zeros(5))"
+$ cat rows.weft
+data rows {
+    source npz("rows.npz")
+    split in_order, train=80%, val=20%
 }
-$ weft check wide.weft --set width=2.5
+$ weft check rows.weft --set rows.columns=3
 """,
     mended="""\
-$ weft check wide.weft --set width=4
+$ weft check rows.weft --set 'rows.columns=["x"]'
 """,
 )
 def bad_setting_value(span: Span | None, name: str, expected: str, found: str) -> Text:

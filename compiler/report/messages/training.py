@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import COLUMNS, SHOWN, count, list_words
+from compiler.report.sessions import change_fit, fit
 from compiler.report.source import Span
 
 
@@ -427,7 +428,25 @@ def detached_group(
     )
 
 
-@message("W1422")
+@message(
+    "W1422",
+    console=fit(
+        ("cross_entropy(y, label)", "mse(y, stack([a, b]))"),
+        ("batch 4", "batch 3"),
+        ("    metric accuracy = accuracy(y, label)\n", ""),
+    )
+    + """\
+$ weft check fit.weft
+""",
+    mended=change_fit(
+        ("cross_entropy(y, label)", "mse(y, stack([a, b], axis=1))"),
+        ("batch 4", "batch 3"),
+        ("    metric accuracy = accuracy(y, label)\n", ""),
+    )
+    + """\
+$ weft check fit.weft
+""",
+)
 def batch_impossible(span: Span | None, needed: str, batch: int) -> Text:
     """Something in a train fits together for another number of rows only than its batches have.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
-from compiler.report.sessions import FIT
+from compiler.report.sessions import FIT, change_fit, fit
 from compiler.report.source import Span
 
 
@@ -22,7 +22,13 @@ def training_file_missing(span: Span | None, path: str) -> Text:
     )
 
 
-@message("W0861")
+@message(
+    "W0861",
+    console=fit(("lr=0.1", "lr=1e30"))
+    + """\
+$ weft train fit.weft -o out
+""",
+)
 def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Text:
     """The loss became infinite or stopped being a number, and nothing can be learned from it.
 
@@ -54,7 +60,13 @@ def training_out_of_memory(span: Span | None, batch: str) -> Text:
     )
 
 
-@message("W0863")
+@message(
+    "W0863",
+    console=FIT
+    + """\
+$ weft train fit.weft -o out --device cuda
+""",
+)
 def training_device_missing(span: Span | None) -> Text:
     """A training was asked to run on a CUDA device where PyTorch finds none.
 
@@ -100,9 +112,6 @@ def training_failed(span: Span | None, reason: str, log: str) -> Text:
 $ weft train fit.weft -o out
 $ weft train fit.weft -o out
 """,
-    mended="""\
-$ weft train fit.weft -o out --overwrite
-""",
 )
 def training_would_be_lost(span: Span | None, folder: str) -> Text:
     """A training was begun in this folder, or finished, and another one would delete what it
@@ -114,7 +123,15 @@ def training_would_be_lost(span: Span | None, folder: str) -> Text:
     )
 
 
-@message("W1207")
+@message(
+    "W1207",
+    console=FIT
+    + "$ weft train fit.weft -o out\n"
+    + change_fit(("lr=0.1", "lr=0.2"))
+    + """\
+$ weft train fit.weft -o out --resume
+""",
+)
 def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Text:
     """A training is to go on that was begun with other settings: its rate would jump, or its
     epochs would no longer be what the spec says. Nothing has been touched.
@@ -131,7 +148,15 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
     )
 
 
-@message("W1208")
+@message(
+    "W1208",
+    console=FIT
+    + """\
+$ weft train fit.weft -o out
+$ rm out/fit/best.safetensors
+$ weft train fit.weft -o out --resume
+""",
+)
 def nothing_to_resume(span: Span | None, folder: str) -> Text:
     """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing next to
     the other files that it left. Nothing has been touched."""
@@ -142,7 +167,18 @@ def nothing_to_resume(span: Span | None, folder: str) -> Text:
     )
 
 
-@message("W1209")
+@message(
+    "W1209",
+    console=fit(
+        (
+            "metric accuracy = accuracy(y, label)",
+            "metric share = mean(y) / mean(y * 0)\n    until stalled(val.share, epochs=2)",
+        )
+    )
+    + """\
+$ weft train fit.weft -o out
+""",
+)
 def no_best_epoch(span: Span | None, figure: str) -> Text:
     """The figure that chooses the best epoch was not a number in any epoch, so there is none. A
     mask that lets nothing count, a division by zero in an expression, and outputs of the net that

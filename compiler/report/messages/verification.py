@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 
 from compiler.report.diagnostics import Severity, Text, message
+from compiler.report.sessions import MODEL, NET
 from compiler.report.source import Span
 
 
-@message("W0820")
+@message(
+    "W0820",
+    console=MODEL
+    + """\
+$ python -c "import numpy as np; np.save('x.npy', np.zeros((1, 3), 'f4'))"
+$ weft run out/Net.onnx x=x.npy --device cuda
+""",
+    mended="""\
+$ weft run out/Net.onnx x=x.npy --device cpu
+""",
+)
 def device_missing(span: Span | None, reason: str) -> Text:
     """CUDA was asked for and cannot be used.
 
@@ -20,7 +31,15 @@ def device_missing(span: Span | None, reason: str) -> Text:
     )
 
 
-@message("W0821")
+@message(
+    "W0821",
+    console="""\
+$ cat net.onnx
+no model
+$ python -c "import numpy as np; np.save('x.npy', np.zeros((1, 3), 'f4'))"
+$ weft run net.onnx x=x.npy
+""",
+)
 def model_refused(
     span: Span | None,
     model: str,
@@ -45,7 +64,7 @@ def model_refused(
             )
     return Text(
         f"ONNX Runtime refuses {model}: {reason}",
-        label="this layer is written as the operator that it refuses",
+        label="" if span is None else "this layer is written as the operator that it refuses",
         help=advice,
     )
 
@@ -141,7 +160,20 @@ def backend_failed(span: Span | None, backend: str, case: str, reason: str) -> T
     )
 
 
-@message("W0814")
+@message(
+    "W0814",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, n]
+    output y = x[:, 2000:]
+}
+$ weft compile net.weft -o out
+""",
+    mended="""\
+$ weft compile net.weft -o out --no-verify
+""",
+)
 def no_possible_sizes(span: Span | None, model: str, names: tuple[str, ...]) -> Text:
     """No sizes of the dimensions were found at which the network could run.
 
@@ -153,7 +185,16 @@ def no_possible_sizes(span: Span | None, model: str, names: tuple[str, ...]) -> 
     )
 
 
-@message("W1251", severity=Severity.WARNING)
+@message(
+    "W1251",
+    severity=Severity.WARNING,
+    console=NET.replace(
+        "}\n", "}\nnet drawn = Net()\ndeploy drawn as onnx { dynamic batch  verify off }\n"
+    )
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def not_verified(span: Span | None, file: str) -> Text:
     """A deployment says `verify off`: its file is written although nobody holds it against the
     meaning of the spec. It may compute something else. What the spec requires is still measured."""
@@ -164,7 +205,16 @@ def not_verified(span: Span | None, file: str) -> Text:
     )
 
 
-@message("W1250")
+@message(
+    "W1250",
+    console=NET.replace("x: f32[batch, 3]", "k: i64[batch]").replace(
+        "x -> dense(2) as fc\n}\n",
+        "(k * 0 + 7) -> embedding(5, 3)\n}\nnet drawn = Net()\ndeploy drawn as onnx { dynamic batch }\n",
+    )
+    + """\
+$ weft build net.weft -o out
+""",
+)
 def no_allowed_inputs(
     span: Span | None, model: str, layer: str, size: str = "", tried: int = 0, most: int = 0
 ) -> Text:

@@ -29,7 +29,11 @@ def no_dense_layer(span: Span | None, net: str, scheme: str, least: int = 1) -> 
     )
 
 
-@message("W1156")
+@message(
+    "W1156",
+    bad=variant_spec('apply quantize(bfloat16(compute="always"))'),
+    good=variant_spec("apply quantize(bfloat16)"),
+)
 def no_half_kernels(span: Span | None, scheme: str) -> Text:
     """A net is to compute in bf16 on the CPU.
 
