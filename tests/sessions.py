@@ -20,7 +20,9 @@ from weft.cli.main import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = re.compile(r"^(?:error|warning)\[(W\d{4})\]", re.MULTILINE)
-OF_THE_MACHINE = re.compile(r"[\d.,]+ [KMGT]?i?B is free|\d+ cores?|process \d+, since [\d:-]+")
+OF_THE_MACHINE = re.compile(
+    r"[\d.,]+ [KMGT]?i?B is free|\d+ cores?|write `cpu\(threads=\d+\)`|(?<=CUDA cannot be used: ).*"
+)
 """What differs from one machine to another, or from run to run."""
 
 

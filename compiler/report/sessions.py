@@ -58,6 +58,18 @@ def _replace(text: str, changes: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
+BUILT = (
+    fit(
+        ("{k % 3}", "{'abc'[k % 3]}"),
+        ("stack([a, b])", "concat([stack([a]), one_hot(b, dtype=f32)])"),
+        ("f32[batch, 2]", "f32[batch, 4]"),
+        ("epochs 1\n}\n", "epochs 1\n}\ndeploy fit as onnx { dynamic batch }\n"),
+    )
+    + "$ weft build fit.weft -o out\n"
+)
+"""The build of a train on a table with a column of words."""
+
+
 def homes(
     *cells: str,
     options: str = "",
@@ -122,6 +134,11 @@ MODEL = f"""\
 {NET}$ weft compile net.weft -o out --onnx --no-verify
 """
 """The ONNX file of a net, with the weights that its layers begin with."""
+DRAWN = f"""\
+{NET}net drawn = Net()
+deploy drawn as onnx {{ dynamic batch }}
+"""
+"""The net and a deployment of it, with the weights that its layers begin with."""
 
 FC = '"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")'
 """The entries of a weights file that fits the net."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.variants import variant_spec
 from compiler.report.messages.wording import count
-from compiler.report.sessions import tiny
+from compiler.report.sessions import fit, tiny
 from compiler.report.source import Span
 
 
@@ -61,7 +61,7 @@ def size_impossible(
 @message(
     "W1214",
     severity=Severity.WARNING,
-    console=tiny("quantize(uint(bits=1))", "size <= 8KiB")
+    console=tiny("prune(weights=90%)", "size <= 8KiB")
     + """\
 $ weft build net.weft -o out
 """,
@@ -122,11 +122,14 @@ def count_impossible(
 
 @message(
     "W1172",
-    console=tiny("quantize(stored8)", "params <= 100")
+    console=tiny("quantize(stored8)", "error <= 0.01%")
     + """\
 $ weft build net.weft -o out
 """,
-    good=variant_spec("apply quantize(int8)  require error <= 50%"),
+    mended=tiny("quantize(stored8)", "error <= 10%")
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def contract_failed(
     span: Span | None,
@@ -170,7 +173,24 @@ def variant_not_built(span: Span | None, name: str, folder: str) -> Text:
     )
 
 
-@message("W1174")
+@message(
+    "W1174",
+    console=fit(
+        (
+            "-> relu -> dense(2) as head",
+            "-> l2_normalize(axis=-1) as v\n    output pairs = y @ (y -> transpose(0, 1))",
+        ),
+        ("cross_entropy(y, label)", "mean(pairs)"),
+        ("    metric accuracy = accuracy(y, label)\n", ""),
+        (
+            "epochs 1\n}\n",
+            "epochs 1\n}\nvariant tiny of fit {\n    apply quantize(stored8)\n    require size <= 8KiB\n}\n",
+        ),
+    )
+    + """\
+$ weft build fit.weft -o out
+""",
+)
 def rows_related(span: Span | None, net: str, output: str, type: str) -> Text:
     """A net compares the rows of a batch with each other, so that its outputs depend on which rows
     are together: scores of `[batch, batch]`. Passes that judge, contracts and reports need figures

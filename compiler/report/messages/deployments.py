@@ -213,7 +213,32 @@ def several_nets(span: Span | None, train: str, nets: tuple[str, ...]) -> Text:
     )
 
 
-@message("W1229")
+@message(
+    "W1229",
+    console="""\
+$ cat table.csv
+y,b,label
+1,2,0
+3,4,1
+5,6,0
+$ cat fit.weft
+data table {
+    source csv("table.csv")
+    x = stack([y, b])
+    split in_order, train=60%, val=40%
+}
+model Net {
+    input x: f32[batch, 2]
+    output y = x -> dense(2) as head
+}
+train fit of Net on table {
+    minimize cross_entropy(y, label) with sgd(lr=0.1)
+    batch 2  epochs 1
+}
+deploy fit as onnx { dynamic batch  preprocess table }
+$ weft check fit.weft
+""",
+)
 def preprocess_name_clash(
     span: Span | None,
     column: str,

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
+from compiler.report.sessions import BUILT, NET, fit
 from compiler.report.source import Span
 
 
-@message("W1215")
+@message(
+    "W1215",
+    console=fit(("epochs 1\n}\n", "epochs 1\n}\ndeploy fit as onnx { dynamic batch }\n"))
+    + NET
+    + """\
+$ weft compile net.weft -o out --onnx --no-verify
+$ weft eval fit.weft --onnx out/Net.onnx
+""",
+)
 def other_file(
     span: Span | None,
     file: str,
@@ -30,7 +39,13 @@ def other_file(
     )
 
 
-@message("W1394")
+@message(
+    "W1394",
+    console=BUILT
+    + """\
+$ weft eval fit.weft --onnx out/fit.onnx --set fit.lr=3
+""",
+)
 def built_otherwise(span: Span | None, file: str, others: tuple[str, ...]) -> Text:
     """An ONNX file was built with other settings than the spec has now, or than `--set` gives: its
     net was trained at another rate, say, or pruned by another share. Figures of it would be taken
@@ -47,7 +62,26 @@ def built_otherwise(span: Span | None, file: str, others: tuple[str, ...]) -> Te
     )
 
 
-@message("W1216")
+@message(
+    "W1216",
+    console=fit(
+        (
+            "epochs 1\n}\n",
+            "epochs 1\n}\ntrain other of Net on table {\n    minimize cross_entropy(y, label) with sgd(lr=0.1)\n    metric loss_of_rows = cross_entropy(y, label)\n    batch 4\n    epochs 1\n}\ndeploy fit as onnx { dynamic batch }\ndeploy other as onnx { dynamic batch }\n",
+        )
+    )
+    + """\
+$ weft compile fit.weft -o out --onnx --no-verify --item Net
+$ cat foreign.py
+import onnx
+
+model = onnx.load("out/Net.onnx")
+model.producer_name, model.graph.name = "other", "main_graph"
+onnx.save(model, "foreign.onnx")
+$ python foreign.py
+$ weft eval fit.weft --onnx foreign.onnx
+""",
+)
 def which_deployment(span: Span | None, file: str, names: tuple[str, ...]) -> Text:
     """An ONNX file may be that of several deployments, whose figures differ: they are of other
     trains or other data."""

@@ -51,7 +51,13 @@ def item_names_clash(span: Span | None, name: str, other: str, first: Span) -> T
     )
 
 
-@message("W1292")
+@message(
+    "W1292",
+    console=NET
+    + """\
+$ flock out/.weft.lock weft compile net.weft -o out
+""",
+)
 def folder_in_use(span: Span | None, folder: str, process: str, since: str) -> Text:
     """Two builds or trainings write into one folder at a time.
 

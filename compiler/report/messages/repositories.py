@@ -88,7 +88,18 @@ def hub_not_installed(span: Span | None) -> Text:
     )
 
 
-@message("W1395")
+@message(
+    "W1395",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 3]
+    output y = x -> dense(2) as fc
+}
+net loaded = Net() -> load("hf:acme/tiny")
+$ HF_HUB_OFFLINE=1 weft compile net.weft -o out
+""",
+)
 def hub_unreachable(span: Span | None, name: str, reason: str) -> Text:
     """Hugging Face cannot be reached, or may not be (`HF_HUB_OFFLINE`), and the cache does not have
     what is asked for.

@@ -97,7 +97,7 @@ def trials_too_few(span: Span | None, given: int, needed: int) -> Text:
 
 @message(
     "W1198",
-    console=tiny("search([quantize(stored8)], trials=60)", "size <= 10B")
+    console=tiny("search([quantize(stored8)], trials=60)", "size <= 300B")
     + """\
 $ weft build net.weft -o out
 """,

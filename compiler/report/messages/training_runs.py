@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
-from compiler.report.sessions import FIT, change_fit, fit
+from compiler.report.sessions import BUILT, FIT, change_fit, fit
 from compiler.report.source import Span
 
 
@@ -24,7 +24,7 @@ def training_file_missing(span: Span | None, path: str) -> Text:
 
 @message(
     "W0861",
-    console=fit(("lr=0.1", "lr=1e30"))
+    console=fit(("lr=0.1", "lr=9"), ("[a, b]", "[a * 1e30, b * 1e30]"))
     + """\
 $ weft train fit.weft -o out
 """,
@@ -91,7 +91,17 @@ def training_killed(span: Span | None, signal: str) -> Text:
     )
 
 
-@message("W0865")
+@message(
+    "W0865",
+    console=fit(
+        ("x = stack([a, b])", "x = stack([b])"),
+        ("f32[batch, 2]", "i64[batch, 1]"),
+        ("x -> dense(8)", "(x + 1) -> embedding(3, 8) -> flatten"),
+    )
+    + """\
+$ weft train fit.weft -o out
+""",
+)
 def training_failed(span: Span | None, reason: str, log: str) -> Text:
     """The training script ended with an error of its own.
 
@@ -153,7 +163,7 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
     console=FIT
     + """\
 $ weft train fit.weft -o out
-$ rm out/fit/best.safetensors
+$ rm out/fit/last.safetensors
 $ weft train fit.weft -o out --resume
 """,
 )
@@ -172,7 +182,7 @@ def nothing_to_resume(span: Span | None, folder: str) -> Text:
     console=fit(
         (
             "metric accuracy = accuracy(y, label)",
-            "metric share = mean(y) / mean(y * 0)\n    until stalled(val.share, epochs=2)",
+            'metric share = mean(0 * y) / mean(0 * y), better="higher"',
         )
     )
     + """\
@@ -193,7 +203,14 @@ def no_best_epoch(span: Span | None, figure: str) -> Text:
     )
 
 
-@message("W1406")
+@message(
+    "W1406",
+    console=BUILT
+    + """\
+$ sed -i s/c/d/ table.csv
+$ weft eval fit.weft --onnx out/fit.onnx
+""",
+)
 def other_words(
     span: Span | None, train: str, column: str, trained: tuple[str, ...], found: tuple[str, ...]
 ) -> Text:

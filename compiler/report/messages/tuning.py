@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.variants import variant_spec
+from compiler.report.sessions import fit
 from compiler.report.source import Span
 
 PARTS = """\
@@ -38,7 +39,22 @@ def list_passes(places: Sequence[Span]) -> Sequence[Label]:
     return tuple(Label(place, "puts the compressed net into its train") for place in places)
 
 
-@message("W1100")
+@message(
+    "W1100",
+    console=fit(
+        (
+            "of Net on table {",
+            "on table {\n    net m = Net()\n    s = zeros([batch, 2])\n    scan i in 0..3 { s = s + m(x) }",
+        ),
+        ("(y, label)", "(s, label)"),
+    )
+    + """\
+$ cat more.weft
+use "fit.weft"
+variant tiny of fit { apply prune(channels=50%) -> finetune(epochs=1) }
+$ weft check more.weft
+""",
+)
 def net_inside_loop(
     span: Span | None,
     net: str,
@@ -102,7 +118,18 @@ def nothing_to_train_on(span: Span | None, step: str) -> Text:
     )
 
 
-@message("W1103")
+@message(
+    "W1103",
+    console=fit(
+        (
+            "epochs 1\n}\n",
+            "epochs 1\n}\ntrain student on table {\n    net teacher = fit\n    net small = Net()\n    freeze teacher\n    minimize mse(small(x), teacher(x)) with sgd(lr=0.1)\n    batch 4\n    epochs 1\n}\n",
+        )
+    )
+    + """\
+$ weft train fit.weft student -o out
+""",
+)
 def train_not_run(span: Span | None, train: str) -> Text:
     """`net teacher = fit` starts from what the train `fit` learned, and that has not run: there
     is no folder with its weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from compiler.report.diagnostics import Severity, Text, message
-from compiler.report.sessions import MODEL, NET
+from compiler.report.sessions import DRAWN, FC, MODEL, NET, save_weights
 from compiler.report.source import Span
 
 
@@ -69,7 +69,27 @@ def model_refused(
     )
 
 
-@message("W0810")
+@message(
+    "W0810",
+    console=NET
+    + save_weights(FC)
+    + "$ weft compile net.weft -o out --weights fc.safetensors --onnx\n"
+    + """\
+$ cat change.py
+import onnx
+from onnx import numpy_helper
+
+model = onnx.load("out/Net.onnx")
+for weight in model.graph.initializer:
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1, weight.name))
+onnx.save(model, "changed.onnx")
+$ python change.py
+$ weft verify net.weft changed.onnx --weights fc.safetensors
+""",
+    mended="""\
+$ weft verify net.weft out/Net.onnx --weights fc.safetensors
+""",
+)
 def backends_differ(
     span: Span | None,
     backend: str,
@@ -119,7 +139,25 @@ def pass_changed_meaning(
     )
 
 
-@message("W1364")
+@message(
+    "W1364",
+    console="""\
+$ cat net.weft
+model Net {
+    input x: f32[batch, 2, 8, 8]
+    output y = x -> conv(2, kernel=3, bias=false) as conv -> batch_norm as bn
+}
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+weights = {f"bn.{name}": np.zeros(2, "f4") for name in ("bias", "running_mean", "running_var")}
+weights |= {"bn.weight": np.full(2, 3e38, "f4"), "conv.weight": np.zeros((2, 2, 3, 3), "f4")}
+save_file(weights, "net.safetensors")
+$ python save.py
+$ weft compile net.weft -o out --weights net.safetensors --onnx
+""",
+)
 def pass_made_nan(span: Span | None, name: str, path: str) -> Text:
     """A pass of the compiler made something that is not a number out of weights that are numbers.
 
@@ -150,7 +188,16 @@ def optimizer_differs(
     )
 
 
-@message("W0813")
+@message(
+    "W0813",
+    console=NET
+    + save_weights(FC)
+    + "$ weft compile net.weft -o out --weights fc.safetensors --onnx\n"
+    + NET.replace("x:", "z:").replace("x ->", "z ->")
+    + """\
+$ weft verify net.weft out/Net.onnx --weights fc.safetensors
+""",
+)
 def backend_failed(span: Span | None, backend: str, case: str, reason: str) -> Text:
     """A backend raised an error on inputs that the spec's types allow."""
     return Text(
@@ -188,9 +235,7 @@ def no_possible_sizes(span: Span | None, model: str, names: tuple[str, ...]) -> 
 @message(
     "W1251",
     severity=Severity.WARNING,
-    console=NET.replace(
-        "}\n", "}\nnet drawn = Net()\ndeploy drawn as onnx { dynamic batch  verify off }\n"
-    )
+    console=DRAWN.replace("batch }", "batch  verify off }")
     + """\
 $ weft build net.weft -o out
 """,
@@ -207,10 +252,9 @@ def not_verified(span: Span | None, file: str) -> Text:
 
 @message(
     "W1250",
-    console=NET.replace("x: f32[batch, 3]", "k: i64[batch]").replace(
-        "x -> dense(2) as fc\n}\n",
-        "(k * 0 + 7) -> embedding(5, 3)\n}\nnet drawn = Net()\ndeploy drawn as onnx { dynamic batch }\n",
-    )
+    console=DRAWN.replace("x: f32[batch, 3]", "k: i64[batch]")
+    .replace("x ->", "(k * 0 + 7) ->")
+    .replace("dense(2)", "embedding(5, 3)")
     + """\
 $ weft build net.weft -o out
 """,
@@ -263,7 +307,22 @@ def rows_outside_domain(span: Span | None, model: str, layer: str) -> Text:
 # --- training -----------------------------------------------------------------------------------
 
 
-@message("W0815")
+@message(
+    "W0815",
+    console=NET
+    + save_weights(FC)
+    + "$ weft compile net.weft -o out --weights fc.safetensors --onnx\n"
+    + """\
+$ cat change.py
+import onnx
+
+model = onnx.load("out/Net.onnx")
+model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
+onnx.save(model, "changed.onnx")
+$ python change.py
+$ weft verify net.weft changed.onnx --weights fc.safetensors
+""",
+)
 def invalid_onnx(span: Span | None, file: str, reason: str) -> Text:
     """An ONNX file breaks a rule of ONNX.
 
