@@ -13,15 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from compiler.report.console import Step
+from tests.hub_server import serve
 from weft.cli.main import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = re.compile(r"^(?:error|warning)\[(W\d{4})\]", re.MULTILINE)
+HUB = {"fc.weight": np.ones((2, 4), np.float32), "fc.bias": np.zeros(2, np.float32)}
+"""The weights of the repository that Hugging Face has."""
 OF_THE_MACHINE = re.compile(
-    r"[\d.,]+ [KMGT]?i?B is free|\d+ cores?|write `cpu\(threads=\d+\)`|(?<=CUDA cannot be used: ).*"
+    r"[\d.,]+ [KMGT]?i?B is free|\d+ cores?|process \d+, since [\d: -]+"
+    r"|write `cpu\(threads=\d+\)`|(?<=CUDA cannot be used: ).*"
 )
 """What differs from one machine to another, or from run to run."""
 
@@ -46,12 +52,14 @@ class Done:
 
 class Shell:
     """Runs sessions, one after the other, in one folder, so that paths are the same for all. What
-    a session did up to its last command is kept, for others that begin with the same steps."""
+    a session did up to its last command is kept, for others that begin with the same steps. What
+    `pip` takes away cannot be imported until it brings it back."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "spec"
         self._kept_in = folder / "kept"
         self._kept: dict[tuple[Step, ...], Path] = {}
+        self._missing: set[str] = set()
 
     def run_session(self, steps: Sequence[Step], capture: pytest.CaptureFixture[str]) -> Done:
         """What the last step does; those before it must end well."""
@@ -76,6 +84,7 @@ class Shell:
     def _start(self, steps: tuple[Step, ...]) -> int:
         """Fills the folder with what most of the steps left before; how many these are."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._missing.clear()
         for length in range(len(steps) - 1, 0, -1):
             if steps[:length] in self._kept:
                 shutil.copytree(self._kept[steps[:length]], self._folder, symlinks=True)
@@ -98,9 +107,17 @@ class Shell:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._folder)
             words = shlex.split(step.command)
-            while re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                patch.setenv(*words.pop(0).split("=", 1))
+            for name in self._missing:
+                patch.setitem(sys.modules, name, None)
             match words:
+                case ["pip", "uninstall", "-y", name]:
+                    self._missing.add(name)
+                    status, printed = 0, ""
+                case ["pip", "install", _]:
+                    self._missing.clear()
+                    status, printed = 0, ""
+                case _ if self._asks_hub() and not self._missing:
+                    status, printed = run_with_hub(step.command)
                 case ["weft", *_]:
                     status, printed = run_weft(words, patch), ""
                 case ["python", "-c", code]:
@@ -112,6 +129,9 @@ class Shell:
         captured = capture.readouterr()
         text = f"{captured.out}{captured.err}{printed}"
         return Done(status, text.replace(str(self._folder.resolve()), "/home/ada/spec"))
+
+    def _asks_hub(self) -> bool:
+        return any("hf:" in path.read_text("utf-8") for path in self._folder.glob("*.weft"))
 
 
 def run_weft(words: list[str], patch: pytest.MonkeyPatch) -> int:
@@ -133,10 +153,27 @@ def run_script(code: str) -> tuple[int, str]:
     return 0, ""
 
 
-def run_other(command: str) -> tuple[int, str]:
+def run_with_hub(command: str) -> tuple[int, str]:
+    """What a command does where Hugging Face has one small repository. The package that asks it
+    reads the variables of the environment once, so that each command is a process."""
+    with serve() as hub:
+        hub.add("acme/tiny", {"model.safetensors": save(HUB)})
+        status, printed = run_other(
+            command,
+            HF_ENDPOINT=hub.address,
+            HF_HOME=str(Path("cache").absolute()),
+            HF_HUB_DISABLE_TELEMETRY="1",
+            HF_HUB_DISABLE_XET="1",
+            NO_PROXY="127.0.0.1",
+        )
+        return status, printed.replace(hub.address, "https://huggingface.co")
+
+
+def run_other(command: str, **more: str) -> tuple[int, str]:
     """What a command of the system does."""
     places = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = {**os.environ, "PATH": os.pathsep.join(places), "PYTHONPATH": str(ROOT)}
+    paths = {"PATH": os.pathsep.join(places), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **paths, **more}
     shown = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
     return shown.returncode, shown.stdout + shown.stderr
 

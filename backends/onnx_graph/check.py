@@ -44,7 +44,7 @@ def check_onnx(path: Path) -> onnx.ModelProto:
         )
     except (onnx.checker.ValidationError, InferenceError, ValueError) as error:
         # A ValueError is raised for names that are not UTF-8, and for types that are none.
-        raise MalformedModel(str(error)) from error
+        raise MalformedModel(str(error).strip()) from error
     _check_free_dims(model.graph.output, inferred.graph.output)
     return inferred
 
@@ -103,7 +103,7 @@ def read_structure(path: Path) -> onnx.ModelProto:
     try:
         return _read_model(np.memmap(path, dtype=np.uint8, mode="r").data)
     except (ValueError, IndexError, DecodeError) as error:
-        raise MalformedModel(f"{path} is not an ONNX model: {error}") from error
+        raise MalformedModel(f"{path} is not an ONNX model: {str(error).strip()}") from error
 
 
 def _read_model(data: memoryview) -> onnx.ModelProto:

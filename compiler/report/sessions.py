@@ -50,6 +50,12 @@ def change_fit(*changes: tuple[str, str]) -> str:
     return _replace(_SPEC, changes)
 
 
+def behind(*lines: str) -> tuple[str, str]:
+    """The change that puts lines behind the train."""
+    end = "epochs 1\n}\n"
+    return end, end + "".join(f"{line}\n" for line in lines)
+
+
 def _replace(text: str, changes: tuple[tuple[str, str], ...]) -> str:
     for old, new in changes:
         if old not in text:
@@ -63,7 +69,9 @@ BUILT = (
         ("{k % 3}", "{'abc'[k % 3]}"),
         ("stack([a, b])", "concat([stack([a]), one_hot(b, dtype=f32)])"),
         ("f32[batch, 2]", "f32[batch, 4]"),
-        ("epochs 1\n}\n", "epochs 1\n}\ndeploy fit as onnx { dynamic batch }\n"),
+        ("lr=0.1", "lr=lr"),
+        ("train fit of", "train fit(lr: float = 0.1) of"),
+        behind("deploy fit as onnx { dynamic batch }"),
     )
     + "$ weft build fit.weft -o out\n"
 )

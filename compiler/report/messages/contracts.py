@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.variants import variant_spec
 from compiler.report.messages.wording import count
-from compiler.report.sessions import fit, tiny
+from compiler.report.sessions import behind, fit, tiny
 from compiler.report.source import Span
 
 
@@ -182,9 +182,8 @@ def variant_not_built(span: Span | None, name: str, folder: str) -> Text:
         ),
         ("cross_entropy(y, label)", "mean(pairs)"),
         ("    metric accuracy = accuracy(y, label)\n", ""),
-        (
-            "epochs 1\n}\n",
-            "epochs 1\n}\nvariant tiny of fit {\n    apply quantize(stored8)\n    require size <= 8KiB\n}\n",
+        behind(
+            "variant tiny of fit {", "    apply prune(weights=50%)", "    require size <= 8KiB", "}"
         ),
     )
     + """\
@@ -206,7 +205,28 @@ def rows_related(span: Span | None, net: str, output: str, type: str) -> Text:
     )
 
 
-@message("W1282")
+@message(
+    "W1282",
+    console=fit(
+        (
+            "of Net on table {",
+            "on table {\n    net first = Net()\n    net m = Net()\n    y = m(first(x))",
+        ),
+        behind("deploy fit.m as onnx { dynamic batch }"),
+    )
+    + """\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+shapes = {"dense.weight": (8, 2), "dense.bias": 8, "head.weight": (2, 8), "head.bias": 2}
+weights = {f"m.{path}": np.zeros(shape, "f4") for path, shape in shapes.items()}
+save_file(weights, "m.safetensors")
+$ python save.py
+$ weft compile fit.weft -o out --weights m.safetensors --onnx --no-verify
+$ weft eval fit.weft --onnx out/fit.m.onnx
+""",
+)
 def input_needs_weights(span: Span | None, input: str, weight: str) -> Text:
     """A file is measured on the rows of a train's data, and the train gives its net what other
     nets compute of them; their weights are not there.

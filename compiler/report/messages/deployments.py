@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import list_words
+from compiler.report.sessions import behind, change_fit, fit
 from compiler.report.source import Span
 
 
@@ -215,27 +216,25 @@ def several_nets(span: Span | None, train: str, nets: tuple[str, ...]) -> Text:
 
 @message(
     "W1229",
-    console="""\
-$ cat table.csv
-y,b,label
-1,2,0
-3,4,1
-5,6,0
-$ cat fit.weft
-data table {
-    source csv("table.csv")
-    x = stack([y, b])
-    split in_order, train=60%, val=40%
-}
-model Net {
-    input x: f32[batch, 2]
-    output y = x -> dense(2) as head
-}
-train fit of Net on table {
-    minimize cross_entropy(y, label) with sgd(lr=0.1)
-    batch 2  epochs 1
-}
-deploy fit as onnx { dynamic batch  preprocess table }
+    console=fit(
+        behind(
+            "data later {",
+            '    source csv("later.csv")',
+            "    x = stack([y, b])",
+            "    split in_order, train=100%",
+            "}",
+            "deploy fit as onnx { dynamic batch  preprocess later }",
+        )
+    )
+    + """\
+$ cat later.csv
+y,b
+0.5,2
+1.5,1
+$ weft check fit.weft
+""",
+    mended=change_fit(behind("deploy fit as onnx { dynamic batch  preprocess table }"))
+    + """\
 $ weft check fit.weft
 """,
 )

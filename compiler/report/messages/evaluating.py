@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import list_words
-from compiler.report.sessions import BUILT, NET, fit
+from compiler.report.sessions import BUILT, NET, behind, fit
 from compiler.report.source import Span
 
 
 @message(
     "W1215",
-    console=fit(("epochs 1\n}\n", "epochs 1\n}\ndeploy fit as onnx { dynamic batch }\n"))
+    console=fit(behind("deploy fit as onnx { dynamic batch }"))
     + NET
     + """\
 $ weft compile net.weft -o out --onnx --no-verify
@@ -45,6 +45,9 @@ def other_file(
     + """\
 $ weft eval fit.weft --onnx out/fit.onnx --set fit.lr=3
 """,
+    mended="""\
+$ weft eval fit.weft --onnx out/fit.onnx
+""",
 )
 def built_otherwise(span: Span | None, file: str, others: tuple[str, ...]) -> Text:
     """An ONNX file was built with other settings than the spec has now, or than `--set` gives: its
@@ -65,9 +68,14 @@ def built_otherwise(span: Span | None, file: str, others: tuple[str, ...]) -> Te
 @message(
     "W1216",
     console=fit(
-        (
-            "epochs 1\n}\n",
-            "epochs 1\n}\ntrain other of Net on table {\n    minimize cross_entropy(y, label) with sgd(lr=0.1)\n    metric loss_of_rows = cross_entropy(y, label)\n    batch 4\n    epochs 1\n}\ndeploy fit as onnx { dynamic batch }\ndeploy other as onnx { dynamic batch }\n",
+        behind(
+            "train other of Net on table {",
+            "    minimize cross_entropy(y, label) with sgd(lr=0.1)",
+            "    batch 4",
+            "    epochs 1",
+            "}",
+            "deploy fit as onnx { dynamic batch }",
+            "deploy other as onnx { dynamic batch }",
         )
     )
     + """\
@@ -80,6 +88,9 @@ model.producer_name, model.graph.name = "other", "main_graph"
 onnx.save(model, "foreign.onnx")
 $ python foreign.py
 $ weft eval fit.weft --onnx foreign.onnx
+""",
+    mended="""\
+$ weft eval fit.weft other --onnx foreign.onnx
 """,
 )
 def which_deployment(span: Span | None, file: str, names: tuple[str, ...]) -> Text:

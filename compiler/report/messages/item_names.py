@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
-from compiler.report.sessions import NET
+from compiler.report.sessions import FIT, NET
 from compiler.report.source import Span
 
 
@@ -53,9 +53,16 @@ def item_names_clash(span: Span | None, name: str, other: str, first: Span) -> T
 
 @message(
     "W1292",
-    console=NET
+    console=FIT
     + """\
-$ flock out/.weft.lock weft compile net.weft -o out
+$ cat both.py
+from concurrent.futures import ThreadPoolExecutor
+import weft
+
+spec = weft.load("fit.weft")
+with ThreadPoolExecutor() as pool:
+    print(*pool.map(spec.train, ["fit", "fit"], ["out", "out"]))
+$ python both.py
 """,
 )
 def folder_in_use(span: Span | None, folder: str, process: str, since: str) -> Text:

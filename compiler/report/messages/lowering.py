@@ -122,17 +122,7 @@ def kernel_missing(span: Span | None, layer: str, operator: str, dtype: str) -> 
     )
 
 
-@message(
-    "W0803",
-    console="""\
-$ cat net.weft
-model Net {
-    input x: f32[batch, 3, h, w]
-    output y = x -> avg_pool([h, 1])
-}
-$ weft compile net.weft -o out
-""",
-)
+@message("W0803")
 def dimension_fixed(span: Span | None, layer: str, dim: str) -> Text:
     """A dimension that is to stay free would become a number in the ONNX file.
 
@@ -156,17 +146,7 @@ def unknown_dimension(span: Span | None, name: str, known: tuple[str, ...]) -> T
     )
 
 
-@message(
-    "W0806",
-    console="""\
-$ cat net.weft
-model Net {
-    input x: f32[batch, 2 * n]
-    output y = sum(x, axis=1) / n
-}
-$ weft compile net.weft -o out
-""",
-)
+@message("W0806")
 def dimension_not_readable(span: Span | None, layer: str, name: str) -> Text:
     """A dimension is needed at run time, and no input has an axis of exactly that size.
 

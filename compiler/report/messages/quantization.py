@@ -9,35 +9,7 @@ from compiler.report.sessions import tiny
 from compiler.report.source import Span
 
 
-@message(
-    "W1140",
-    console="""\
-$ cat net.weft
-model Net {
-    input x: f32[batch, n]
-    output y = x[:, 2000:] -> mean(axis=1, keep=true) -> dense(2)
-}
-net drawn = Net()
-variant tiny of drawn {
-    apply quantize(int8)
-    require size <= 8KiB
-}
-$ weft build net.weft -o out
-""",
-    mended="""\
-$ cat net.weft
-model Net {
-    input x: f32[batch, n]
-    output y = x[:, 20:] -> mean(axis=1, keep=true) -> dense(2)
-}
-net drawn = Net()
-variant tiny of drawn {
-    apply quantize(int8)
-    require size <= 8KiB
-}
-$ weft build net.weft -o out
-""",
-)
+@message("W1140")
 def no_calibration_sizes(span: Span | None, net: str, symbols: tuple[str, ...]) -> Text:
     """A net is to be calibrated without data, and Weft finds no sizes that its inputs can have.
 

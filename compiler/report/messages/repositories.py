@@ -9,6 +9,10 @@ from compiler.report.source import Span
 
 _NET = "model M {\n    input x: f32[n, 4]\n    output y = x -> dense(2) as fc\n}\n"
 
+_HUB = f"""\
+$ cat net.weft
+{_NET}net loaded = M() -> load("hf:acme/tiny")
+"""
 _PICKLE = """\
 $ cat save.py
 import torch
@@ -79,7 +83,18 @@ def bad_revision(span: Span | None, revision: str, *, of_file: bool) -> Text:
     )
 
 
-@message("W1386")
+@message(
+    "W1386",
+    console=_HUB
+    + """\
+$ pip uninstall -y huggingface_hub
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+    mended="""\
+$ pip install 'weft[hub]'
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+)
 def hub_not_installed(span: Span | None) -> Text:
     """`load("hf:…")` downloads through the package `huggingface_hub`, which is not installed."""
     return Text(
@@ -90,14 +105,12 @@ def hub_not_installed(span: Span | None) -> Text:
 
 @message(
     "W1395",
-    console="""\
-$ cat net.weft
-model Net {
-    input x: f32[batch, 3]
-    output y = x -> dense(2) as fc
-}
-net loaded = Net() -> load("hf:acme/tiny")
-$ HF_HUB_OFFLINE=1 weft compile net.weft -o out
+    console=_HUB
+    + """\
+$ HF_HUB_OFFLINE=1 weft compile net.weft -o out --item loaded --pytorch
+""",
+    mended="""\
+$ weft compile net.weft -o out --item loaded --pytorch
 """,
 )
 def hub_unreachable(span: Span | None, name: str, reason: str) -> Text:
@@ -114,7 +127,17 @@ def hub_unreachable(span: Span | None, name: str, reason: str) -> Text:
     )
 
 
-@message("W1396")
+@message(
+    "W1396",
+    console=_HUB.replace("tiny", "tinny")
+    + """\
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+    mended=_HUB
+    + """\
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
+)
 def hub_not_found(span: Span | None, name: str, what: str) -> Text:
     """A repository, a revision or a file of it is not on Hugging Face, or only for those who may
     see it."""

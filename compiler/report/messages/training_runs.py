@@ -94,9 +94,9 @@ def training_killed(span: Span | None, signal: str) -> Text:
 @message(
     "W0865",
     console=fit(
-        ("x = stack([a, b])", "x = stack([b])"),
-        ("f32[batch, 2]", "i64[batch, 1]"),
-        ("x -> dense(8)", "(x + 1) -> embedding(3, 8) -> flatten"),
+        ("x = stack([a, b])", "x = b"),
+        ("f32[batch, 2]", "i64[batch]"),
+        ("x -> dense(8)", "stack([cast(10 // x, f32)], axis=1) -> dense(8)"),
     )
     + """\
 $ weft train fit.weft -o out
@@ -208,6 +208,10 @@ def no_best_epoch(span: Span | None, figure: str) -> Text:
     console=BUILT
     + """\
 $ sed -i s/c/d/ table.csv
+$ weft eval fit.weft --onnx out/fit.onnx
+""",
+    mended="""\
+$ sed -i s/d/c/ table.csv
 $ weft eval fit.weft --onnx out/fit.onnx
 """,
 )

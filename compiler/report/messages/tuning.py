@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.variants import variant_spec
-from compiler.report.sessions import fit
+from compiler.report.sessions import behind, fit
 from compiler.report.source import Span
 
 PARTS = """\
@@ -33,6 +33,12 @@ train fit on digits {{
 """A spec whose objective reads more of a net than its scores."""
 TUNED = "variant tiny of fit { apply finetune(epochs=2) }\n"
 
+_IN_A_LOOP = """\
+on table {
+    net m = Net()
+    s = zeros([batch, 2])
+    scan i in 0..3 { s = s + m(x) }"""
+
 
 def list_passes(places: Sequence[Span]) -> Sequence[Label]:
     """Where the passes of a variant are that put a net back into its train."""
@@ -42,17 +48,17 @@ def list_passes(places: Sequence[Span]) -> Sequence[Label]:
 @message(
     "W1100",
     console=fit(
-        (
-            "of Net on table {",
-            "on table {\n    net m = Net()\n    s = zeros([batch, 2])\n    scan i in 0..3 { s = s + m(x) }",
-        ),
+        ("of Net on table {", _IN_A_LOOP),
         ("(y, label)", "(s, label)"),
+        behind(
+            "variant tiny of fit {",
+            "    apply prune(channels=50%) -> finetune(epochs=1)",
+            "    require size <= 8KiB",
+            "}",
+        ),
     )
     + """\
-$ cat more.weft
-use "fit.weft"
-variant tiny of fit { apply prune(channels=50%) -> finetune(epochs=1) }
-$ weft check more.weft
+$ weft check fit.weft
 """,
 )
 def net_inside_loop(
@@ -121,9 +127,15 @@ def nothing_to_train_on(span: Span | None, step: str) -> Text:
 @message(
     "W1103",
     console=fit(
-        (
-            "epochs 1\n}\n",
-            "epochs 1\n}\ntrain student on table {\n    net teacher = fit\n    net small = Net()\n    freeze teacher\n    minimize mse(small(x), teacher(x)) with sgd(lr=0.1)\n    batch 4\n    epochs 1\n}\n",
+        behind(
+            "train student on table {",
+            "    net teacher = fit",
+            "    net small = Net()",
+            "    freeze teacher",
+            "    minimize mse(small(x), teacher(x)) with sgd(lr=0.1)",
+            "    batch 4",
+            "    epochs 1",
+            "}",
         )
     )
     + """\
@@ -175,7 +187,24 @@ def no_scales_to_learn(span: Span | None) -> Text:
     )
 
 
-@message("W1358")
+@message(
+    "W1358",
+    console=fit(
+        ("sgd(lr=0.1)", 'sgd(lr=0.1) over "head.*"'),
+        ("    batch 4", '    freeze "dense.*"\n    batch 4'),
+        ("dense(2)", "dense(2, bias=false)"),
+        ("dense(8)", "dense(64)"),
+        behind(
+            "variant tiny of fit {",
+            '    apply quantize(stored8, only=["head"]) -> finetune(epochs=1)',
+            "    require size <= 8KiB",
+            "}",
+        ),
+    )
+    + """\
+$ weft build fit.weft -o out
+""",
+)
 def nothing_left_to_train(span: Span | None, step: str) -> Text:
     """A pass trains the net on, and none of the weights that its train changes is left in floats: a
     quantization before it has stored them in few bits, or the train freezes all others.

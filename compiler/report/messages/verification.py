@@ -81,7 +81,9 @@ from onnx import numpy_helper
 
 model = onnx.load("out/Net.onnx")
 for weight in model.graph.initializer:
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1, weight.name))
+    if weight.name == "fc.bias":
+        bias = numpy_helper.to_array(weight)
+        weight.CopyFrom(numpy_helper.from_array(bias + 1, weight.name))
 onnx.save(model, "changed.onnx")
 $ python change.py
 $ weft verify net.weft changed.onnx --weights fc.safetensors
@@ -321,6 +323,9 @@ model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
 onnx.save(model, "changed.onnx")
 $ python change.py
 $ weft verify net.weft changed.onnx --weights fc.safetensors
+""",
+    mended="""\
+$ weft verify net.weft out/Net.onnx --weights fc.safetensors
 """,
 )
 def invalid_onnx(span: Span | None, file: str, reason: str) -> Text:
