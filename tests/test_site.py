@@ -39,7 +39,7 @@ def test_every_word_and_message_has_its_page(site: Path) -> None:
 
 def test_console_sessions_show_files_commands_and_what_is_printed(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "messages/W0907.html").read_text("utf-8"))
-    assert 'save_file({"fc.weigth"' in text.replace("&quot;", '"')
+    assert 'weights = {"fc.weigth"' in text.replace("&quot;", '"')
     assert "$ weft compile net.weft -o out --weights fc.safetensors" in text
     assert "error[W0907]: `fc.safetensors` has no `fc.weight`" in text
 
