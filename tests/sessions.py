@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from backends.pytorch.run import running
 from compiler.report.console import Step
 from tests.hub_server import serve
 from weft.cli.main import run_command
@@ -137,11 +140,36 @@ class Shell:
 def run_weft(words: list[str], patch: pytest.MonkeyPatch) -> int:
     """The status of a command of Weft."""
     patch.setattr(sys, "argv", words)
+    patch.setattr(running, "_run", train_here)
     try:
         run_command()
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def train_here(command: Sequence[str], folder: Path, *_: object) -> tuple[int, str]:
+    """The status of a training script and what it says, run in this process: a process of its own
+    imports torch first, which takes longer than all else."""
+    code, arguments = command[command.index("-c") + 1], command[command.index("-c") + 2 :]
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["-c", *arguments])
+        patch.setattr(sys, "path", [*sys.path])
+        patch.delitem(sys.modules, "model", raising=False)
+        try:
+            exec(compile(code, "launch.py", "exec"), {"__name__": "__main__"})
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code)
+            return (0 if end.code in (None, 0) else 1), said.getvalue()
+        except Exception:
+            traceback.print_exc()
+            return 1, said.getvalue()
+        finally:
+            sys.modules.pop("model", None)
+    return 0, said.getvalue()
 
 
 def run_script(code: str) -> tuple[int, str]:

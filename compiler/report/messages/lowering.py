@@ -28,7 +28,7 @@ model Net {
 }
 net sampled = Net()
 deploy sampled as onnx { dynamic batch  opset 20 }
-$ weft compile net.weft -o out
+$ weft compile net.weft -o out --no-verify
 """,
 )
 def opset_too_old(span: Span | None, layer: str, operator: str, needed: int, opset: int) -> Text:

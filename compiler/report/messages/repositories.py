@@ -90,10 +90,6 @@ def bad_revision(span: Span | None, revision: str, *, of_file: bool) -> Text:
 $ pip uninstall -y huggingface_hub
 $ weft compile net.weft -o out --item loaded --pytorch
 """,
-    mended="""\
-$ pip install 'weft[hub]'
-$ weft compile net.weft -o out --item loaded --pytorch
-""",
 )
 def hub_not_installed(span: Span | None) -> Text:
     """`load("hf:…")` downloads through the package `huggingface_hub`, which is not installed."""
@@ -108,9 +104,6 @@ def hub_not_installed(span: Span | None) -> Text:
     console=_HUB
     + """\
 $ HF_HUB_OFFLINE=1 weft compile net.weft -o out --item loaded --pytorch
-""",
-    mended="""\
-$ weft compile net.weft -o out --item loaded --pytorch
 """,
 )
 def hub_unreachable(span: Span | None, name: str, reason: str) -> Text:
@@ -130,10 +123,6 @@ def hub_unreachable(span: Span | None, name: str, reason: str) -> Text:
 @message(
     "W1396",
     console=_HUB.replace("tiny", "tinny")
-    + """\
-$ weft compile net.weft -o out --item loaded --pytorch
-""",
-    mended=_HUB
     + """\
 $ weft compile net.weft -o out --item loaded --pytorch
 """,
