@@ -23,7 +23,16 @@ from compiler.report.source import Span
     + """\
 $ weft build net.weft -o out
 """,
-    good=variant_spec("target cpu(threads=1), batch=64"),
+    mended=tiny(
+        "quantize(stored8)",
+        "error <= 100%",
+        "target cpu(threads=1), n=8",
+        layer="conv(4, kernel=5) -> global_avg_pool -> dense(2)",
+        input="f32[batch, 1, n, n]",
+    )
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def no_sizes_for_latency(span: Span | None, sizes: Mapping[str, int]) -> Text:
     """The net takes no input of the sizes that `target` gives, so that there is nothing to
@@ -65,6 +74,10 @@ def size_impossible(
     + """\
 $ weft build net.weft -o out
 """,
+    mended=tiny("prune(weights=10%)", "size <= 8KiB")
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def large_output_error(span: Span | None, variant: str, of_spread: float) -> Text:
     """A variant holds its contract, and its outputs are far from those of the net before any pass:
@@ -82,11 +95,14 @@ def large_output_error(span: Span | None, variant: str, of_spread: float) -> Tex
 @message(
     "W1392",
     severity=Severity.WARNING,
-    console=tiny("quantize(stored8)", "size <= 8KiB", "target cpu(threads=256)")
+    console=tiny("quantize(stored8)", "size <= 8KiB", "target cpu(threads=5)")
     + """\
 $ weft build net.weft -o out
 """,
-    good=variant_spec("target cpu(threads=1)"),
+    mended=tiny("quantize(stored8)", "size <= 8KiB", "target cpu(threads=1)")
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def threads_beyond_cores(span: Span | None, threads: int, cores: int) -> Text:
     """`target` asks for more threads than the machine that builds has cores, so that they take
@@ -161,7 +177,10 @@ def contract_failed(
     + """\
 $ weft compile net.weft -o out --item tiny
 """,
-    good=variant_spec("apply quantize(int8)"),
+    mended="""\
+$ weft build net.weft -o output/net
+$ weft compile net.weft -o out --item tiny --pytorch
+""",
 )
 def variant_not_built(span: Span | None, name: str, folder: str) -> Text:
     """A variant exists once a build has run its passes; its net lies in the folder of the build.

@@ -39,6 +39,12 @@ def one_goal_only(span: Span | None, goals: tuple[str, ...]) -> Text:
     + """\
 $ weft build net.weft -o out
 """,
+    mended=tiny(
+        "low_rank(budget=60%)", "error <= 100%", layer="dense(32) as a -> relu -> dense(32) as b"
+    )
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def budget_out_of_reach(
     span: Span | None, budget: float, before: int, most: int, least: int

@@ -108,6 +108,14 @@ model Net {
 }
 $ weft compile net.weft -o out --no-verify
 """,
+    mended="""\
+$ cat net.weft
+model Net {
+    input x: f64[batch, 4]
+    output y = cast(x, f32) -> erf
+}
+$ weft compile net.weft -o out --no-verify
+""",
 )
 def kernel_missing(span: Span | None, layer: str, operator: str, dtype: str) -> Text:
     """A layer becomes an operator that ONNX Runtime does not compute in the dtype of its input.

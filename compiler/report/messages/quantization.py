@@ -30,6 +30,14 @@ def no_calibration_sizes(span: Span | None, net: str, symbols: tuple[str, ...]) 
     + """\
 $ weft build net.weft -o out
 """,
+    mended=tiny(
+        "quantize(int8)",
+        "size <= 8KiB",
+        layer="clip(0.1, 10) -> log -> dense(8) -> relu -> dense(3)",
+    )
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def range_not_finite(span: Span | None, value: str) -> Text:
     """A value that is to be rounded to levels is infinite or no number on calibration rows, so
@@ -99,6 +107,10 @@ def float_layers_too_many(span: Span | None, asked: int, layers: int) -> Text:
         input="f32[16]",
         rest="deploy tiny as onnx\n",
     )
+    + """\
+$ weft build net.weft -o out
+""",
+    mended=tiny("quantize(int8)", "size <= 8KiB", input="f32[16]", rest="deploy tiny as onnx\n")
     + """\
 $ weft build net.weft -o out
 """,

@@ -179,6 +179,16 @@ model Net {
 net loaded = Net() -> load("parts")
 $ weft compile net.weft -o out --item loaded --pytorch
 """,
+    mended="""\
+$ cat save.py
+import numpy as np
+from safetensors.numpy import save_file
+
+save_file({"fc.weight": np.zeros((2, 3), "f4")}, "parts/model-1.safetensors")
+save_file({"fc.bias": np.zeros(2, "f4")}, "parts/model-2.safetensors")
+$ python save.py
+$ weft compile net.weft -o out --item loaded --pytorch
+""",
 )
 def index_false(span: Span | None, file: str, reason: str) -> Text:
     """The index of a checkpoint in several files does not say the truth: a file is missing or lies

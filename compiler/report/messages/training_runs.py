@@ -28,6 +28,10 @@ def training_file_missing(span: Span | None, path: str) -> Text:
     + """\
 $ weft train fit.weft -o out
 """,
+    mended=change_fit()
+    + """\
+$ weft train fit.weft -o out
+""",
 )
 def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Text:
     """The loss became infinite or stopped being a number, and nothing can be learned from it.
@@ -66,6 +70,9 @@ def training_out_of_memory(span: Span | None, batch: str) -> Text:
     + """\
 $ weft train fit.weft -o out --device cuda
 """,
+    mended="""\
+$ weft train fit.weft -o out --device cpu
+""",
 )
 def training_device_missing(span: Span | None) -> Text:
     """A training was asked to run on a CUDA device where PyTorch finds none.
@@ -101,6 +108,14 @@ def training_killed(span: Span | None, signal: str) -> Text:
     + """\
 $ weft train fit.weft -o out
 """,
+    mended=change_fit(
+        ("x = stack([a, b])", "x = b"),
+        ("f32[batch, 2]", "i64[batch]"),
+        ("x -> dense(8)", "stack([cast(10 // maximum(x, 1), f32)], axis=1) -> dense(8)"),
+    )
+    + """\
+$ weft train fit.weft -o out
+""",
 )
 def training_failed(span: Span | None, reason: str, log: str) -> Text:
     """The training script ended with an error of its own.
@@ -122,6 +137,9 @@ def training_failed(span: Span | None, reason: str, log: str) -> Text:
 $ weft train fit.weft -o out
 $ weft train fit.weft -o out
 """,
+    mended="""\
+$ weft train fit.weft -o out --overwrite
+""",
 )
 def training_would_be_lost(span: Span | None, folder: str) -> Text:
     """A training was begun in this folder, or finished, and another one would delete what it
@@ -140,6 +158,9 @@ def training_would_be_lost(span: Span | None, folder: str) -> Text:
     + change_fit(("lr=0.1", "lr=0.2"))
     + """\
 $ weft train fit.weft -o out --resume
+""",
+    mended="""\
+$ weft train fit.weft -o other
 """,
 )
 def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Text:
@@ -166,6 +187,9 @@ $ weft train fit.weft -o out
 $ rm out/fit/last.safetensors
 $ weft train fit.weft -o out --resume
 """,
+    mended="""\
+$ weft train fit.weft -o out --overwrite
+""",
 )
 def nothing_to_resume(span: Span | None, folder: str) -> Text:
     """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing next to
@@ -188,6 +212,10 @@ def nothing_to_resume(span: Span | None, folder: str) -> Text:
     + """\
 $ weft train fit.weft -o out
 """,
+    mended=change_fit()
+    + """\
+$ weft train fit.weft -o other
+""",
 )
 def no_best_epoch(span: Span | None, figure: str) -> Text:
     """The figure that chooses the best epoch was not a number in any epoch, so there is none. A
@@ -207,11 +235,16 @@ def no_best_epoch(span: Span | None, figure: str) -> Text:
     "W1406",
     console=BUILT
     + """\
-$ sed -i s/c/d/ table.csv
+$ cat rename.py
+from pathlib import Path
+
+table = Path("table.csv")
+table.write_text(table.read_text().replace(",c,", ",d,"))
+$ python rename.py
 $ weft eval fit.weft --onnx out/fit.onnx
 """,
     mended="""\
-$ sed -i s/d/c/ table.csv
+$ python make.py
 $ weft eval fit.weft --onnx out/fit.onnx
 """,
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.variants import variant_spec
-from compiler.report.sessions import behind, fit
+from compiler.report.sessions import behind, change_fit, fit
 from compiler.report.source import Span
 
 PARTS = """\
@@ -56,6 +56,17 @@ def list_passes(places: Sequence[Span]) -> Sequence[Label]:
             "    require size <= 8KiB",
             "}",
         ),
+    )
+    + """\
+$ weft check fit.weft
+""",
+    mended=change_fit(
+        behind(
+            "variant tiny of fit {",
+            "    apply prune(channels=50%) -> finetune(epochs=1)",
+            "    require size <= 8KiB",
+            "}",
+        )
     )
     + """\
 $ weft check fit.weft
@@ -139,6 +150,10 @@ def nothing_to_train_on(span: Span | None, step: str) -> Text:
         )
     )
     + """\
+$ weft train fit.weft student -o out
+""",
+    mended="""\
+$ weft train fit.weft fit -o out
 $ weft train fit.weft student -o out
 """,
 )

@@ -39,6 +39,10 @@ no model
 $ python -c "import numpy as np; np.save('x.npy', np.zeros((1, 3), 'f4'))"
 $ weft run net.onnx x=x.npy
 """,
+    mended=MODEL
+    + """\
+$ weft run out/Net.onnx x=x.npy
+""",
 )
 def model_refused(
     span: Span | None,
@@ -199,6 +203,10 @@ def optimizer_differs(
     + """\
 $ weft verify net.weft out/Net.onnx --weights fc.safetensors
 """,
+    mended=NET
+    + """\
+$ weft verify net.weft out/Net.onnx --weights fc.safetensors
+""",
 )
 def backend_failed(span: Span | None, backend: str, case: str, reason: str) -> Text:
     """A backend raised an error on inputs that the spec's types allow."""
@@ -241,6 +249,10 @@ def no_possible_sizes(span: Span | None, model: str, names: tuple[str, ...]) -> 
     + """\
 $ weft build net.weft -o out
 """,
+    mended=DRAWN
+    + """\
+$ weft build net.weft -o out
+""",
 )
 def not_verified(span: Span | None, file: str) -> Text:
     """A deployment says `verify off`: its file is written although nobody holds it against the
@@ -256,6 +268,12 @@ def not_verified(span: Span | None, file: str) -> Text:
     "W1250",
     console=DRAWN.replace("x: f32[batch, 3]", "k: i64[batch]")
     .replace("x ->", "(k * 0 + 7) ->")
+    .replace("dense(2)", "embedding(5, 3)")
+    + """\
+$ weft build net.weft -o out
+""",
+    mended=DRAWN.replace("x: f32[batch, 3]", "k: i64[batch]")
+    .replace("x ->", "clip(k, 0, 4) ->")
     .replace("dense(2)", "embedding(5, 3)")
     + """\
 $ weft build net.weft -o out

@@ -236,6 +236,11 @@ save_file(weights | {"bn.running_var": np.array([1, -1, 1], "f4")}, "bn.safetens
 $ python save.py
 $ weft compile net.weft -o out --weights bn.safetensors --pytorch
 """,
+    mended="""\
+$ sed s/-1/1/ save.py > again.py
+$ python again.py
+$ weft compile net.weft -o out --weights bn.safetensors --pytorch
+""",
 )
 def weight_range(
     span: Span | None,
@@ -353,6 +358,10 @@ def weights_needed(
     console=NET
     + """\
 $ weft compile net.weft -o out --onnx --no-verify
+""",
+    mended=save_weights(FC)
+    + """\
+$ weft compile net.weft -o out --onnx --no-verify --weights fc.safetensors
 """,
 )
 def fresh_weights(span: Span | None, name: str) -> Text:

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
             str | None, typer.Argument(metavar="CODE", help="A code, e.g. W0312; none: list all.")
         ] = None,
     ) -> None:
-        """Explain a message: what it means, a spec that causes it, and the same spec mended.
+        """Explain a message: what it means, what causes it, and how to mend that.
 
         Examples:
 
