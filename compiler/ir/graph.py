@@ -100,10 +100,12 @@ class Op(Spelled):
             return 0
         return max(degrees) if self.linear or self.moves or self.signs else None
 
-    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
-        """The size of an axis of the result, for a size of the same axis of the first operand and
-        options that are symbols: by their fields, `kernel.0` where that is a list. None where no
-        formula says it."""
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
+        """The size of an axis of a result, for a size of the same axis of the first operand (0
+        where it has none) and options that are symbols: by their fields, `kernel.0` where that is
+        a list. None where no formula says it."""
         return None
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:

@@ -174,7 +174,9 @@ class Conv(Convolution):
         space = count_windows(self.windows(x.shape[2:]), x.shape[2:], x, assume)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
 
-    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
         if axis < 2:
             return None
         stride = pick("stride", self.stride, axis, options)
@@ -353,7 +355,9 @@ class ConvTranspose(Convolution):
             space.append(size)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
 
-    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
         if axis < 2 or self.padding == "same":
             return None
         padding = 0 if self.padding == "valid" else pick("padding", self.padding, axis, options)

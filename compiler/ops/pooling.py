@@ -92,7 +92,9 @@ class WindowPool(Op):
             space = tuple(w.count(s) for w, s in zip(windows, x.shape[2:], strict=True))
         return (TensorType(x.dtype, (*x.shape[:2], *space)),)
 
-    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
         if axis < 2 or self.ceil_mode:
             return None
         kernel = pick("kernel", self.kernel, axis, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
@@ -64,6 +65,15 @@ class Arange(Op):
         fraction = any(isinstance(n, float) for n in (*self.bounds, self.step))
         return DType.F32 if fraction else DType.I64
 
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
+        if self.step != 1 or "step" in options or self.stop is None:
+            return None
+        start, stop = (options.get(n, getattr(self, n)) for n in ("start", "stop"))
+        whole = not isinstance(start, float) and not isinstance(stop, float)
+        return Dim.of(stop) - start if whole and stop is not None else None
+
     def _length(self) -> Dim:
         start, stop = self.bounds
         if self.step == 0:
@@ -102,6 +112,8 @@ class Arange(Op):
 
     def torch(self, node: Node) -> Spelling:
         first = self.leaf("start")
+        if self.stop is None and self.step == 1 and isinstance(self.start, int):
+            first = self.leaf("start", "", dim=("out", 0, 0))
         args: tuple[Term, ...] = (first,)
         if self.stop is not None:
             args = (first, Leaf(self.stop, "stop", field="stop"))
@@ -158,7 +170,8 @@ class Linspace(Op):
         return (np.linspace(self.start, self.stop, self.steps).astype(np.float32),)
 
     def torch(self, node: Node) -> Spelling:
-        args = tuple(Leaf(getattr(self, f), f, field=f) for f in ("start", "stop", "steps"))
+        ends = tuple(Leaf(getattr(self, f), f, field=f) for f in ("start", "stop"))
+        args = (*ends, self.leaf("steps", "steps", dim=("out", 0, 0)))
         return Spelling(Call("torch.linspace", args, (("device", Device()),)))
 
     def onnx(self, build: OnnxBuilder, outputs: Results) -> Values:

@@ -276,8 +276,13 @@ class Recurrent(Modular):
         """How much states of 1 add to each gate at most, behind so many places."""
         return np.asarray(np.abs(weights[0]).sum(1))
 
-    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
-        return size if axis < 2 else options.get("hidden", Dim.of(self.hidden)) * self.directions
+    def follow_size(
+        self, output: int, axis: int, size: Dim, options: Mapping[str, Dim]
+    ) -> Dim | None:
+        hidden = options.get("hidden", Dim.of(self.hidden))
+        if output:  # last states: layers and directions, rows, units
+            return hidden if axis == 2 else None
+        return size if axis < 2 else hidden * self.directions
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         x = operand_type(inputs, X)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from typing import final
 
 from compiler.ir.graph import Graph, Input, Node, Op, Value
+from compiler.ir.hint import Hint, HintBinary, HintSize
 from compiler.ops.arithmetic import Add
 from compiler.ops.creation import Constant
 from compiler.ops.fused.products import Addmm, SplitColumns
@@ -311,6 +313,9 @@ class _Writer:
         if node.outputs[0].name in self.plan.early and not op.broadcasts:
             op = op if _is_product(node) else op.act_on_matrix()
         inputs = [None if v is None else self._outside(v) for v in node.inputs]
+        if isinstance(op, Dense) and inputs[0] is not None and inputs[1] is not None:
+            x = inputs[0]
+            self.rewriter.hint_size(inputs[1].name, 1, HintSize(x.name, x.type.rank - 1))
         made = self.rewriter.apply(op, inputs, node, self._find_names(node))
         self.known.update(zip((v.name for v in node.outputs), made, strict=True))
 
@@ -335,8 +340,9 @@ class _Writer:
     def _write_mixed(self, group: Sequence[_Mixed]) -> None:
         """The product of the slices before the loop, that of the states in it."""
         mixed, layer = group[0], group[0].layer
-        weight, *bias = self._join_weights([one.layer for one in group])
         early = [self._outside(value) for value in mixed.early]
+        self._hint_columns([one.layer for one in group], mixed, early)
+        weight, *bias = self._join_weights([one.layer for one in group])
         x = early[0] if len(early) == 1 else self._apply(Concat(-1), *early)
         labels = ["input_weight", "state_weight"]
         if not mixed.first:
@@ -355,6 +361,18 @@ class _Writer:
         if len(mixed.late) > 1:
             late = self._join_inside(mixed.late, layer)
         self._add_product([one.layer for one in group], total, late, self._turn(other))
+
+    def _hint_columns(self, layers: Sequence[Node], mixed: _Mixed, early: Sequence[Value]) -> None:
+        """A weight has as many columns as what stood side by side where its layer saw it, which
+        is taken apart."""
+        sizes = [HintSize(value.name, value.type.rank - 1) for value in early]
+        late = [HintSize(value.name, value.type.rank - 1) for value in mixed.late]
+        parts: list[Hint] = [*sizes, *late] if mixed.first else [*late, *sizes]
+        columns = reduce(partial(HintBinary, "+"), parts)
+        for layer in layers:
+            weight = layer.inputs[1]
+            assert weight is not None, "a dense layer has a weight"
+            self.rewriter.hint_size(self._outside(weight).name, 1, columns)
 
     def _write_added(self, group: Sequence[_Added]) -> None:
         """A product of the state on what is known, with its own numbers in that."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from compiler.ir.graph import Condition, Graph, Node, Op, Parameter, Value
+from compiler.ir.hint import Hint
 from compiler.passes.base import Array
 from compiler.passes.scaled import ScaledArray
 from compiler.types.dims import Dim
@@ -96,6 +97,15 @@ class Rewriter:
         self._names.add(path)
         self._changed = True
         return value
+
+    def hint_size(self, path: str, axis: int, hint: Hint) -> None:
+        """Says how a size of a parameter is written, where it was written by a tensor that the
+        pass takes away; what is no parameter, or no author wrote, stays as it is."""
+        known = self._parameters.get(path)
+        hints = {} if known is None else dict(known.hints)
+        if known is not None and str(axis) in hints:
+            hints[str(axis)] = hint
+            self._parameters[path] = replace(known, hints=tuple(hints.items()))
 
     def free_name(self, wish: str) -> str:
         """The wish, with a number where it is taken."""

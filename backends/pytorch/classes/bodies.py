@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from backends.pytorch.classes.calls import Call, NetCall, TurnCall
 from backends.pytorch.classes.contract import contract, contract_whole
 from backends.pytorch.classes.explained import Class
+from backends.pytorch.classes.moved_hints import find_tensor_size, lift_hint, translate_hint
 from backends.pytorch.classes.repeats import find_loop_slots, join_container, make_loop_item
 from backends.pytorch.fold.holders import HELD
 from backends.pytorch.fold.index import Index, needs_device, owns, relative_path
@@ -35,16 +36,12 @@ from backends.pytorch.terms.terms import (
     rebuild,
     skeleton,
 )
-from compiler.ir.frame import Argument, Frame
+from compiler.ir.frame import Frame
 from compiler.ir.graph import Node, Parameter
 from compiler.ir.hint import (
     Hint,
     HintConst,
-    HintList,
     HintName,
-    HintSize,
-    hint_atoms,
-    mark_outer,
     may_be_whole,
     name_sizes,
     rename_hint,
@@ -120,7 +117,7 @@ class BodyMaker:
         sizes = self._find_sizes(frame, formals)
 
         def read(hint: Hint) -> Hint | None:
-            return _rename(hint, values, sizes) if home else lift_hint(hint, node.scope, owner)
+            return _rename(hint, values, sizes) if home else self._move(hint, node.scope, frame)
 
         constructor, expression_, module, *starts = (_localize(t, slot, read) for t in trees)
         guard = node.origin.guard
@@ -236,16 +233,28 @@ class BodyMaker:
         plain = {s.name for s in target.settings if s.dim is None}
         tensors = dict(inner.tensors)
         passed = {
-            a.name: a.hint or (_find_size(a, tensors) if a.name in plain else None)
+            a.name: a.hint or (find_tensor_size(a, tensors) if a.name in plain else None)
             for a in inner.arguments
         }
         return {
             name: _rename(hint, values, sizes)
             if parent is owner
-            else lift_hint(hint, parent, owner)
+            else self._move(hint, parent, frame)
             for name, hint in passed.items()
             if hint is not None
         }
+
+    def _move(self, hint: Hint, inner: Frame, frame: Frame) -> Hint | None:
+        """A hint of a block that prints inside a body, in the names of the body; where it has no
+        words for all of it, which names it follows."""
+        owner = find_owner(frame)
+        moved = translate_hint(hint, inner, owner)
+        if moved is None:
+            return lift_hint(hint, inner, owner)
+        while inner.parent is not None and inner.parent is not owner:
+            inner = inner.parent
+        sizes = self._find_sizes(frame, self.index.formals(frame))
+        return _rename(moved, self.index.values(inner), sizes)
 
     def _slot(self, frame: Frame, child: Spelled | Frame) -> str:
         """The path of a module below the call that a frame is in, in the names of its loops."""
@@ -292,7 +301,17 @@ class BodyMaker:
         shape = parameter.value.type.known_shape
         assert shape is not None, f"{parameter.path} has an unknown shape"
         places = self._find_sizes(frame, self.index.formals(frame))
-        hints = {key: name_sizes(hint, places) for key, hint in parameter.hints}
+        inner = self.index.find_declarer(parameter.path)
+        hints = {
+            key: moved
+            for key, hint in parameter.hints
+            if (
+                moved := name_sizes(hint, places)
+                if inner in (None, frame)
+                else self._move(hint, inner, frame)
+            )
+            is not None
+        }
         unread = parameter.path in self.index.unread
         sizes = [
             Hole(
@@ -375,26 +394,6 @@ def _localize(part: Part | None, slot: str, read: Callable[[Hint], Hint | None])
         return item
 
     return None if part is None else rebuild(part, change)
-
-
-def lift_hint(hint: Hint, inner: Frame, owner: Frame) -> Hint | None:
-    """What is left of a hint where the frame that it was written in prints inside another: which
-    names it follows there."""
-    atoms: Iterable[Hint] = dict.fromkeys(hint_atoms(hint))
-    while inner is not owner and inner.parent is not None:
-        values = dict(inner.tensors)
-        passed = {a.name: a.hint or _find_size(a, values) for a in inner.arguments}
-        kept = (passed.get(a.name, a) if isinstance(a, HintName) else a for a in atoms)
-        known = HintList(tuple(hint for hint in kept if hint is not None))
-        atoms = dict.fromkeys(hint_atoms(known))
-        inner = inner.parent
-    return mark_outer(HintList(tuple(atoms)))
-
-
-def _find_size(argument: Argument, values: Mapping[str, str]) -> Hint | None:
-    """A size that a signature names, by a tensor of the code around the call."""
-    sizes = (HintSize(values[formal], axis) for formal, axis in argument.dims if formal in values)
-    return next(sizes, None)
 
 
 class _Slots:

@@ -32,7 +32,7 @@ from backends.pytorch.classes.repeats import check_order, find_carried
 from backends.pytorch.classes.said import find_said, find_silent
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.classes.sizes import Sizes
-from backends.pytorch.classes.widths import Widths
+from backends.pytorch.classes.widths import Widths, is_late
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.fold.turns import Unfoldable
 from backends.pytorch.terms.setting import Setting
@@ -106,10 +106,20 @@ class _Explainer:
                 self._explain_variant(item, variant)
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
-            self.hinted.explained.add(item)
+            self.widths.explained.add(item)
+        self._explain_late()
         self.widths.pins = False
         conditions = ConditionFinder(target, self.settings).find()
         self.widths.dependence.start_anew(conditions)
+
+    def _explain_late(self) -> None:
+        """Solves the sizes of weights that are written by tensors made behind them."""
+        late = [leaf for item in self.target.items for leaf in item.leaves() if is_late(leaf)]
+        solved = bool(late)
+        while solved:
+            self.widths.known.clear()  # what was asked for too early
+            left = [leaf for leaf in late if not self._follow_hints(leaf, in_constructor=True)]
+            solved, late = len(left) < len(late), left
 
     def choose_arguments(self, needed: Iterable[str] = ()) -> _Arguments:
         """What the class is given, `needed` too, and how the sizes of its outputs follow from

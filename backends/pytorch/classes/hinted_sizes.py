@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from backends.pytorch.classes.merged import Formal, Merged, MergedClass, OutputRef
+from backends.pytorch.classes.merged import Formal, MergedClass, OutputRef
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.classes.widths import Widths
 from backends.pytorch.fold.spelled import unmark
@@ -19,8 +19,6 @@ class HintedSizes:
         self.target = target
         self.settings = settings
         self.widths = widths
-        self.explained: set[Merged] = set()
-        """Items whose numbers are solved: sizes of what others make are not known yet."""
 
     def write(self, hint: Hint) -> Hint:
         """A hint with such sizes in the names of the class, as far as it has names for them."""
@@ -44,19 +42,22 @@ class HintedSizes:
     def _write_size(self, part: Hint) -> Hint:
         if not isinstance(part, HintSize):
             return part
-        refs = self._refs.get(part.value, {})
-        if len(refs) != 1:
-            return part
-        (ref,) = refs
-        if isinstance(ref, OutputRef) and ref.item not in self.explained:
-            return part
-        width = self.widths.of(ref, part.axis)
-        if width is None:
-            return part
-        known = self.target.axis(
-            ref, part.axis, 0 if isinstance(ref, Formal) else min(ref.item.instances)
-        )
-        return width.hint or (HintConst(known) if isinstance(known, int) else part)
+        # a state has one name before a loop and in it: whichever is meant, its size is the same
+        refs = filter(self._is_explained, self._refs.get(part.value, {}))
+        rows = {self._find_size(ref, part.axis) for ref in refs}
+        return rows.pop() or part if len(rows) == 1 else part
+
+    def _is_explained(self, ref: Formal | OutputRef) -> bool:
+        return isinstance(ref, Formal) or ref.item in self.widths.explained
+
+    def _find_size(self, ref: Formal | OutputRef, axis: int) -> Hint | None:
+        """What a size of a tensor is called."""
+        width = self.widths.of(ref, axis)
+        if width is None or width.hint is not None:
+            return None if width is None else width.hint
+        instance = 0 if isinstance(ref, Formal) else min(ref.item.instances)
+        known = self.target.axis(ref, axis, instance)
+        return HintConst(known) if isinstance(known, int) else None
 
     @cached_property
     def _refs(self) -> dict[str, dict[Formal | OutputRef, None]]:

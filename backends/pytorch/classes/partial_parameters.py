@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from backends.pytorch.classes.bodies import lift_hint
 from backends.pytorch.classes.dependence import find_guards, names_in
 from backends.pytorch.classes.explained import (
     ExplainedClass,
@@ -20,6 +19,7 @@ from backends.pytorch.classes.explained import (
 )
 from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.merged import Merged, MergedClass
+from backends.pytorch.classes.moved_hints import lift_hint
 from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.classes.promises import find_promised
 from backends.pytorch.classes.propagation import find_stages

@@ -36,6 +36,7 @@ from backends.pytorch.classes.options import decides_size, option_of
 from backends.pytorch.classes.propagation import find_merged_axes, find_stages, propagate_dim
 from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
+from backends.pytorch.classes.weight_sizes import find_weight_width
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import IDENTITY, Form, Many, Part, Tree, variables
@@ -47,6 +48,7 @@ from compiler.ir.hint import (
     HintUnary,
     hint_names,
     hint_size,
+    hint_sizes,
     read_size_name,
     rename_hint,
     whole_hint,
@@ -78,6 +80,8 @@ class Widths:
         self.pins = True
         """Whether sizes are still asked for that the class is made with: later ones pin nothing,
         and may not be counted from what changes."""
+        self.explained: set[Merged] = set()
+        """Items whose numbers are solved: sizes of what others make are not known yet."""
         self.loops = target.is_turn or any(map(is_loop, target.items))
         """Whether loops of the spec are in the class, which may change sizes."""
 
@@ -251,8 +255,12 @@ class Widths:
 
     def _of_parameter(self, path: str, axis: int) -> Width | None:
         declared = self.target.declared.get(path)
+        if declared is None:
+            return find_weight_width(self.target, self.explained, path, axis)
         sizes = list(variables(declared))
         if not 0 <= axis < len(sizes) or isinstance(sizes[axis].solution, Tree):
+            return None
+        if is_late(sizes[axis]):
             return None
         return Width(sizes[axis].solution)  # type: ignore[arg-type]
 
@@ -371,7 +379,7 @@ class Widths:
         ops = [node.op for node in item.sample.nodes]
         if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % rank:
             return self.joined.cut(ref, ops[0].parts, axis, depth)
-        followed = self._follow_options(item, axis, depth, wanted)
+        followed = self._follow_options(item, ref.output, axis, depth, wanted)
         if followed is not None or not self.loops:
             return followed
         return self._inferred(item, ref, axis, depth, wanted)
@@ -380,12 +388,12 @@ class Widths:
         return self.target.type_of(made, min(made.item.instances)).rank
 
     def _follow_options(
-        self, item: Merged, axis: int, depth: int, wanted: Mapping[int, object]
+        self, item: Merged, output: int, axis: int, depth: int, wanted: Mapping[int, object]
     ) -> Width | None:
-        """A size that an operation makes of its input and of options that are arguments:
-        `32 // patch` after a convolution with this kernel and stride."""
+        """A size that an operation makes of its input, if it has one, and of options that are
+        arguments: `32 // patch` after a convolution with this kernel and stride."""
         nodes = item.sample.nodes
-        if len(nodes) != 1 or not item.refs or not all(isinstance(s, int) for s in wanted.values()):
+        if len(nodes) != 1 or not all(isinstance(size, int) for size in wanted.values()):
             return None
         symbols: dict[str, Hint] = {}
         options: dict[str, Dim] = {}
@@ -396,12 +404,15 @@ class Widths:
                 options[leaf.field] = read_symbols(option, symbols)
                 if isinstance(leaf.literal, str | float | bool):
                     words.add(option_of(leaf))
-        if decides_size(nodes, (item.sample.outputs[0], axis), words):
+        if decides_size(nodes, (item.sample.outputs[output], axis), words):
             return None
-        size = self.describe(item.refs[0], axis, depth)
-        if size is None or not (options or any(True for _ in hint_names(size))):
+        op = nodes[0].op
+        rule = op.follow_size(output, axis, Dim.of(SIZE), options)
+        reads = rule is not None and SIZE in rule.symbols
+        size = self.describe(item.refs[0], axis, depth) if reads else HintConst(0)
+        if rule is None or size is None or not (options or any(True for _ in hint_names(size))):
             return None
-        made = nodes[0].op.follow_size(axis, read_symbols(size, symbols), options)
+        made = op.follow_size(output, axis, read_symbols(size, symbols), options)
         if made is None:
             return None
         short = write_symbols(made)
@@ -473,6 +484,12 @@ def _read_solved(tree: Tree) -> dict[str, Hint]:
     """What a loop takes from around it, as far as that is known."""
     given = ((key, _solved(part)) for key, part in zip(tree.keys, tree.parts[1:], strict=True))
     return {key: hint for key, hint in given if hint is not None}
+
+
+def is_late(leaf: Many) -> bool:
+    """Whether a size of a weight is written by tensors that are made behind it, and not known
+    yet."""
+    return leaf.solution is None and any(any(hint_sizes(hint)) for hint in leaf.hints)
 
 
 def is_left_open(leaf: Many) -> bool:

@@ -209,6 +209,18 @@ class Index:
             found.add(user_name(value))
         return frozenset(safe_name(name) for name in found if name)
 
+    def find_declarer(self, path: str) -> Frame | None:
+        """The call whose block declares a parameter; None where no node of it is left."""
+        return self._declarers.get(path.rpartition(".")[0])
+
+    @cached_property
+    def _declarers(self) -> dict[str, Frame]:
+        found: dict[str, Frame] = {}
+        for item in self.nodes:
+            for frame in item.scope.chain:
+                found.setdefault(frame.path, frame)
+        return found
+
     def nodes_under(self, frame: Frame) -> tuple[Node, ...]:
         """All nodes of a call, those of calls inside it too."""
         return tuple(self._nodes_under.get(frame, ()))

@@ -9,21 +9,24 @@ class PeepholeLstm(nn.Module):
     """LSTM with peepholes (Gers and Schmidhuber 2000), written as a cell; one set of
     weights for all steps."""
 
-    def __init__(self, reverse: bool = False) -> None:
+    def __init__(self, d: int, hidden: int, reverse: bool = False) -> None:
         super().__init__()
+        self.hidden = hidden
         self.reverse = reverse
-        self.peep = nn.Parameter(torch.empty(3, 32))
-        self.gates = nn.ModuleList([nn.Linear(64, 8, bias=False), nn.Linear(8, 128)])
+        self.peep = nn.Parameter(torch.empty(3, hidden))
+        self.gates = nn.ModuleList(
+            [nn.Linear(d + hidden, 8, bias=False), nn.Linear(8, 4 * hidden)]
+        )
         nn.init.normal_(self.peep, std=0.1)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         # x: [n, t, d]; mask: bool[n, t]
         n = x.shape[0]
-        h = torch.zeros(n, 32, device=x.device)  # [n, 32]
-        c = torch.zeros(n, 32, device=x.device)
+        h = torch.zeros(n, self.hidden, device=x.device)  # [n, hidden]
+        c = torch.zeros(n, self.hidden, device=x.device)
         input_weight, state_weight = self.gates[0].weight.tensor_split([x.shape[-1]], 1)
         state_weight = state_weight.transpose(0, 1)  # [d, 8]
-        peep_0 = self.peep[0]  # [32]
+        peep_0 = self.peep[0]  # [hidden]
         peep_1 = self.peep[1]
         peep_2 = self.peep[2]
         order = -1 if self.reverse else 1
@@ -32,7 +35,7 @@ class PeepholeLstm(nn.Module):
             F.linear(x, input_weight).unbind(1)[::order], mask.unbind(1)[::order]
         ):
             i, f, g, o = self.gates[1](torch.addmm(y, h, state_weight)).chunk(4, dim=-1)
-            i = torch.sigmoid(i + peep_0 * c)  # [n, 32]
+            i = torch.sigmoid(i + peep_0 * c)  # [n, hidden]
             f = torch.sigmoid(f + peep_1 * c)
             c_new = f * c + i * torch.tanh(g)
             h_new = torch.sigmoid(o + peep_2 * c_new) * torch.tanh(c_new)
@@ -45,12 +48,12 @@ class PeepholeLstm(nn.Module):
 class Tagger(nn.Module):
     """Tags every word, after reading the sentence from both ends."""
 
-    def __init__(self, tags: int = 17, words: int = 200) -> None:
+    def __init__(self, tags: int = 17, words: int = 200, d: int = 32) -> None:
         super().__init__()
         self.embed = nn.Sequential(nn.Embedding(words, 8), nn.Linear(8, 32, bias=False))
-        self.right = PeepholeLstm()
-        self.left = PeepholeLstm(reverse=True)
-        self.head = nn.Sequential(nn.Linear(64, 8, bias=False), nn.Linear(8, tags))
+        self.right = PeepholeLstm(32, d)
+        self.left = PeepholeLstm(32, d, reverse=True)
+        self.head = nn.Sequential(nn.Linear(2 * d, 8, bias=False), nn.Linear(8, tags))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:  # logits, last
         # tokens: i64[batch, t]

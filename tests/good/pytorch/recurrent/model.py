@@ -23,7 +23,7 @@ class PeepholeLstm(nn.Module):
         h = torch.zeros(n, self.hidden, device=x.device)  # [n, hidden]
         c = torch.zeros(n, self.hidden, device=x.device)
         input_weight, state_weight = self.gates.weight.tensor_split([x.shape[-1]], 1)
-        state_weight = state_weight.transpose(0, 1)
+        state_weight = state_weight.transpose(0, 1)  # [d, 4 * hidden]
         peep_0 = self.peep[0]  # [hidden]
         peep_1 = self.peep[1]
         peep_2 = self.peep[2]

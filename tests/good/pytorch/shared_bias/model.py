@@ -18,9 +18,9 @@ class Attend(nn.Module):
         # x: [n, t, d]
         q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = self.k(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        near = torch.arange(5, device=x.device)  # [5]
-        near = self.places(near)  # [5, heads]
-        bias = near.transpose(0, 1).unsqueeze(1)  # [heads, 1, 5]
+        near = torch.arange(x.shape[1], device=x.device)  # [t]
+        near = self.places(near)  # [t, heads]
+        bias = near.transpose(0, 1).unsqueeze(1)  # [heads, 1, t]
         y = q @ k.transpose(-1, -2) + bias  # [n, heads, t, t]
         y = F.softmax(y, dim=-1) @ k  # [n, heads, t, size]
         return self.out(y.transpose(1, 2).flatten(2)), bias
