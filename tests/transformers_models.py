@@ -25,6 +25,19 @@ def import_transformers() -> Any:
 
 
 CONFIGS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "gpt_neox": (
+        "GPTNeoXForCausalLM",
+        "GPTNeoXConfig",
+        {
+            "vocab_size": 60,
+            "hidden_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "intermediate_size": 128,
+            "rotary_pct": 0.25,
+            "max_position_embeddings": 64,
+        },
+    ),
     "bert": (
         "BertModel",
         "BertConfig",

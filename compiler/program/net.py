@@ -18,6 +18,15 @@ class Renaming:
 
 
 @dataclass(frozen=True)
+class Grouping:
+    """`"h.*.query_key_value.*" -> 8`: a tensor of a file that has the rows of its parts group by
+    group: those of all parts of the first head, then those of the second."""
+
+    pattern: str
+    count: int
+
+
+@dataclass(frozen=True)
 class LoadWeights:
     """`-> load("file.safetensors", only=[…], except=[…], rename=["enc.*" -> "body.*"])`.
 
@@ -25,7 +34,8 @@ class LoadWeights:
     the paths of the file and of the patterns are relative to it. `net teacher = fit` loads what
     the train `fit` learned, whose weights lie under `source` in its file; then `file` is empty.
     `transpose` names matrices that lie transposed in the file, with `!` in front those that do not;
-    `copy` gives tensors to further weights. `revision` is of a repository (`hf:OWNER/NAME`).
+    `copy` gives tensors to further weights. `groups` says of tensors that are split or joined how
+    many groups their parts alternate in. `revision` is of a repository (`hf:OWNER/NAME`).
     """
 
     file: str  # as written; relative to the spec's folder
@@ -38,6 +48,7 @@ class LoadWeights:
     source: str = ""
     transpose: tuple[str, ...] = ()
     copy: tuple[Renaming, ...] = ()
+    groups: tuple[Grouping, ...] = ()
     revision: str | None = None
 
 

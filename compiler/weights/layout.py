@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.ir.weights import StoredTensor, path_matches
 from compiler.program.net import LoadWeights, Renaming
@@ -48,6 +50,7 @@ def arrange(
     for rule in load.copy:
         layout.copy(rule)
     layout.refuse_unused("copy")
+    layout.refuse_ungrouped()
     return Arranged(_transpose(layout.tensors, load, turned), frozenset(layout.sideways))
 
 
@@ -97,6 +100,8 @@ class _Layout:
         self.tensors = tensors
         self.origins = origins
         self.sideways: set[str] = set()
+        self.grouped: set[str] = set()
+        """Patterns of `groups` that a split or joined tensor has."""
         self.unused: list[str] = []
 
     def apply(self, rule: Renaming) -> None:
@@ -136,11 +141,14 @@ class _Layout:
         axis = _find_axis(whole.shape, shapes)
         if axis is None:
             raise CompileError([self.misfit((path,), parts, whole.shape, shapes)])
+        groups = self.find_groups(path, shapes, axis)
+        if groups is None:
+            raise CompileError([self.misfit((path,), parts, whole.shape, shapes)])
         place = 0
         for part, shape in zip(parts, shapes, strict=True):
             assert shape is not None
-            end = place + shape[axis]
-            self.place(part, _slice(whole, axis, place, end), origin)
+            end = place + shape[axis] // groups
+            self.place(part, _slice(whole, axis, groups, place, end), origin)
             self.note(part, axis)
             place = end
 
@@ -150,14 +158,37 @@ class _Layout:
         shapes = [t.shape if t is not None else None for t in tensors]
         whole = self.net.get(path)
         axis = _find_axis(whole, shapes) if whole is not None else None
+        groups = None if axis is None else self.find_groups(path, shapes, axis)
         known = [tensor for tensor in tensors if tensor is not None]
-        if axis is None or len(set(parts)) < len(parts):
+        if axis is None or groups is None or len(set(parts)) < len(parts):
             raise CompileError([self.misfit(parts, (path,), whole, shapes)])
         origin = self.origins[parts[0]]
         for part in parts:
             del self.tensors[part], self.origins[part]
-        self.place(path, _concatenate(known, axis), origin)
+        self.place(path, _concatenate(known, axis, groups), origin)
         self.note(path, axis)
+
+    def find_groups(self, path: str, parts: Sequence[Shape | None], axis: int) -> int | None:
+        """How many groups the parts of a tensor alternate in, 1 where nothing says so; None where
+        a part cannot be shared out to so many."""
+        count = 1
+        for rule in self.load.groups:
+            if path_matches(path, rule.pattern):
+                self.grouped.add(rule.pattern)
+                count = rule.count
+        fits = all(part is not None and part[axis] % count == 0 for part in parts)
+        return count if fits else None
+
+    def refuse_ungrouped(self) -> None:
+        """Refuses patterns of `groups` that no tensor has which is split or joined.
+
+        Raises:
+            CompileError: there are such patterns.
+        """
+        patterns = (rule.pattern for rule in self.load.groups)
+        unused = tuple(pattern for pattern in patterns if pattern not in self.grouped)
+        if unused:
+            raise CompileError([pattern_unused(self.load.span, self.load.file, "groups", unused)])
 
     def note(self, path: str, axis: int) -> None:
         """Remembers what was cut along another axis than the first."""
@@ -179,9 +210,13 @@ class _Layout:
             for path, shape in zip(new if split else old, parts, strict=True)
         ]
         other = "not in the net" if whole is None else str(list(whole))
-        shown.append(f"`{(old if split else new)[0]}` {other}")
+        one = (old if split else new)[0]
+        shown.append(f"`{one}` {other}")
         load = self.load
-        return parts_misfit(load.span, load.file, tuple(old), tuple(new), tuple(shown))
+        counts = [rule.count for rule in load.groups if path_matches(one, rule.pattern)]
+        return parts_misfit(
+            load.span, load.file, tuple(old), tuple(new), tuple(shown), counts[-1] if counts else 1
+        )
 
     def copy(self, rule: Renaming) -> None:
         """Gives tensors to further weights."""
@@ -219,22 +254,35 @@ def _find_axis(whole: Shape, parts: Sequence[Shape | None]) -> int | None:
     return None
 
 
-def _slice(whole: StoredTensor, axis: int, begin: int, end: int) -> StoredTensor:
-    shape = (*whole.shape[:axis], end - begin, *whole.shape[axis + 1 :])
-    index = (slice(None),) * axis + (slice(begin, end),)
-    return StoredTensor(shape, whole.dtype, lambda: whole.read()[index], whole.stored)
+def _slice(whole: StoredTensor, axis: int, groups: int, begin: int, end: int) -> StoredTensor:
+    """What lies from `begin` up to `end` in each of the groups along an axis."""
+    shape = (*whole.shape[:axis], groups * (end - begin), *whole.shape[axis + 1 :])
+    index = (slice(None),) * (axis + 1) + (slice(begin, end),)
+
+    def read() -> NDArray[Any]:
+        return _open_groups(whole.read(), axis, groups)[index].reshape(shape)
+
+    return StoredTensor(shape, whole.dtype, read, whole.stored)
 
 
-def _concatenate(parts: Sequence[StoredTensor], axis: int) -> StoredTensor:
+def _concatenate(parts: Sequence[StoredTensor], axis: int, groups: int) -> StoredTensor:
+    """Parts behind one another along an axis, in each of the groups."""
     first = parts[0].shape
     size = sum(part.shape[axis] for part in parts)
+    shape = (*first[:axis], size, *first[axis + 1 :])
     dtype = np.result_type(*(part.dtype for part in parts))
-    return StoredTensor(
-        (*first[:axis], size, *first[axis + 1 :]),
-        dtype,
-        lambda: np.concatenate([part.read() for part in parts], axis),
-        parts[0].stored,
-    )
+
+    def read() -> NDArray[Any]:
+        opened = [_open_groups(part.read(), axis, groups) for part in parts]
+        return np.concatenate(opened, axis + 1).reshape(shape)
+
+    return StoredTensor(shape, dtype, read, parts[0].stored)
+
+
+def _open_groups(array: NDArray[Any], axis: int, groups: int) -> NDArray[Any]:
+    """An array with an axis of groups in front of the one that they lie along."""
+    shape = array.shape
+    return array.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
 
 
 def _transpose(tensors: Tensors, load: LoadWeights, turned: set[str]) -> Tensors:

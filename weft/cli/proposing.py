@@ -14,6 +14,9 @@ from weft.cli.layout_rules import find_square, find_turned, propose_copies, prop
 from weft.cli.rename_rules import Shapes, propose_rules
 from weft.cli.undecided import Undecided, find_undecided
 
+MOST_OF_PAIRS = 3
+"""So many names has a rule for two parts and their whole, which no heads share."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -46,6 +49,12 @@ class Proposal:
     def has_parts(self) -> bool:
         """Whether tensors are split or joined."""
         return any(len(rule.old) + len(rule.new) > 2 for rule in self.rename)
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """Patterns of query, key and value in one tensor: they may alternate from head to head."""
+        rules = (rule for rule in self.rename if len(rule.old) + len(rule.new) > MOST_OF_PAIRS)
+        return tuple((rule.old if len(rule.old) == 1 else rule.new)[0] for rule in rules)
 
 
 def _write(names: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from compiler.elaborate.values.values import (
     Record,
     Val,
 )
-from compiler.program.net import AddAdapters, LoadWeights, Renaming
+from compiler.program.net import AddAdapters, Grouping, LoadWeights, Renaming
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.repositories import bad_repository, bad_revision, stars_differ
 from compiler.report.source import Span
@@ -36,6 +36,7 @@ _SIGNATURE = Signature(
         Formal("rename", False, False, lambda _: True),
         Formal("transpose", False, False, lambda _: True, by_name=True),
         Formal("copy", False, False, lambda _: True, by_name=True),
+        Formal("groups", False, False, lambda _: True, by_name=True),
         Formal("revision", False, False, lambda _: True, by_name=True),
     ),
 )
@@ -58,7 +59,8 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
     transpose = _patterns(body, "transpose", given.get("transpose"))
     rename = _renames(body, "rename", given.get("rename"))
     copy = _renames(body, "copy", given.get("copy"))
-    options = (only, excluded, rename, transpose, copy)
+    groups = _groups(body, given.get("groups"))
+    options = (only, excluded, rename, transpose, copy, groups)
     holds, revision = _read_revision(body, file.value, given)
     if any(option is None for option in options) or not holds:
         return POISON
@@ -67,8 +69,17 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
     assert rename is not None
     assert transpose is not None
     assert copy is not None
+    assert groups is not None
     load = LoadWeights(
-        file.value, only, excluded, rename, span, transpose=transpose, copy=copy, revision=revision
+        file.value,
+        only,
+        excluded,
+        rename,
+        span,
+        transpose=transpose,
+        copy=copy,
+        groups=groups,
+        revision=revision,
     )
     return LoadFunction(load, span)
 
@@ -124,6 +135,22 @@ def _renames(body: Body, name: str, item: ArgumentValue | None) -> tuple[Renamin
             return None
         rules.append(rule)
     return tuple(rules)
+
+
+def _groups(body: Body, item: ArgumentValue | None) -> tuple[Grouping, ...] | None:
+    if item is None or is_none(item.value):
+        return ()
+    items = item.value.items if isinstance(item.value, ListValue) else (item.value,)
+    found = []
+    for entry in items:
+        match entry:
+            case Record(values=(Known(value=str() as pattern), Known(value=int() as count))):
+                if not isinstance(count, bool) and count > 0:
+                    found.append(Grouping(pattern, count))
+    if len(found) < len(items):
+        _refuse(body, "groups", 'a list of pairs such as "h.*.query_key_value.*" -> 8', item)
+        return None
+    return tuple(found)
 
 
 def _words(value: Val) -> tuple[str, ...]:

@@ -92,8 +92,11 @@ def _inputs(value: Val, span: Span) -> Sequence[ArgumentValue]:
 
 
 def _pair_strings(value: Val, stage: Stage) -> Val | None:
-    """`"enc.*" -> "body.*"`: a pair, as `rename` takes it; on one side may stand a list."""
+    """`"enc.*" -> "body.*"`: a pair, as `rename` takes it; on one side may stand a list. `groups`
+    takes a pattern and a number."""
     match value, stage.value:
+        case Known(str()), Known(int()):
+            return Record((("", value), ("", stage.value)))
         case Known(str()), Known(str()) | ListValue() if _has_words(stage.value):
             return Record((("", value), ("", stage.value)))
         case ListValue(), Known(str()) if _has_words(value):

@@ -245,17 +245,20 @@ def parts_misfit(
     old: tuple[str, ...],
     new: tuple[str, ...],
     shapes: tuple[str, ...],
+    groups: int = 1,
 ) -> Text:
     """Tensors of a file are not the parts of what they are to be joined to or split into:
     `rename=["in_proj" -> ["q", "k", "v"]]`.
 
     The parts lie behind one another along one axis, in the order of the list, and along the other
-    axes they are as large as the whole. Which axis it is follows from the shapes.
+    axes they are as large as the whole. Which axis it is follows from the shapes. Where `groups=`
+    says that they alternate, each of them has rows in every group, equally many.
     """
     several = new if len(old) == 1 else old
     one = old[0] if len(old) == 1 else new[0]
+    within = f" in {groups} groups" if groups > 1 else ""
     return Text(
-        f"{list_words(several)} are not the parts of `{one}`",
+        f"{list_words(several)} are not the parts of `{one}`{within}",
         label=f"the shapes are {', '.join(shapes)}",
         help="name every part, in the order in which they lie behind one another",
     )

@@ -136,6 +136,13 @@ def _print_proposal(
         say(f"net {name.lower()} = {name}() -> load({', '.join([*given, *proposal.options])})")
     if proposal.has_parts:
         say("parts are taken to lie behind one another in the order of the list: compare outputs")
+    for pattern in proposal.fused:
+        written = write_spec_string(pattern)
+        say(
+            f"undecided, as no shape tells: whether the parts of {written} alternate from head to "
+            f"head, as in GPT-NeoX and BLOOM; then add groups=[{written} -> HEADS] with the number "
+            "of heads"
+        )
     if proposal.unclear:
         say(
             "square, so that no shape tells whether they lie transposed; add them to `transpose=`, "
