@@ -269,6 +269,19 @@ def test_new_copies_a_published_network(model: str, count: str, tmp_path: Path) 
     assert count in copied.stdout.split()
 
 
+@pytest.mark.parametrize(("model", "near"), [("foo", ""), ("resnet5", "resnet50")])
+def test_new_lists_the_published_networks(model: str, near: str, tmp_path: Path) -> None:
+    done = weft("new", "net", "--model", model, cwd=tmp_path)
+    assert done.returncode == 1
+    first, *table = done.stderr.split("= help: ")[1].split("\n\n")[0].splitlines()
+    assert ("did you mean" in first) == bool(near)
+    assert near in first
+    assert max(map(len, table)) <= 80
+    known = {path.stem for path in (ROOT / "specs" / "models").glob("*.weft")}
+    assert {word for line in table for word in line.split()} == known
+    assert len(table) < len(known) / 2
+
+
 def test_explain_knows_the_passes(tmp_path: Path) -> None:
     done = weft("compile", LENET, "-o", str(tmp_path), "--onnx", "--explain", "fold_batchnorm")
     assert done.returncode == 1

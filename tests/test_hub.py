@@ -185,10 +185,24 @@ def test_commands_say_the_commit(tmp_path: Path, hub: Hub) -> None:
     done = weft(tmp_path, hub.address, "weights", "hf:acme/tiny", "--for", "net.weft")
     assert done.stdout.splitlines() == [
         f"hf:acme/tiny at commit {commit}",
-        "2 of 2 weights of Net are in hf:acme/tiny",
-        'net net = Net() -> load("hf:acme/tiny")',
+        "2 of 2 weights of n are in hf:acme/tiny",
+        'net n = Net() -> load("hf:acme/tiny")',
     ]
     done = weft(tmp_path, hub.address, "weights", "hf:tiny")
+    assert "error[W1384]" in done.stderr
+
+
+def test_a_repository_is_given_on_the_command_line(tmp_path: Path, hub: Hub) -> None:
+    commit = hub.add("acme/tiny", SHARDS)
+    write_spec(tmp_path, '"absent.safetensors"')
+    given = ("--weights", "hf:acme/tiny")
+    done = weft(tmp_path, hub.address, "compile", "net.weft", "-o", "out", "--onnx", *given)
+    assert done.returncode == 0, done.stderr
+    assert f"hf:acme/tiny at commit {commit}" in done.stdout
+    done = weft(tmp_path, hub.address, "verify", "net.weft", "out/n.onnx", *given)
+    assert done.returncode == 0, done.stderr
+    given = ("--weights", "hf:tiny")
+    done = weft(tmp_path, hub.address, "compile", "net.weft", "-o", "out", "--onnx", *given)
     assert "error[W1384]" in done.stderr
 
 

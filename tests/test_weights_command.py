@@ -59,6 +59,42 @@ def test_the_proposed_rules_load_the_file(name: str, tmp_path: Path) -> None:
     assert proposal.count("->") <= 5
 
 
+@pytest.mark.parametrize(
+    ("nets", "name", "line"),
+    [
+        ("net five = Net(layers=5)", "five", "net five = Net(layers=5) -> load("),
+        (
+            'net five = Net(\n    layers=5,\n) -> load("old.safetensors", rename=["a" -> "b"])',
+            "five",
+            "net five = Net( layers=5, ) -> load(",
+        ),
+        ("net two = Net(2)\nnet five = Net(5)", "five", "net five = Net(5) -> load("),
+        ("net two = Net(2)\nnet five = Net(5)", "Net", "net net = Net() -> load("),
+    ],
+)
+def test_a_net_has_the_arguments_of_its_file(
+    nets: str, name: str, line: str, tmp_path: Path
+) -> None:
+    layers = 3 if name == "Net" else 5
+    weights = loads(NET.replace("layers: int = 3", f"layers: int = {layers}")).model("Net")
+    write_weights(tmp_path / "w.safetensors", weights.weights(seed=1), {})
+    (tmp_path / "net.weft").write_text(f"{NET}\n{nets}\n")
+    asked = () if "two" not in nets else ("--net", name)
+    done = weft("weights", "w.safetensors", "--for", "net.weft", *asked, cwd=tmp_path)
+    first, proposal = done.stdout.splitlines()
+    count = 2 * (2 + 3 * layers)
+    assert first == f"{count} of {count} weights of {name} are in w.safetensors"
+    assert proposal.startswith(line)
+
+
+def test_one_of_several_nets_is_to_be_named(tmp_path: Path) -> None:
+    write_weights(tmp_path / "w.safetensors", {"a": np.zeros(2, np.float32)}, {})
+    (tmp_path / "net.weft").write_text(f"{NET}\nnet two = Net(2)\nnet five = Net(5)\n")
+    done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
+    assert "error[W0904]" in done.stderr
+    assert "`two`, `five`" in done.stderr
+
+
 def test_layers_keep_their_numbers() -> None:
     shapes = {f"h.{i}.w": (4, 4) for i in range(12)}
     found = {f"encoder.layer.{i}.w": (4, 4) for i in range(12)}
@@ -147,7 +183,8 @@ def test_layouts_are_proposed_and_square_matrices_asked_for(tmp_path: Path) -> N
     write_weights(tmp_path / "w.safetensors", make_gpt2(weights), {})
     (tmp_path / "net.weft").write_text(LINEAR)
     done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
-    found, proposal, parts, asked, left = done.stdout.splitlines()
+    found, proposal, parts, heads, asked, left = done.stdout.splitlines()
+    assert heads.startswith("undecided, as no shape tells: whether the parts of ")
     assert found == f"{len(weights)} of {len(weights)} weights of Net are in w.safetensors"
     assert f'rename=["transformer.*" -> "*", {GPT2_RULE}]' in proposal
     assert 'copy=["wte.weight" -> "lm_head.weight"]' in proposal
@@ -186,7 +223,7 @@ def test_parts_are_proposed_to_be_joined(tmp_path: Path) -> None:
     write_weights(tmp_path / "w.safetensors", made, {})
     (tmp_path / "net.weft").write_text(spec)
     done = weft("weights", "w.safetensors", "--for", "net.weft", cwd=tmp_path)
-    first, proposal, _ = done.stdout.splitlines()
+    first, proposal, *_ = done.stdout.splitlines()
     assert first == "4 of 4 weights of Net are in w.safetensors"
     assert '["h.*.q_proj.*", "h.*.k_proj.*", "h.*.v_proj.*"] -> "h.*.in_proj.*"' in proposal
     (tmp_path / "net.weft").write_text(f"{spec}\n{proposal}\n")

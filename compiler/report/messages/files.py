@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.report.diagnostics import Text, message
+from compiler.report.messages.wording import lay_in_columns
 from compiler.report.sessions import MODEL, NET
 from compiler.report.source import Span
 from compiler.types.tensor import DType
+
+MOST_IN_A_LINE = 12
+"""More names than this stand in columns."""
 
 
 @message(
@@ -88,10 +92,12 @@ def unknown_item(
     suggestion: str | None = None,
 ) -> Text:
     """A command was asked for something that is not there: an item of the file, a stage of the
-    compiler, a split of the data."""
-    if suggestion:
-        advice = f"did you mean `{suggestion}`?"
-    else:
+    compiler, a split of the data, a published network."""
+    advice = f"did you mean `{suggestion}`?" if suggestion else ""
+    if len(known) > MOST_IN_A_LINE:
+        start = f"{advice} There are" if advice else "there are"
+        advice = "\n".join([f"{start} {len(known)}:", *lay_in_columns(known)])
+    elif not suggestion:
         advice = f"there is {', '.join(f'`{word}`' for word in known) or 'none'}"
     return Text(f"there is no {kind} `{name}`", help=advice)
 

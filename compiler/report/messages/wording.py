@@ -36,3 +36,16 @@ def advise_share(span: Span | None) -> str | None:
 def count(number: int, word: str) -> str:
     """`1 row`, `3 rows`."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+TABLE_WIDTH = 68
+"""How wide a table of names is, behind the mark of a note."""
+
+
+def lay_in_columns(words: Sequence[str]) -> list[str]:
+    """Lines with words one below the other in columns, as many of these as fit."""
+    width = max(map(len, words)) + 2
+    count = max(1, (TABLE_WIDTH + 2) // width)
+    rows = -(-len(words) // count)
+    lines = (words[row::rows] for row in range(rows))
+    return ["".join(f"{word:{width}}" for word in line).rstrip() for line in lines]

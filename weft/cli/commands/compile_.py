@@ -15,6 +15,7 @@ from compiler.report.messages.files import unknown_item
 from compiler.report.messages.verification import not_verified
 from compiler.report.suggestions import did_you_mean
 from weft.cli.checking import check_file
+from weft.cli.given_weights import WEIGHTS_HELP, fetch_given
 from weft.cli.options import (
     Assignments,
     BuildFolder,
@@ -40,9 +41,7 @@ ItemName = Annotated[
 ]
 OnlyOnnx = Annotated[bool, typer.Option("--onnx", help="Write ONNX only.")]
 OnlyPyTorch = Annotated[bool, typer.Option("--pytorch", help="Write PyTorch only.")]
-WeightsFile = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
-]
+WeightsFile = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help=WEIGHTS_HELP)]
 Opset = Annotated[int | None, typer.Option("--opset", help="Default: the spec's, or 21.")]
 Verify = Annotated[
     bool, typer.Option("--verify/--no-verify", help="Run and compare what was written.")
@@ -89,6 +88,7 @@ def compile_command(
     """
     from weft.deployed.trained_data import find_words_of
 
+    weights = fetch_given(weights)
     words = partial(find_words_of, weights=weights) if weights is not None else None
     program = check_file(file, assignments, words=words)
     from backends.onnx_runtime.session import Device as Place

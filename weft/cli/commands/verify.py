@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from weft.cli.checking import check_file
+from weft.cli.given_weights import WEIGHTS_HELP, fetch_given
 from weft.cli.options import (
     Assignments,
     BuildFolder,
@@ -33,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
             Path | None, typer.Argument(metavar="[MODEL.onnx]", help="None: a file made for this.")
         ] = None,
         weights: Annotated[
-            Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
+            Path | None, typer.Option("--weights", metavar="FILE", help=WEIGHTS_HELP)
         ] = None,
         item: Annotated[
             str | None,
@@ -54,6 +55,7 @@ def add_to(app: typer.Typer) -> None:
 
             weft verify digits.weft out/fit.onnx --weights out/fit/best.safetensors
         """
+        weights = fetch_given(weights)
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
         from weft.building.build_outputs import open_target

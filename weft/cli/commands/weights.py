@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,14 @@ import typer
 
 from compiler.ir.graph import Graph
 from compiler.ir.weights import StoredTensor
-from compiler.program.net import LoadWeights
-from compiler.report.diagnostics import CompileError
+from compiler.program.net import LoadWeights, Net
+from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.messages.repositories import bad_repository, bad_revision
 from compiler.report.suggestions import did_you_mean
+from compiler.text.parse import parse
 from compiler.text.tree.strings import write_spec_string
+from compiler.text.tree.syntax import Clause, Then
 from compiler.weights.files import find_files, open_tensors
 from compiler.weights.names import SCHEME, is_revision, read_name
 from weft.cli.checking import check_file
@@ -60,7 +63,8 @@ def weights_command(
 
     Names are brought together by shapes and words; the proposal is what `load` takes, with what is
     to be split, joined or transposed. What no rule reaches, and what neither shapes nor words tell,
-    is named.
+    is named. Without --net, it is for the only net of the spec, with its arguments, else for the
+    only model.
 
     Examples:
 
@@ -74,9 +78,9 @@ def weights_command(
     if spec is None:
         _print_tensors(tensors)
         return
-    name, graph = _choose(spec, assignments, net)
-    wanted = {p.path: p.value.type.known_shape or () for p in graph.parameters}
-    _print_proposal(file, revision, name, len(wanted), propose(tensors, wanted))
+    chosen = _choose(spec, assignments, net)
+    wanted = {p.path: p.value.type.known_shape or () for p in chosen.graph.parameters}
+    _print_proposal(file, revision, chosen, len(wanted), propose(tensors, wanted))
 
 
 def _open(file: str, revision: str | None) -> Mapping[str, StoredTensor]:
@@ -104,36 +108,62 @@ def _print_tensors(tensors: Mapping[str, StoredTensor]) -> None:
     say(f"{len(tensors):,} tensors, {count:,} numbers")
 
 
-def _choose(spec: Path, assignments: list[str] | None, wanted: str | None) -> tuple[str, Graph]:
-    """The net that is meant: the one of that name, or the only one.
+@dataclass(frozen=True)
+class _Chosen:
+    """The model or net that is to find its weights, and the line that makes it a net."""
+
+    name: str
+    graph: Graph
+    line: str
+
+
+def _choose(spec: Path, assignments: list[str] | None, wanted: str | None) -> _Chosen:
+    """What is meant: the one of that name, else the only net, with the arguments that the file
+    gives it, or the only model.
 
     Raises:
         CompileError: there is none, or several to choose from.
     """
     program = check_file(spec, assignments)
-    graphs = {name: net.graph for name, net in {**program.models, **program.nets}.items()}
-    if wanted is None and len(program.models) == 1:
-        wanted = next(iter(program.models))
-    if wanted not in graphs:
-        known, name = tuple(graphs), wanted or ""
-        near = did_you_mean(name, known)
-        raise CompileError([unknown_item(None, "model or net", name, known, near)])
-    return wanted, graphs[wanted]
+    only = next((side for side in (program.nets, program.models) if side), {})
+    if wanted is None and len(only) == 1:
+        wanted = next(iter(only))
+    if wanted is not None and wanted in program.nets:
+        net = program.nets[wanted]
+        return _Chosen(wanted, net.graph, f"net {wanted} = {_read_call(net)}")
+    if wanted is not None and wanted in program.models:
+        made = f"net {wanted.lower()} = {wanted}()"
+        return _Chosen(wanted, program.models[wanted].graph, made)
+    known, name = (*program.models, *program.nets), wanted or ""
+    near = did_you_mean(name, known)
+    raise CompileError([unknown_item(None, "model or net", name, known, near)])
+
+
+def _read_call(net: Net) -> str:
+    """The call of a model as the file writes it, without what loads and adapts the net."""
+    assert net.span is not None, "a net of a file has its place there"
+    source = net.span.source
+    clauses = (item for item in parse(source, Sink()).items if isinstance(item, Clause))
+    operands = (operand for clause in clauses for operand in clause.operands)
+    made = next(o.value for o in operands if o.name is not None and o.name.text == net.name)
+    while isinstance(made, Then):
+        made = made.left
+    return " ".join(source.text[made.span.start : made.span.end].split())
 
 
 def _print_proposal(
-    file: str, revision: str | None, name: str, count: int, proposal: Proposal
+    file: str, revision: str | None, chosen: _Chosen, count: int, proposal: Proposal
 ) -> None:
     unknown = sum(len(group.weights) for group in proposal.undecided)
     right = count - len(proposal.missing) - unknown
     shown = file if file.startswith(SCHEME) else Path(file).name
     more = f"; {unknown:,} undecided" if unknown else ""
-    say(f"{right:,} of {count:,} weights of {name} are in {shown}{more}")
+    say(f"{right:,} of {count:,} weights of {chosen.name} are in {shown}{more}")
     if right:
         given = [write_spec_string(file)]
         if revision is not None:
             given.append(f"revision={write_spec_string(revision)}")
-        say(f"net {name.lower()} = {name}() -> load({', '.join([*given, *proposal.options])})")
+        say(f"{chosen.line} -> load({', '.join([*given, *proposal.options])})")
     if proposal.has_parts:
         say("parts are taken to lie behind one another in the order of the list: compare outputs")
     for pattern in proposal.fused:
