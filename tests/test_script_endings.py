@@ -124,6 +124,7 @@ def test_a_closed_output_is_no_fault(closed: str, tmp_path: Path) -> None:
 
 
 RANGES = """
+use std.losses
 model Net() {{
     input tokens: i64[batch, 2]
     input x: f32[batch, 2]
@@ -152,6 +153,8 @@ OUTSIDE = [
     ("cross_entropy(y, label -> cast(i64))", "", "", "label", 9, "the column 'label' holds 9"),
     ("cross_entropy(y, label - 0)", "", "", "label", 3, "a class number or a place is out"),
     ("bce_with_logits(y[:, 0], share)", "", "", "share", 1.5, "'share' holds 1.5: 0 to 1"),
+    ("hinge(y[:, 0], side)", "", "", "side", 0, "'side' holds 0: -1 or 1 are taken"),
+    ("hinge(y[:, 0], side)", "", "", "side", 1, ""),
     ("bce(sigmoid(y[:, 0]), share)", "", "", "share", -0.5, "'share' holds -0.5: 0 to 1"),
     ("mse(y[:, 0], share)", "metric a = accuracy(y, label)", "", "label", 3, "holds 3: 0 to 2"),
     ("mse(y[:, 0], share)", "metric a = mae(y[:, 0], share, weight=w)", "", "w", -2.0, "holds -2"),
@@ -168,6 +171,7 @@ def test_data_that_does_not_fit_the_objective_is_told_in_one_line(
         "tokens": draw.integers(0, 6, (17, 2)),
         "x": draw.normal(size=(17, 2)).astype(np.float32),
         "label": draw.integers(0, 3, 17),
+        "side": draw.choice([-1.0, 1.0], 17).astype(np.float32),
         "share": draw.random(17).astype(np.float32),
         "w": draw.random(17).astype(np.float32),
     }

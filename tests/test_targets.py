@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 
 from compiler.driver import check
+from compiler.ops.expecting import Expect
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Message, Sink
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.rows.validation import validate_data
 from compiler.types.tensor import TensorType
+from tests.faults import fault_of
 
 ROWS = 40
 DRAWN = np.random.default_rng(0)
 SPEC = """
+use std.losses
 model Net {
     input x: f32[batch, 4]
     output scores: f32[batch, 3] = x -> dense(3) as head
@@ -100,6 +104,21 @@ FREE = minimize(f"mse({ONE}, cast(t, f32))")
             [minimize("kl(log_softmax(scores, axis=1), t, log_target=true)")],
             "takes 0 or below; row 39 has 0.25",
         ),
+        *(
+            (2 * BITS - 1, BITS, [minimize(loss)], "takes -1 or 1; row ")
+            for loss in (
+                f"hinge({ONE}, t)",
+                f"hinge({ONE}, t, squared=true)",
+                f"soft_margin({ONE}, t)",
+                f"hinge_embedding({ONE}, t)",
+                "cosine_embedding(scores, x[:, :3], t)",
+                f"margin_ranking({ONE}, scores[:, 1], t)",
+                f"mean(relu(1 - expect(t, values=[-1, 1]) * {ONE}))",
+            )
+        ),
+        (BITS, 2 * BITS - 1, [minimize("contrastive(scores, x[:, :3], t)")], "takes 0 to 1; row "),
+        (BITS, 255 * BITS, [minimize(f"soft_dice({ONE}, t)")], "takes 0 to 1; row "),
+        (SHARES, SHARES - 1, [minimize(f"poisson_nll({ONE}, t)")], "takes 0 or above; row "),
         # Computed in the train, in another order and dtype, or joined with another axis.
         (
             CLASSES + 1,
@@ -133,6 +152,28 @@ def test_a_target_outside_is_an_error(
     assert found.code == "W0724"
     assert "`t`" in found.text.title
     assert said in found.text.label
+
+
+def test_bits_for_sides_are_told_how_to_mend(tmp_path: Path) -> None:
+    (found,) = find(tmp_path, BITS, minimize(f"hinge({ONE}, t)"))
+    assert found.text.title == "the column `t` holds numbers that `hinge` does not take"
+    assert found.text.help == "they are 0 and 1: write `2 * t - 1`"
+    (call,) = found.calls
+    assert call.text == "in this call of `hinge`"
+    assert call.span.text == "hinge"
+    assert find(tmp_path, BITS, minimize(f"hinge({ONE}, 2 * t - 1)")) == []
+    (found,) = find(tmp_path, 2 * BITS - 1, minimize(f"bce_with_logits({ONE}, t)"))
+    assert found.text.help == "they are -1 and 1: write `(t + 1) / 2`"
+    (found,) = find(tmp_path, BITS, minimize(f"mse(expect(t, low=1) * {ONE}, t)"))
+    assert found.text.title.endswith("that `expect` does not take")
+
+
+@pytest.mark.parametrize(
+    "op", [Expect(), Expect(values=()), Expect(values=(1,), low=0), Expect(low=1, high=0)]
+)
+def test_what_expects_nothing_is_refused(op: Expect) -> None:
+    message = fault_of(lambda: op.infer(lambda *_: None, TensorType.of("f32", [3])))
+    assert message.kind is bad_option
 
 
 def test_a_fault_of_loss_and_metric_is_said_once(tmp_path: Path) -> None:

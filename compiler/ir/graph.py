@@ -152,8 +152,8 @@ class Op(Spelled):
         return Dim.of(1)
 
     def target_range(self, inputs: Types) -> TargetRange | None:
-        """What the target of a loss, its second operand, may hold beyond its type and `domains`;
-        None where that is anything."""
+        """What the target of a loss, the operand `target_operand`, may hold beyond its type and
+        `domains`; None where that is anything."""
         return None
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:

@@ -20,13 +20,14 @@ ROUNDING = 1e-6
 class TargetRange:
     """Entries from `low` to `high` (None: without end), and `ignored`, which counts nowhere.
     `whole`: only whole numbers. `sums_along`: entries along this axis, counted from the last one,
-    add up to 1."""
+    add up to 1. `values`: these numbers alone."""
 
     low: float | None = None
     high: float | None = None
     ignored: float | None = None
     whole: bool = False
     sums_along: int | None = None
+    values: tuple[float, ...] | None = None
 
     def find_outside(self, array: Array) -> Array:
         """Which entries lie outside; NaN does."""
@@ -38,6 +39,8 @@ class TargetRange:
             inside &= array <= self.high + slack
         if self.whole:
             inside &= array == np.round(array)
+        if self.values is not None:
+            inside &= np.isin(array, self.values)
         return ~(inside if self.ignored is None else inside | (array == self.ignored))
 
     def find_sums(self, array: Array) -> Array | None:
@@ -48,6 +51,8 @@ class TargetRange:
         return sums
 
     def __str__(self) -> str:
+        if self.values is not None:
+            return " or ".join(f"{value:g}" for value in self.values)
         match self.low, self.high:
             case None, high:
                 text = f"{high:g} or below"

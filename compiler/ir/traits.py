@@ -36,6 +36,8 @@ class Traits(Described):
     """Whether it takes statistics of each channel over a batch while training."""
     better: ClassVar[Direction | None] = None
     """Which value is better, of a loss; None of everything else."""
+    target_operand: ClassVar[int] = 1
+    """The operand that `target_range` speaks of: the target of a loss."""
     applies: ClassVar[tuple[str, ...]] = ()
     """Functions of which it takes one itself, to its first operand: scores become shares."""
 

@@ -21,6 +21,10 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+SHOWN_CALLS = 3
+"""Calls around a fault that are shown, nearest first."""
+
+
 @dataclass(frozen=True)
 class Label:
     """A secondary place that explains the primary one: where a shape or name came from."""

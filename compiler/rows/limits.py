@@ -27,4 +27,4 @@ def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
 
 def find_target_range(node: Node) -> TargetRange | None:
     """What the target of a loss may hold, where that is no class number."""
-    return node.op.target_range(node.types) if node.op.better is not None else None
+    return node.op.target_range(node.types)

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph, Output, Value
+from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
 from compiler.ir.target_range import CLOSE, TargetRange
 from compiler.ops.class_losses import ClassLoss
 from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
-from compiler.report.diagnostics import Message
+from compiler.report.diagnostics import SHOWN_CALLS, Label, Message
 from compiler.report.messages.columns import label_out_of_range, nothing_counts
 from compiler.report.source import Span
 from compiler.rows.limits import find_counts, find_target_range
@@ -26,21 +26,24 @@ from compiler.training.weighting import MASK, WEIGHT, Comparison, LabelCompariso
 
 CHUNK = 4096
 """Rows whose targets are computed at once, or a batch where that is larger."""
+SIGNS = (-1, 1)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What reads a value, and what it takes. `places`: the value names classes or entries."""
+    """What reads a value, and what it takes. `places`: the value names classes or entries. `calls`:
+    the calls of blocks that it stands in, nearest first."""
 
     value: Value
     name: str
     range: TargetRange
     span: Span | None
     places: bool
+    calls: tuple[Label, ...] = ()
 
 
 def check_columns(columns: Graph, loaded: LoadedData) -> Iterator[Message]:
-    """Places of tables in column expressions that come straight from the source: these are computed
+    """Labels of tables in column expressions that come straight from the source: these are computed
     in all rows, those of no split too."""
     raw = {item.value.name: item.name for item in columns.inputs}
     for reader in find_readers(columns, ()):
@@ -75,12 +78,17 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
     """What reads targets, places and weights: losses and tables in the graph, then metrics."""
     for node in step.nodes:
         span, target = node.origin.span, find_target_range(node)
+        calls = tuple(_find_calls(node))
         for operand, found in find_counts(node):
             value = node.inputs[operand]
             if value is not None:
-                yield Reader(value, node.op.name, found, span, True)
-        if target is not None and node.inputs[1] is not None:
-            yield Reader(node.inputs[1], node.op.name, target, span, False)
+                yield Reader(value, node.op.name, found, span, True, calls)
+        value = node.inputs[node.op.target_operand] if target is not None else None
+        if target is not None and value is not None:
+            # What says of an operand of a block what it holds stands for the block.
+            inside = node.op.moves and node.scope.parent is not None
+            name = node.scope.block if inside else node.op.name
+            yield Reader(value, name, target, span, False, calls)
     outputs = {o.name: o.value for o in step.outputs}
     for use in uses:
         values = [outputs[name] for name in use.reads]
@@ -92,6 +100,13 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
         if weight is not None and isinstance(use.metric, Comparison):
             reader = f"{use.metric.name}(weight=…)"
             yield Reader(outputs[weight], reader, TargetRange(0), use.span, places=False)
+
+
+def _find_calls(node: Node) -> Iterator[Label]:
+    """The calls around a node, as errors found in bodies show them."""
+    for frame in reversed(node.scope.chain[1:]):
+        if frame.origin is not None:
+            yield Label(frame.origin, f"in this call of `{frame.block}`")
 
 
 def compute_values(
@@ -166,9 +181,24 @@ def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterat
         first = int(np.flatnonzero(outside.any(1))[0])
         shown = float(found[first][outside[first]][0])
         own = reader.span, name, int(rows[first]), shown, str(reader.range), reader.name
-        yield label_out_of_range(
-            *own, (least, largest), places=reader.places, sums=sums is not None
+        message = label_out_of_range(
+            *own,
+            (least, largest),
+            places=reader.places,
+            sums=sums is not None,
+            rescaled=_rescale(reader.range, name, numbers),
         )
+        yield replace(message, calls=reader.calls[:SHOWN_CALLS])
+
+
+def _rescale(range: TargetRange, name: str, numbers: Array) -> str | None:
+    """What makes numbers that say yes or no in one way say it in the other."""
+    found = set(np.unique(numbers).tolist())
+    if found == {0, 1} and range.values == SIGNS:
+        return f"2 * {name} - 1"
+    if found == set(SIGNS) and (range.low, range.high) == (0, 1):
+        return f"({name} + 1) / 2"
+    return None
 
 
 def _find_uncounted(

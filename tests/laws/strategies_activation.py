@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.ops import activation, shrinking, smooth_activation
+from compiler.ops import activation, expecting, shrinking, smooth_activation
 from compiler.ops.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from compiler.ops.softmax import LogSoftmax, Softmax, Softmin
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
@@ -84,6 +84,15 @@ def draw_with_options(draw: Any, name: str) -> Case:
     }[name]
     shape = draw_shape(draw, 0, 4)
     return make_case(op, draw_values(draw, shape), symbols=draw_names(draw, len(shape)))
+
+
+@cases("expect")
+def draw_expect(draw: Any) -> Case:
+    values = draw(st.sampled_from((None, (-1.0, 1.0))))
+    op = expecting.Expect(values, low=None if values else 0)
+    shape = draw_shape(draw, 0, 4)
+    numbers = draw_numbers(draw, shape, draw(st.sampled_from(NUMBERS)), 0, 4)
+    return make_case(op, numbers, symbols=draw_names(draw, len(shape)))
 
 
 @cases("prelu")

@@ -115,10 +115,12 @@ class Statements:
             self.lines += lay_out(f"{variable} = ", doc, self.indent)
 
     def assign(self, variable: str, tree: Part, ref: MergedRef) -> None:
-        """Gives a value a variable, with its shape in a comment where it is news."""
-        doc = self.fit(tree, len(variable) + 3)
-        lines = lay_out(f"{variable} = ", doc, self.indent)
-        self.lines += self.with_shape(lines, ref)
+        """Gives a value a variable, with its shape in a comment where it is news. What is that
+        variable already needs no statement: an op that hands its operand on."""
+        if self.text(tree) != variable:
+            doc = self.fit(tree, len(variable) + 3)
+            lines = lay_out(f"{variable} = ", doc, self.indent)
+            self.lines += self.with_shape(lines, ref)
         self.flow.bind(variable, ref)
 
     def assign_many(self, item: Merged, tree: Tree) -> None:

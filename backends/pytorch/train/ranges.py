@@ -30,12 +30,14 @@ class ColumnCheck:
 
     def write(self) -> str:
         """The call."""
+        name = write_string(show(self.name))
+        if self.taken.values is not None:
+            return f"check_values({name}, {self.column}, {write_literal(self.taken.values)})"
         low = "-math.inf" if self.taken.low is None else write_literal(self.taken.low)
         high = "math.inf" if self.taken.high is None else write_literal(self.taken.high)
         least, largest = self.dtype.range
         ignored = self.taken.ignored
         besides = "" if ignored is None or not least <= ignored <= largest else f", {ignored:g}"
-        name = write_string(show(self.name))
         return f"check_range({name}, {self.column}, {low}, {high}{besides})"
 
 
@@ -50,10 +52,14 @@ def emit_column_checks(script: ScriptSpec) -> Lines:
     return ["for rows in splits.values():", *(f"    {check}" for check in checks)] if checks else []
 
 
-def emit_range_function(script: ScriptSpec) -> Lines:
-    """The function that these call; none where nothing is checked."""
-    checks = emit_raw_checks(script) or emit_column_checks(script)
-    return fill(script_template.CHECK_RANGE, {}) if checks else []
+def emit_range_functions(script: ScriptSpec) -> Lines:
+    """The functions that these call; none where nothing is checked."""
+    checks = "\n".join([*emit_raw_checks(script), *emit_column_checks(script)])
+    templates = {
+        "check_range(": script_template.CHECK_RANGE,
+        "check_values(": script_template.CHECK_VALUES,
+    }
+    return [line for call, text in templates.items() if call in checks for line in fill(text, {})]
 
 
 def computes_places(script: ScriptSpec) -> bool:
@@ -115,6 +121,8 @@ def _always_fits(script: ScriptSpec, name: str, reader: Reader) -> bool:
     """Whether a column holds nothing else by its type, or by the words that its cells are looked up
     in."""
     taken, dtype = reader.range, reader.value.type.dtype
+    if taken.values is not None:
+        return False
     low, high = dtype.range
     data = script.train.data
     words = {c.name: len(c.categories) for c in data.schema if c.words}

@@ -35,7 +35,7 @@ from backends.pytorch.train.optimizing import (
 )
 from backends.pytorch.train.ranges import (
     computes_places,
-    emit_range_function,
+    emit_range_functions,
 )
 from backends.pytorch.train.rates import (
     emit_plateau_steps,
@@ -89,7 +89,7 @@ def emit_script(script: ScriptSpec) -> str:
         fill(script_template.LOAD_COLUMNS, _data_slots(script)),
         emit_column_function(script),
         break_lines(emit_split(script)),
-        emit_range_function(script),
+        emit_range_functions(script),
         fill(script_template.LOAD_SPLITS, _data_slots(script)),
         emit_objective(script),
         *emit_definitions(script),

@@ -54,6 +54,16 @@ def check_range(
         sys.exit(f"the column {name!r} holds {found:g}: {low:g} to {high:g} are taken")
 '''
 
+CHECK_VALUES = '''
+def check_values(name: str, column: Tensor, values: tuple[float, ...]) -> None:
+    """Ends the process where data that has changed does not fit the objective."""
+    inside = torch.stack([column == value for value in values]).any(0)
+    if not inside.all():
+        found = column[~inside][0].item()
+        taken = " or ".join(f"{value:g}" for value in values)
+        sys.exit(f"the column {name!r} holds {found:g}: {taken} are taken")
+'''
+
 LOAD_SPLITS = '''
 def load_splits($load_parameters) -> dict[str, list[Tensor]]:
     """The columns $column_names of every split, on the device."""

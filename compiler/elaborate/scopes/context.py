@@ -27,8 +27,8 @@ from compiler.ir.graph import Decision, Graph
 from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass
+from compiler.report.diagnostics import SHOWN_CALLS, Message, Severity, Sink
 from compiler.report.diagnostics import Label as Place
-from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.messages.files import more_faults
 from compiler.report.messages.names import malformed_clause
 from compiler.report.messages.values import too_much_work
@@ -65,10 +65,6 @@ MAX_FAULTS = 200
 
 MAX_DEPTH = 1_000
 """Calls of blocks inside one another."""
-
-
-SHOWN_CALLS = 3
-"""Calls around a fault that are shown, nearest first."""
 
 
 class Abandoned(Exception):

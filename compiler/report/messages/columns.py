@@ -158,10 +158,12 @@ def label_out_of_range(
     *,
     places: bool = False,  # whether they are class numbers, or entries of a table
     sums: bool = False,  # whether what was found is the sum of a distribution
+    rescaled: str | None = None,  # what makes 0 and 1 of the column -1 and 1, or the reverse
 ) -> Text:
     """A target in the data lies outside of what a loss or a metric takes: a class number that is
     below 0, or not below the number of scores of the net; a probability above 1; a distribution
-    that does not add up to 1. Rows of all splits are looked at, before any training."""
+    that does not add up to 1; 0 where a loss takes -1 and 1. Rows of all splits are looked at,
+    before any training."""
     if sums:
         label = f"probabilities add up to 1; those of row {row:,} to {found:g}"
     else:
@@ -178,6 +180,8 @@ def label_out_of_range(
             advice = f"`{reader}` would have to take {largest + 1:g} numbers"
     else:
         advice = f"they lie between {least:g} and {largest:g}"
+    if rescaled is not None:
+        advice = f"they are {least:g} and {largest:g}: write `{rescaled}`"
     return Text(
         f"the column `{column}` holds numbers that `{reader}` does not take",
         label=label,
