@@ -13,8 +13,9 @@ import torch
 
 from compiler.driver import check
 from compiler.report.diagnostics import Severity, Sink
+from compiler.rows.validation import validate_data
 from compiler.training.base import Schedule
-from tests.train_scripts import lint, run, write
+from tests.train_scripts import lint, open_train, run, write
 
 SPEC = """
 model Net {{
@@ -187,6 +188,54 @@ def test_a_script_follows_it(tmp_path: Path) -> None:
     steps = (3, 7, 11)  # the last of each epoch
     rates = [0.01 * (0.5 if s < 4 else 0.9 ** (s // 4) * (1 - s / 12)) for s in steps]
     assert [record["lr"] for record in log] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("1 - epoch / 3", "-0.3333 at epoch 4"),
+        ("1 / (2 - epoch)", "nan at epoch 2"),
+        ("if epoch < 4 then 1 else -1", "-1 at epoch 4"),
+        ("3 - step", "-1 at step 4"),  # every epoch has a step
+    ],
+)
+def test_what_is_certain_is_refused_by_the_check(text: str, place: str, tmp_path: Path) -> None:
+    (found,) = refusals(text, tmp_path)
+    assert f"the schedule gives the factor {place}: one of the 5 epochs of `fit`" in found
+    assert refusals(f"if epoch + step < 2 then {text} else 0.1", tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["finetune(epochs={})", "distill(epochs={})"])
+def test_a_schedule_that_another_training_follows(step: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.weft"
+    text = SPEC.format(schedule="1 - epoch / 6", epochs=5).replace(IRIS, DIGITS)
+    variant = "variant small of fit {{\n    apply prune(weights=50%) -> {}\n}}\n"
+    assert check_codes(path, text + variant.format(step.format(7))) == []
+    assert check_codes(path, text + variant.format(step.format(8))) == ["W1475"]
+    check(str(path), overrides={}, sink=(sink := Sink()))
+    (found,) = (m for m in sink.messages if m.code == "W1475")
+    assert found.span is not None
+    assert found.span.text == step.format(8)
+
+
+def test_what_follows_from_the_rows_is_refused_before_training(tmp_path: Path) -> None:
+    for text, codes in [
+        ("1 - step / 6", ["W1475"]),
+        ("1 - step / steps", []),
+        ("1 - (step + 2) / steps", ["W1475"]),  # the last step of twelve
+        ("1 - step / 11", []),
+        ("1 - (step + epoch) / 11", ["W1475"]),
+    ]:
+        train = open_train(SPEC.format(schedule=text, epochs=3), tmp_path)
+        validate_data(train, sink := Sink())
+        assert [m.code for m in sink.messages if m.severity is Severity.ERROR] == codes, text
+
+
+def test_a_long_training_is_looked_at_here_and_there(tmp_path: Path) -> None:
+    schedule = read("1 - (step + 2) / steps", tmp_path)
+    fault = schedule.find_fault(1000, 1_000_000)
+    assert fault is not None
+    assert fault.place == "step 999,999,999"
 
 
 def test_a_script_ends_where_the_factor_is_below_zero(tmp_path: Path) -> None:

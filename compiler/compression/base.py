@@ -45,6 +45,7 @@ class CompressionPass(Described):
     """Whether what it does depends on `context.goals`: on what the variant must hold."""
     trains: ClassVar[bool] = False
     """Whether it trains the net on, which takes the time of a training."""
+
     needs_floats: ClassVar[bool] = False
     """Whether it works on weights in floats, and has nothing to do where none are left."""
     changes: ClassVar[Literal["widths", "layers", "bits"]] = "layers"
@@ -59,6 +60,11 @@ class CompressionPass(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    @property
+    def trained_epochs(self) -> int:
+        """For how many epochs it follows the schedule of its train."""
+        return 0
 
     @property
     def may_leave_whole(self) -> bool:

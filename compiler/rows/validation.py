@@ -14,6 +14,7 @@ from compiler.report.messages.columns import few_of_a_class, not_a_number, nothi
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.fitting import evaluate_fitted
 from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.rates import find_rate_faults
 from compiler.rows.rounding import check_rounding
 from compiler.rows.targets import check_columns, check_targets
 
@@ -47,6 +48,8 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
         told |= reasons.keys()
         if not reasons:
             yield _report_broken(loaded, item.name, column, used)
+    if not any(find_rate_faults(train)):  # which the check has reported
+        yield from find_rate_faults(train, len(loaded.rows["train"]))
     yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded)

@@ -20,6 +20,15 @@ Batches = Sequence[tuple[int, Sequence[NDArray[Any] | None]]]
 """The batches of a split: the rows of each, and the operands of a metric."""
 
 
+@dataclass(frozen=True)
+class BadFactor:
+    """A factor of a schedule that is below 0 or not finite, and where: `step 7`, `epoch 2`, which
+    count from 0."""
+
+    factor: float
+    place: str
+
+
 class Schedule(Described):
     """Learning rate over time, as a factor of the optimizer's `lr`. None is made with settings
     that mean nothing."""
@@ -37,6 +46,14 @@ class Schedule(Described):
     @property
     def watches(self) -> Figure | None:
         """The figure that it follows beside the step; None where there is none."""
+        return None
+
+    may_fail: ClassVar[bool] = False
+    """Whether a factor may be below 0 or not finite, which `find_fault` looks for."""
+
+    def find_fault(self, epochs: int, steps_per_epoch: int | None) -> BadFactor | None:
+        """The first factor that is no factor in a training of so many epochs, as far as that is
+        certain where their length is not known."""
         return None
 
     @abstractmethod

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
 from compiler.ir.hint import Hint, HintError, evaluate_hint, hint_names, hint_text, python_function
 from compiler.records import dataclass
-from compiler.training.base import SCHEDULES, Schedule
+from compiler.training.base import SCHEDULES, BadFactor, Schedule
 from compiler.training.duration import NO_TIME, Duration
 from compiler.training.schedules import warmup_code
 from compiler.training.settings import refuse, require_duration
@@ -20,6 +20,8 @@ FORMULA_NAMES = {
     "steps": "the number of steps of the whole training",
 }
 """What a formula computes with."""
+MOST_STEPS = 20_000
+"""How many steps of a training a formula is computed for before it begins."""
 
 
 @final
@@ -65,7 +67,8 @@ class Expression(Schedule):
       schedule: `schedule=0.99 ** epoch`.
     - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
 
-    A training ends with an error at a step at which the factor is below 0 or not finite.
+    A factor below 0, or one that is not finite, is an error: of a formula of the epoch alone when
+    the spec is checked, of others before the training, once the rows are counted.
 
     Example:
 
@@ -76,14 +79,36 @@ class Expression(Schedule):
     """
 
     name: ClassVar[str] = "expression"
+    may_fail: ClassVar[bool] = True
     factor: Formula
     warmup: Duration = NO_TIME
 
     def check(self) -> None:
         require_duration(self.name, "warmup", self.warmup)
         first = self.factor.evaluate(0, 0, 1000)
-        if not 0 <= first < math.inf:
+        if not _is_factor(first):
             refuse(self.name, "factor", first, "a finite number, 0 or above, at step 0")
+
+    def find_fault(self, epochs: int, steps_per_epoch: int | None) -> BadFactor | None:
+        if self.factor.names <= {"epoch"}:
+            return self._find_bad("epoch", range(epochs), 1, 1)
+        if steps_per_epoch is None:
+            # Every epoch has a step at least; how many are in all is not known.
+            known = self.factor.names <= {"step"}
+            return self._find_bad("step", range(epochs), 1, 1) if known else None
+        steps = epochs * steps_per_epoch
+        chosen = (*range(0, steps, max(1, steps // MOST_STEPS)), steps - 1)
+        return self._find_bad("step", chosen, steps_per_epoch, steps)
+
+    def _find_bad(
+        self, unit: str, places: Iterable[int], per_epoch: int, steps: int
+    ) -> BadFactor | None:
+        """The first of some steps, of each of which an epoch has so many, with a bad factor."""
+        for place in places:
+            factor = self.factor.evaluate(place, place // per_epoch, steps)
+            if not _is_factor(factor):
+                return BadFactor(factor, f"{unit} {place:,}")
+        return None
 
     def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
         warmup = self.warmup.steps(steps, steps_per_epoch)
@@ -98,3 +123,7 @@ class Expression(Schedule):
         lines += ['    sys.exit(f"the schedule gives the factor {factor} at step {step}")']
         lines += warmup_code(self.warmup, steps, steps_per_epoch, "factor * ")
         return [*lines, "return factor"]
+
+
+def _is_factor(number: float) -> bool:
+    return 0 <= number < math.inf

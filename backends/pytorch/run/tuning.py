@@ -25,7 +25,9 @@ from compiler.data.base import HELD
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
 from compiler.program.train import Train
+from compiler.report.diagnostics import CompileError
 from compiler.rows.loading import load_data
+from compiler.rows.rates import find_rate_faults
 from compiler.system.files import read_json, write_text
 from compiler.writing.imports import write_imports
 
@@ -87,6 +89,7 @@ class ScriptTrainer:
             CompileError: the training failed, or the net is applied inside a loop of the step.
         """
         tuned = self._prepare(net, tuning)
+        self._check_rates(tuned.train, tuning)
         folder = self.folder / label
         write_training(
             tuned.train,
@@ -123,6 +126,15 @@ class ScriptTrainer:
         """
         tuned = self._prepare(net, Tuning(epochs=1))
         return measure_gradients(tuned, self._draw_columns(tuned.train, rows))
+
+    def _check_rates(self, train: Train, tuning: Tuning) -> None:
+        """Refuses a schedule whose factor is below 0 at some step, before any is taken."""
+        if any(group.optimizer.schedule.may_fail for group in train.groups):
+            rows = len(load_data(train.data, self.data_root).rows["train"])
+            name = "finetune" if tuning.teacher is None else "distill"
+            faults = list(find_rate_faults(train, rows, trainer=(name, tuning.span)))
+            if faults:
+                raise CompileError(faults)
 
     def _prepare(self, net: WeightedNet, tuning: Tuning) -> TunedTrain:
         return prepare_tuning(self.train_item, self.net_name, net, tuning, self.weights)

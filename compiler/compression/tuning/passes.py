@@ -31,6 +31,11 @@ class ContinuedTraining(CompressionPass):
     lr: float | None
 
     @property
+    def trained_epochs(self) -> int:
+        """Its own."""
+        return self.epochs
+
+    @property
     def may_leave_whole(self) -> bool:
         """The epoch that judges best may be the one before any."""
         return True

@@ -62,6 +62,7 @@ from compiler.report.messages.training import (
 )
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
+from compiler.rows.rates import find_rate_faults
 from compiler.text.tree.syntax import Argument, Clause, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Train as TrainItem
@@ -224,6 +225,7 @@ class TrainElaborator(ItemElaborator):
             _find_unfit(made),
             find_unsolvable(made),
             find_thin_norms(made, made.batch),
+            find_rate_faults(made),
             find_net_lints(made.step),
             find_training_lints(made),
         ):

@@ -37,6 +37,7 @@ from compiler.report.messages.tuning import nothing_to_train_on
 from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
+from compiler.rows.rates import find_rate_faults
 from compiler.text.tree.syntax import (
     Argument,
     Call,
@@ -186,6 +187,10 @@ class VariantElaborator(ItemElaborator):
             if idle is not None:
                 self.scope.session.report(idle)
             name = pass_of(step).name
+            if epochs := pass_of(step).trained_epochs:
+                found = find_rate_faults(base.train, epochs=epochs, trainer=(name, step.span))
+                for message in found:
+                    self.scope.session.report(message)
             for group in base.train.groups if pass_of(step).trains else ():
                 if group.optimizer.solves:
                     reason = f"`{name}` goes on from the weights that there are"

@@ -266,6 +266,33 @@ def two_meanings_in_a_formula(
 
 
 @message(
+    "W1475",
+    bad=train_spec(
+        minimize="cross_entropy(logits, label) with sgd(lr=0.1, schedule=1 - epoch / 5)"
+    ),
+    good=train_spec(
+        minimize="cross_entropy(logits, label) with sgd(lr=0.1, schedule=max(0.1, 1 - epoch / 5))"
+    ),
+)
+def schedule_below_zero(
+    span: Span | None,
+    factor: float,
+    place: str,  # "epoch 12", "step 1,200"
+    training: str,  # "the 20 epochs of `fit`"
+    formula: Span | None = None,
+) -> Text:
+    """The formula of a schedule gives a learning rate below zero, or none, at some step of a
+    training. Steps and epochs count from 0. `finetune` and `distill` follow the schedule of their
+    train over epochs of their own."""
+    return Text(
+        f"the schedule gives the factor {factor:.4g} at {place}",
+        label=f"one of {training}: a factor is finite, 0 or above",
+        labels=() if formula is None else (Label(formula, "the schedule is written here"),),
+        help="keep it there, as with `max(0, …)`, or train for fewer epochs",
+    )
+
+
+@message(
     "W0619",
     bad=train_spec("metric top = accuracy(logits, label)", "until val.top >= 99%"),
     good=train_spec("metric top = accuracy(logits, label)", "until stalled(val.top, epochs=8)"),
