@@ -80,6 +80,19 @@ def test_lengths_are_those_of_packed_sequences(name: str) -> None:
     np.testing.assert_allclose(meant, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "call", ["lstm(4", "gru(4", "rnn(4", "lstm(4, peephole=true", 'rnn(4, recurrence="diagonal"']
+)
+def test_lengths_that_no_row_has_end_with_an_error(call: str) -> None:
+    text = spec(f"y = x -> {call}, lengths=lengths) as net", "input lengths: i64[batch]")
+    module, _ = made_of(text)
+    x = torch.zeros(2, 6, 5)
+    module(x, torch.tensor([1, 6]))
+    for outside in ([2, 7], [0, 6], [-1, 6]):
+        with pytest.raises(RuntimeError, match="length"):
+            module(x, torch.tensor(outside))
+
+
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("name", MODULES)
 def test_weights_may_be_shared(name: str, lengths: bool) -> None:

@@ -222,8 +222,11 @@ def run_cells(
     directions = 1 + bidirectional
     count = len(weights) // (layers * directions)
     fed = count - 2 * bias
-    places = torch.arange(x.shape[1], device=x.device)
-    seen = None if lengths is None else places < lengths.to(x.device)[:, None]
+    places, seen = torch.arange(x.shape[1], device=x.device), None
+    if lengths is not None:
+        if lengths.min() < 1 or lengths.max() > x.shape[1]:
+            raise RuntimeError(f"lengths must lie between 1 and {x.shape[1]}")
+        seen = places < lengths.to(x.device)[:, None]
     finals: list[list[Tensor]] = []
     for layer in range(layers):
         x, sides = F.dropout(x, dropout) if layer else x, []
