@@ -78,7 +78,7 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
     """What reads targets, places and weights: losses and tables in the graph, then metrics."""
     for node in step.nodes:
         span, target = node.origin.span, find_target_range(node)
-        calls = tuple(_find_calls(node))
+        calls = tuple(_find_calls(node, step))
         for operand, found in find_counts(node):
             value = node.inputs[operand]
             if value is not None:
@@ -102,8 +102,12 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
             yield Reader(outputs[weight], reader, TargetRange(0), use.span, places=False)
 
 
-def _find_calls(node: Node) -> Iterator[Label]:
-    """The calls around a node, as errors found in bodies show them."""
+def _find_calls(node: Node, step: Graph) -> Iterator[Label]:
+    """The calls around a node of another file, the library's most often, as errors found in bodies
+    show them."""
+    place, train = node.origin.span, step.frame.origin
+    if place is None or train is None or place.source.path == train.source.path:
+        return
     for frame in reversed(node.scope.chain[1:]):
         if frame.origin is not None:
             yield Label(frame.origin, f"in this call of `{frame.block}`")
