@@ -18,7 +18,7 @@ model M() {
         -> conv(8, kernel=3, padding=1) as first -> relu
         -> conv(8, kernel=3, padding=1) as second -> leaky_relu
     g = h -> conv(8, kernel=1) as third
-    output y = h * g -> global_avg_pool
+    output y = (h * g) -> global_avg_pool
 }
 """
 DENSE = """

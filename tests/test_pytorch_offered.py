@@ -236,7 +236,7 @@ model M(alpha: float = 0.5, rank: int = 4, classes: int = 3) {{
     y = x
     if rank > 0 {{ y = y -> dense(6) as a }}
     {line}
-    output z = y * alpha -> dense(classes) as head
+    output z = (y * alpha) -> dense(classes) as head
 }}
 """.replace("{ return x + t }", "{{ return x + t }}").replace("y * alpha ->", "(y * alpha) ->")
 

@@ -47,7 +47,7 @@ APART = (
     'z = x -> 3 * inner as enc -> dense(4) as "enc.5"',
     'for i in 0..3 {\n x = x -> outer as "s.{i}"\n x = x -> outer as t[i]\n }\n    z = x',
     "net n = inner\n    for i in 0..3 { x = x -> n }\n    z = x",
-    "param inner: f32[4] = ones\n    z = x * inner -> inner",
+    "param inner: f32[4] = ones\n    z = (x * inner) -> inner",
 )
 
 

@@ -31,8 +31,19 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import Hint, HintName
 from compiler.records import dataclass
 from compiler.report.messages.nets import label_names_nothing, not_a_layer
+from compiler.report.messages.syntax import bare_arithmetic
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Attribute, Call, Expr, Group, Name, Named, Subscript, Then
+from compiler.text.tree.syntax import (
+    Attribute,
+    Binary,
+    Call,
+    Expr,
+    Group,
+    Name,
+    Named,
+    Subscript,
+    Then,
+)
 
 
 @dataclass(frozen=True)
@@ -50,17 +61,28 @@ def evaluate_pipe(body: Body, expression: Then, want: ExpectedUse) -> Val:
     """The value of `a -> f -> g`: stages applied from left to right, or a sequence of layers."""
     stages: list[Expr] = []
     first: Expr = expression
+    arrow = expression.operator_span
     while isinstance(first, Then):
         stages.append(first.right)
+        arrow = first.operator_span
         first = first.left
     stages.reverse()
     value = body.evaluate(first)
+    _refuse_product(body, first, value, arrow)
     span = first.span
     for index, syntax in enumerate(stages):
         names = want.names if index == len(stages) - 1 else ()
         value = _step(body, value, span, syntax, names)
         span = expression.span if index == len(stages) - 1 else first.span.to(syntax.span)
     return value
+
+
+def _refuse_product(body: Body, first: Expr, value: Val, arrow: Span) -> None:
+    """Reports `a * b -> f` of tensors: only copies of layers, `n * layer`, may stand bare before an
+    arrow, and which it is the values tell."""
+    inner = first.expression if isinstance(first, Named) else first
+    if isinstance(inner, Binary) and not is_layer(value) and not isinstance(value, Poison):
+        body.report(bare_arithmetic(inner.operator_span, inner.operator, 2, arrow))
 
 
 def _step(body: Body, value: Val, span: Span, syntax: Expr, names: tuple[str, ...]) -> Val:

@@ -120,7 +120,7 @@ def bare_arithmetic(span: Span | None, operator: str, operands: int, arrow: Span
     """Arithmetic is next to `->` without parentheses, and could be read in two ways.
 
     `x + x -> attn` may mean `(x + x) -> attn` or `x + (x -> attn)`; write the one you mean. Only
-    repetition may be bare: `x -> 3 * block`.
+    copies of a layer may be bare: `x -> 3 * block`, and not a product of tensors.
     """
     word = operator
     if word == "if":

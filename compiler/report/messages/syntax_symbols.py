@@ -145,6 +145,21 @@ def braces_for_value(span: Span | None, found: str, head: str) -> Text:
 
 
 @message(
+    "W0176",
+    bad="block f(x) {\n    a, b = x, x + 1\n    return a * b\n}\n",
+    good="block f(x) {\n    a, b = (x, x + 1)\n    return a * b\n}\n",
+)
+def bare_values(span: Span | None, found: str, head: str) -> Text:
+    """Several values stand behind `=` without parentheses. `a, b = (x, y)` gives two names their
+    values, and `return a, b` needs none."""
+    return Text(
+        "several values need parentheses",
+        label="another value follows",
+        help="write `a, b = (x, y)`, or a statement for each",
+    )
+
+
+@message(
     "W0175",
     bad="block f(x) {\n    y = x conv(64, kernel=3)\n    return y\n}\n",
     good="block f(x) {\n    y = x -> conv(64, kernel=3)\n    return y\n}\n",

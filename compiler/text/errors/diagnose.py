@@ -256,12 +256,18 @@ def found_anew(trouble: Trouble) -> bool:
 # --- words and commas ---------------------------------------------------------------------------
 
 
+def find_apart_keyword(trouble: Trouble) -> Diagnosis | None:
+    """`split random(seed=0) train=80%, val=20%`: a keyword that reads as a statement."""
+    tokens, head = trouble.tokens, trouble.head
+    goes_on = not tokens.fresh[head] and not trouble.is_kind(head - 1, "LBRACE")
+    if goes_on and trouble.is_kind(head + 1, "EQUAL") and trouble.found in (",", "{"):
+        return missing_comma(tokens.span(head), tokens.text(head), tokens.text(head)), None
+    return None
+
+
 def find_missing_comma(trouble: Trouble) -> Diagnosis | None:
     """Two elements side by side."""
-    tokens, index, head = trouble.tokens, trouble.index, trouble.head
-    is_keyword = not tokens.fresh[head] and trouble.is_kind(head + 1, "EQUAL")
-    if is_keyword and trouble.found in (",", "{"):
-        return missing_comma(tokens.span(head), tokens.text(head), tokens.text(head)), None
+    tokens, index = trouble.tokens, trouble.index
     if not trouble.in_bracket or not trouble.is_kind(index, *STARTS_VALUE):
         return None
     comma = trouble.kinds["COMMA"]
@@ -375,6 +381,7 @@ RULES = (
     find_open_list,
     find_item_in_body,
     find_broken_number,
+    find_apart_keyword,
     find_example,
     find_lone_word,
     find_missing_value,

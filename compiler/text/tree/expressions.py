@@ -169,6 +169,7 @@ class Then(Node):
 
     left: Expr
     right: Expr
+    operator_span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)

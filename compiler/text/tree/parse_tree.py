@@ -225,10 +225,10 @@ class TreeBuilder:
         before = left.right if isinstance(left, syntax.Then) else left
         self.refuse_arithmetic(before, arrow, is_last=False)
         self.refuse_arithmetic(right, arrow, is_last=True)
-        return syntax.Then(span, left, right)
+        return syntax.Then(span, left, right, self.tokens.span(arrow))
 
     def refuse_arithmetic(self, stage: Expr, arrow: int, *, is_last: bool) -> None:
-        """Report an operator beside an arrow, except in `n * layer`.
+        """Report an operator beside an arrow, except in what may be `n * layer`, which values tell.
 
         A conditional may only end a pipe: else its last branch would reach for the arrow.
         """
