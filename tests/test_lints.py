@@ -10,7 +10,7 @@ import torch
 
 from compiler.driver import check, check_source
 from compiler.ops.registry import OPS, load_ops
-from compiler.report.diagnostics import MESSAGES, Severity, Sink
+from compiler.report.diagnostics import MESSAGES, Message, Severity, Sink
 from compiler.report.messages.items import train_spec
 from compiler.report.source import Source
 from compiler.training.base import OPTIMIZERS
@@ -20,10 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CALM = sorted([*(ROOT / "specs").rglob("*.weft"), *(ROOT / "tests/architectures").glob("*.weft")])
 
 
-def find(text: str) -> list[str]:
+def find_all(text: str) -> list[Message]:
     sink = Sink()
     check_source(Source("spec.weft", text), sink=sink)
-    return [message.kind.name for message in sink.messages]
+    return list(sink.messages)
+
+
+def find(text: str) -> list[str]:
+    return [message.kind.name for message in find_all(text)]
 
 
 def net(layers: str, shape: str = "batch, 8") -> str:
@@ -115,6 +119,52 @@ def test_frozen_weights_need_no_gradient() -> None:
     text = trained("dense(8) as a -> sign -> dense(10) as b")
     assert find(text) == ["dead_gradient"]
     assert find(text.replace("    minimize", '    freeze "a.*"\n    minimize')) == []
+
+
+HEADS = trained("dense(10)").replace(
+    "    output logits = image -> flatten -> dense(10)",
+    "    h = image -> flatten -> dense(8) as body -> relu\n"
+    "    output logits = h -> dense(10) as head\n"
+    "    output side = h -> dense(4) as first -> relu -> dense(1) as second -> squeeze(1)",
+)
+SECOND = """
+train more of Net on digits {
+    minimize mse(side, cast(label, f32)) with sgd(lr=0.1)
+    batch 8  epochs 1
+}
+"""
+
+
+def test_unreached_weights() -> None:
+    assert "second" in HEADS
+    messages = find_all(HEADS)
+    (message,) = messages
+    assert message.kind.name == "unreached_weights"
+    paths = "`first.weight`, `first.bias`, `second.weight` and `second.bias`"
+    assert message.text.label == f"{paths} get no gradient"
+    assert [label.span.text for label in message.text.labels] == ["side"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("    minimize", '    freeze "first.*", "second.*"\n    minimize', []),
+        ("    minimize", '    freeze "first.*"\n    minimize', ["unreached_weights"]),
+        ("label) with", "label) + mse(side, cast(label, f32)) with", []),
+        ("label) with", "label) + 0.1 * mean(sign(side)) with", ["dead_gradient"]),
+        ("minimize", "metric error = mae(side, cast(label, f32))\n    minimize",
+         ["unreached_weights"]),
+        ("h -> dense(4) as first -> relu -> dense(1) as second", "h[:, :1]", []),
+        ("train fit", "# weft: allow unreached_weights\ntrain fit", []),
+    ],
+)  # fmt: skip
+def test_what_reaches_weights(old: str, new: str, told: list[str]) -> None:
+    assert old in HEADS
+    assert find(HEADS.replace(old, new, 1)) == told
+
+
+def test_another_train_of_the_file_reaches_them() -> None:
+    assert find(HEADS + SECOND) == []
 
 
 ZERO = "init=zeros(), bias_init=zeros()"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
+from itertools import chain
 
 from compiler.data.base import DataSource
 from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
@@ -15,6 +16,7 @@ from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
+from compiler.elaborate.items.unreached import find_unreached
 from compiler.elaborate.items.variants import VariantAssembly
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.files import items_by_kind
@@ -71,7 +73,8 @@ class _Assembly:
         variants.elaborate()
         deploys = self.elaborate_deploys(trains, nets, variants)
         made = {name: found.train for name, found in trains.items()}
-        for message in find_dropped(variants.made, deploys, made):
+        lints = find_unreached(made)
+        for message in chain(lints, find_dropped(variants.made, deploys, made)):
             scope.session.report(message)
         scope.session.attempt(
             partial(check_names, scope)

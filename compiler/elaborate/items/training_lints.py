@@ -56,7 +56,7 @@ def _find_dead(
 ) -> Iterator[Message]:
     """What alone leads from the loss to weights, and passes no gradient."""
     below: dict[str, frozenset[str]] = {}
-    needed = _find_needed(step)
+    needed = find_needed(step)
     for node in step.nodes:
         inputs = [v for v in node.inputs if v is not None]
         found = frozenset(
@@ -84,7 +84,7 @@ def _stops(node: Node, reached: set[str]) -> bool:
     return bool(floats) and not any(v.type.dtype.is_float for v in node.outputs)
 
 
-def _find_needed(step: Graph) -> set[str]:
+def find_needed(step: Graph) -> set[str]:
     """The values that the loss needs."""
     needed = {o.value.name for o in step.outputs if o.name == "loss"}
     for node in reversed(step.nodes):

@@ -81,6 +81,48 @@ def dead_gradient(span: Span | None, function: str, weights: tuple[str, ...]) ->
     )
 
 
+_HEADS = """
+model Net() {{
+    input image: f32[batch, 1, 8, 8]
+    h = image -> flatten -> dense(32) -> relu
+    output logits = h -> dense(10)
+    output side = h -> dense(1) -> squeeze(1)
+}}
+data digits {{
+    source sklearn("digits")
+    image = (image / 16) -> reshape([1, 8, 8])
+    split random(seed=0), train=80%, val=20%
+}}
+train fit of Net on digits {{
+    minimize {loss} with adamw(lr=1e-3)
+    batch 64  epochs 10
+}}
+"""
+_BOTH = "cross_entropy(logits, label) + bce_with_logits(side, cast(label > 4, f32))"
+
+
+@lint(
+    "W1476",
+    bad=_HEADS.format(loss="cross_entropy(logits, label)"),
+    good=_HEADS.format(loss=_BOTH),
+)
+def unreached_weights(
+    span: Span | None, output: str, weights: tuple[str, ...], place: Span | None
+) -> Text:
+    """A net is trained that has an output which no objective of the file depends on: the weights
+    that make it get no gradient, and stay as they start.
+
+    Most often a second head was left out of the loss. What is meant to stay is named by `freeze`,
+    or loaded from a file.
+    """
+    return Text(
+        f"no objective reaches the weights of `{output}`",
+        label=f"{list_words(weights)} get no gradient",
+        labels=(Label(place, "no loss depends on this output"),) if place else (),
+        help=f"add a loss of `{output}`, or `freeze` them",
+    )
+
+
 @lint(
     "W1462",
     bad=train_spec().replace(
