@@ -4,9 +4,10 @@ the spec, and `lstm` and `gru` against PyTorch's.
 A loop of a spec is printed and written twice, with the passes on loops and without. What is
 compared is a training step (forward and backward) of the generated module, and the latency of the
 file under ONNX Runtime. The layers `lstm` and `gru` are compared with `nn.LSTM` and `nn.GRU`, and
-with the files that `torch.onnx.export` makes of these. 100 steps, 128 features, states of 128.
-Everything runs on one thread, so that the processor's time is what it takes on a machine with
-nothing else to do. Within 3 % two sides are as fast as one another.
+with the files that `torch.onnx.export` makes of these; `lstm(peephole=true)` and
+`rnn(recurrence="diagonal")`, which PyTorch lacks, with a loop that is written by hand. 100 steps,
+128 features, states of 128. Everything runs on one thread, so that the processor's time is what it
+takes on a machine with nothing else to do. Within 3 % two sides are as fast as one another.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.measure import Comparison, measure
@@ -91,6 +93,13 @@ LATENCY = {
     "relu": (1.0, 1.0),
 }
 """The same of its latency in ONNX Runtime."""
+LACKING = {
+    "peephole": ("lstm(128, peephole=true)", (0.90, 1.0), (0.45, 1.0)),
+    "diagonal": ('rnn(128, recurrence="diagonal")', (0.75, 0.75), (0.75, 2.5)),
+}
+"""Layers that PyTorch lacks, and what they may take of a loop by hand in training, and of the file
+that is exported from it, at each batch. ONNX's RNN multiplies the states of the second by a whole
+matrix, where its diagonal would do."""
 LAYER_TRAINING, LAYER_LATENCY = 1.05, 1.00
 """What `lstm` and `gru` may take of PyTorch's modules, and of their exported files."""
 TIE = 0.03
@@ -237,43 +246,117 @@ def compare_layer(name: str, folder: Path, tally: Tally) -> None:
     rival = First(layer)
     paths = {side: folder / f"layer_{name}_{side}.onnx" for side in ("weft", "rival")}
     compile_onnx(graph, weights, paths["weft"])
-    torch.onnx.export(
-        rival,
-        (torch.randn(2, 10, SIZE),),
-        str(paths["rival"]),
-        dynamo=False,
-        input_names=["x"],
-        dynamic_axes={"x": {0: "batch", 1: "t"}},
-        opset_version=18,
-    )
+    export_module(rival, paths["rival"], 10, {0: "batch", 1: "t"})
     files = {side: open_file(path) for side, path in paths.items()}
     for batch in BATCHES:
-        x = draw(batch)
-        tensor = torch.from_numpy(x)
-        made = rival(tensor).detach().numpy()
-        np.testing.assert_allclose(module(tensor).detach().numpy(), made, atol=1e-4)
-        np.testing.assert_allclose(files["weft"]({"x": x}), made, atol=1e-4)
-        steps = {
-            "weft": make_step(module, module.parameters(), tensor),
-            "rival": make_step(rival, rival.parameters(), tensor),
-        }
-        compared = time_turns(steps, 3 * ROUNDS)
-        tally.add(f"nn.{name.upper()}, training", batch, compared, LAYER_TRAINING)
-        runs = {side: _bind(run, x) for side, run in files.items()}
-        compared = time_turns(runs, 5 * ROUNDS)
-        tally.add(f"nn.{name.upper()}, onnxruntime", batch, compared, LAYER_LATENCY)
+        modules = {"weft": module, "rival": rival}
+        bounds = LAYER_TRAINING, LAYER_LATENCY
+        compare_sides(f"nn.{name.upper()}", modules, files, batch, tally, *bounds)
+
+
+def export_module(module: nn.Module, path: Path, steps: int, axes: Mapping[int, str]) -> None:
+    """The file that PyTorch makes of a module, with sizes that are open."""
+    torch.onnx.export(
+        module,
+        (torch.randn(2, steps, SIZE),),
+        str(path),
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes={"x": dict(axes)},
+        opset_version=18,
+    )
+
+
+def compare_sides(
+    name: str,
+    modules: Mapping[str, nn.Module],
+    files: Mapping[str, Callable[[dict[str, Any]], Any]],
+    batch: int,
+    tally: Tally,
+    training: float,
+    latency: float,
+) -> None:
+    """A training step of both modules and a run of both files, which must give the same."""
+    x = draw(batch)
+    tensor = torch.from_numpy(x)
+    made = modules["rival"](tensor).detach().numpy()
+    for found in (modules["weft"](tensor).detach().numpy(), *(f({"x": x}) for f in files.values())):
+        np.testing.assert_allclose(found, made, atol=1e-4)
+    steps = {side: make_step(m, m.parameters(), tensor) for side, m in modules.items()}
+    tally.add(f"{name}, training", batch, time_turns(steps, 3 * ROUNDS), training)
+    runs = {side: _bind(run, x) for side, run in files.items()}
+    tally.add(f"{name}, onnxruntime", batch, time_turns(runs, 5 * ROUNDS), latency)
+
+
+class PeepholeByHand(nn.Module):
+    """An LSTM whose gates see the cell, as its equations are written down."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its outputs, rows first."""
+        p = dict(self.named_parameters())
+        h = c = x.new_zeros(x.shape[0], SIZE)
+        outputs = []
+        for place in range(x.shape[1]):
+            mixed = functional.linear(x[:, place], p["weight_ih_l0"], p["bias_ih_l0"])
+            mixed = mixed + functional.linear(h, p["weight_hh_l0"], p["bias_hh_l0"])
+            i, f, g, o = mixed.chunk(4, dim=-1)
+            to_i, to_f, to_o = p["weight_ch_l0"].chunk(3)
+            i, f = torch.sigmoid(i + to_i * c), torch.sigmoid(f + to_f * c)
+            c = f * c + i * torch.tanh(g)
+            h = torch.sigmoid(o + to_o * c) * torch.tanh(c)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1)
+
+
+class DiagonalByHand(nn.Module):
+    """A recurrent layer in which each unit feeds back to itself alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its outputs, rows first."""
+        p = dict(self.named_parameters())
+        h = x.new_zeros(x.shape[0], SIZE)
+        outputs = []
+        for place in range(x.shape[1]):
+            mixed = functional.linear(x[:, place], p["weight_ih_l0"], p["bias_ih_l0"])
+            h = torch.tanh(mixed + p["weight_hh_l0"] * h + p["bias_hh_l0"])
+            outputs.append(h)
+        return torch.stack(outputs, dim=1)
+
+
+def compare_lacking(name: str, folder: Path, tally: Tally) -> None:
+    """A layer that PyTorch lacks against a loop by hand and the file that is exported from it,
+    which has every step, and is for one length."""
+    call, training, latency = LACKING[name]
+    text = f"model M {{\n    input x: f32[batch, t, 128]\n    output y = x -> {call}\n}}\n"
+    graph = loads(text).model("M").net.graph
+    weights = draw_weights(graph)
+    module = make_module(graph, weights)
+    rival = {"peephole": PeepholeByHand, "diagonal": DiagonalByHand}[name]()
+    for path, array in weights.items():
+        rival.register_parameter(path.rpartition(".")[2], nn.Parameter(torch.from_numpy(array)))
+    paths = {side: folder / f"lacking_{name}_{side}.onnx" for side in ("weft", "rival")}
+    compile_onnx(graph, weights, paths["weft"])
+    export_module(rival, paths["rival"], STEPS, {0: "batch"})
+    files = {side: open_file(path) for side, path in paths.items()}
+    for place, batch in enumerate(BATCHES):
+        modules = {"weft": module, "rival": rival}
+        compare_sides(
+            f"by hand: {name}", modules, files, batch, tally, training[place], latency[place]
+        )
 
 
 def main() -> int:
-    """Compares all cells and layers, or those named: `gru`, `nn.gru`."""
+    """Compares all cells and layers, or those named: `gru`, `nn.gru`, `by_hand.diagonal`."""
     torch.set_num_threads(1)
     tally = Tally()
-    wanted = sys.argv[1:] or [*CELLS, "nn.lstm", "nn.gru"]
+    wanted = sys.argv[1:] or [*CELLS, "nn.lstm", "nn.gru", *(f"by_hand.{n}" for n in LACKING)]
     print("what                   batch        weft        rival  ratio [95 % interval]   bound")
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
             if name.startswith("nn."):
                 compare_layer(name.removeprefix("nn."), Path(folder), tally)
+            elif name.startswith("by_hand."):
+                compare_lacking(name.removeprefix("by_hand."), Path(folder), tally)
             else:
                 compare_cell(name, Path(folder), tally)
     return int(not tally.holds)

@@ -232,12 +232,12 @@ def run_cells(
         x, sides = F.dropout(x, dropout) if layer else x, []
         for number in range(layer * directions, (layer + 1) * directions):
             own = weights[number * count : (number + 1) * count]
-            mixed = F.linear(x, own[0], sum(own[fed:]) if bias else None)
+            mixed = F.linear(x, own[0], sum(own[fed:]) if bias else None).unbind(1)
             state = [start[number] for start in starts]
             order = range(x.shape[1])
             outputs: dict[int, Tensor] = {}
             for place in reversed(order) if number % directions else order:
-                new = step(mixed[:, place], state, *own[1:fed])
+                new = step(mixed[place], state, *own[1:fed])
                 if seen is not None:
                     here = seen[:, place, None]
                     new = [torch.where(here, n, s) for n, s in zip(new, state)]
