@@ -99,3 +99,46 @@ def test_defaults_say_what_the_net_is_now() -> None:
     text = emit_module([made.graph], title="Net.")
     assert "d: int = 96, heads: int = 3" in text
     assert "EncoderBlock(d, heads, 4 * d, causal=True)" in text
+
+
+LOOPS = {
+    "a list": ("for i, width in enumerate(widths)", "width", ""),
+    "numbers written out": ("for i, width in enumerate([12, 24, 40])", "width", ""),
+    "places of a list": ("for i in 0..3", "widths[i]", ""),
+    "a formula": ("for i in 0..3", "12 * 2 ** i", ""),
+    "another first turn": ("for i, width in enumerate(widths)", "width", "x = x -> sigmoid"),
+    "another last turn": ("for i, width in enumerate(widths)", "width", "x = x -> tanh"),
+}
+STAGES = """
+block stage(x: f32[n, c, h, w], width: int) {
+    y = x -> conv(width, kernel=3, padding=1) as conv1 -> relu
+    return y -> conv(width, kernel=3, padding=1) as conv2
+}
+model Net(widths: list = [12, 24, 40], classes: int = 5) {
+    input image: f32[batch, 3, 16, 16]
+    x = image -> conv(8, kernel=3, padding=1) as stem
+    HEAD {
+        x = x -> stage(WIDTH) as stages[i]
+        FIRST
+    }
+    output logits = x -> global_avg_pool -> dense(classes) as head
+}
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_loops_go_through_the_widths_that_are_left(loop: str, tmp_path: Path) -> None:
+    head, width, first = LOOPS[loop]
+    last = "i == 0" if "sigmoid" in first else "i == 2"
+    body = f"if {last} {{ {first} }}" if first else ""
+    path = tmp_path / "net.weft"
+    path.write_text(STAGES.replace("HEAD", head).replace("WIDTH", width).replace("FIRST", body))
+    nets, _ = elaborate_file(path)
+    graph = nets["Net"].graph
+    net = Prune(channels=0.3).run(WeightedNet(graph, draw_lively(graph)), CompressionContext())
+    module = load_module(emit_module([net.graph], title="Net."), net.graph)
+    assign_weights(module, dict(net.weights))
+    inputs = draw_inputs(graph, {"batch": 2})
+    wanted = evaluate(net.graph, net.weights, inputs)
+    for array, found in zip(wanted.values(), run(module, inputs), strict=True):
+        np.testing.assert_allclose(found, array, atol=2e-5 * max(1.0, float(np.abs(array).max())))

@@ -67,7 +67,7 @@ def make_loop_item(
     if _reads_better_written_out(target, turns[0]):
         raise Unfoldable({loop.loop})
     label = f"{LOOP}{loop.loop.start}"
-    holes = [_over(turns), *_holes(target, instances)]
+    holes = [_over(target, turns, instances), *_holes(target, instances)]
     keys = (*repeat.arguments, *repeat.sizes)
     return Item(
         label,
@@ -412,16 +412,21 @@ def _bound(frame: Frame, name: str) -> object:
     return next(a.value for a in frame.arguments if a.name == name)
 
 
-def _over(turns: Sequence[TurnFrame]) -> Hole:
-    """What a loop goes through; where it names nothing of that, the numbers of its turns."""
+def _over(target: TurnClass, turns: Sequence[TurnFrame], instances: Sequence[int]) -> Hole:
+    """What a loop goes through, as it is now that passes may have changed widths; where it names
+    nothing of that, the numbers of its turns."""
     over = _turn(turns[0]).over
     if not _turn(turns[0]).names:
         count = count_items(over) if over is not None else None
         numbers = HintCall("range", (count,)) if count is not None else None
         return Hole(tuple(range(len(turns))), "over", hint=numbers)
     rows = []
-    for turn in turns:
-        row = tuple(n.value for n in _turn(turn).names)
+    settings = {setting.name: setting.values for setting in target.settings}
+    for turn, instance in zip(turns, instances, strict=True):
+        row = tuple(
+            settings[n.name][instance] if n.name in settings else n.value
+            for n in _turn(turn).names
+        )
         rows.append(row[0] if len(row) == 1 else row)
     return Hole(tuple(rows), "over", hint=over)
 
