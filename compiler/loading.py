@@ -198,11 +198,12 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
     return found
 
 
-def read_progress(path: Path) -> dict[str, Any]:
-    """What a file says of the training that it is of; nothing where it is of none."""
-    note = read_note(path).get("progress")
-    progress = parse_json(note) if isinstance(note, str) else None
-    return progress if isinstance(progress, dict) else {}
+def read_training(path: Path) -> dict[str, Any]:
+    """The settings of the training that a file is of; none where it is of none."""
+    note = read_note(path).get("training")
+    training = parse_json(note) if isinstance(note, str) else None
+    settings = training.get("settings") if isinstance(training, dict) else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:

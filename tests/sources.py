@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,18 @@ def refused(reason: str) -> Iterator[None]:
 def load_generated(
     source: DataSource, folder: Path, columns: Sequence[Column]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays that the generated `load_columns(folder)` returns."""
-    body = "\n    ".join(source.code(columns))
+    """The arrays that generated code loads."""
+    return open_generated(source, folder, columns)()
+
+
+def open_generated(
+    source: DataSource, folder: Path, columns: Sequence[Column]
+) -> Callable[[], dict[str, np.ndarray[Any, Any]]]:
+    """The generated code that loads columns, as a function."""
+    code = source.code(columns)
+    returned = ", ".join(f"{name!r}: {text}" for name, text in code.columns.items())
+    made = [f"{'    ' * bool(code.opened)}return {{{returned}}}"]
+    body = "\n    ".join([*code.lines, *filter(None, [code.opened]), *made])
     text = "\n".join(
         [
             "from pathlib import Path",
@@ -43,7 +53,7 @@ def load_generated(
     )
     names: dict[str, Any] = {"__file__": str(folder / "train.py")}
     exec(text, names)
-    return names["load_columns"](folder)  # type: ignore[no-any-return]
+    return lambda: names["load_columns"](folder)
 
 
 def check_source(source: DataSource, folder: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -48,7 +48,7 @@ def test_figures_are_written_again(name: str, deleted: bool, built: Path, tmp_pa
 @pytest.mark.parametrize("deleted", [False, True])
 def test_a_checkpoint_is_learned_again(deleted: bool, built: Path, tmp_path: Path) -> None:
     shutil.copytree(built, tmp_path / "copy")
-    path = tmp_path / "copy" / "out" / "fit" / "last.safetensors"
+    path = tmp_path / "copy" / "out" / "fit" / "last.pt"
     before = path.read_bytes()
     if deleted:
         path.unlink()

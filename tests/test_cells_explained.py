@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from compiler.report.messages.cells import free_text
 from compiler.report.messages.columns import label_out_of_range
 from compiler.report.messages.data import other_separator
 from compiler.report.source import Source, Span
+from tests.sources import load_generated
 
 
 def find_messages(tmp_path: Path, table: str, options: str = "") -> list[Message]:
@@ -75,11 +75,10 @@ def test_every_space_between_thousands_is_told(tmp_path: Path, mark: str) -> Non
     assert f'`thousands="{option}"` reads them' in str(found.text.help)
     assert find_messages(tmp_path, table, f', thousands="{option}"') == []
     source = Csv("t.csv", thousands=mark)
-    lines = source.code(source.schema(tmp_path))
-    function = "\n    ".join(["import pandas as pd", "import numpy as np", *lines])
-    scope: dict[str, Any] = {"folder": tmp_path}
-    exec(f"def load():\n    {function}", scope)
-    assert scope["load"]()["a"].tolist() == [1433.5, 2438.699951171875]
+    assert load_generated(source, tmp_path, source.schema(tmp_path))["a"].tolist() == [
+        1433.5,
+        2438.699951171875,
+    ]
 
 
 def test_the_range_of_dates_holds_dates_only(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from compiler.training.curves import POINTS, PrecisionRecallCurve, RocCurve
 from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 from tests.metric_code import run_metric
-from tests.train_scripts import lint, run, run_two, write
+from tests.train_scripts import lint, run, run_two, write_shared
 from weft.building.charts import DRAWN, DrawnChart, draw_chart, write_matrix
 from weft.cli.main import app
 
@@ -189,7 +189,7 @@ NAMES = {"confusion", "pair", "roc", "recalled", "reliable"}
 
 
 def test_a_script_measures_them_at_the_end(tmp_path: Path) -> None:
-    folder = write(SPEC, tmp_path)
+    folder = write_shared(SPEC, tmp_path)
     lint(folder)
     assert run(folder, "one").returncode == 0
     assert run_two(folder, "two").returncode == 0

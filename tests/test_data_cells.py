@@ -20,7 +20,7 @@ from compiler.data.parquet_table import Parquet
 from compiler.report.diagnostics import Message
 from compiler.report.messages.cells import free_text
 from tests.faults import fault_of
-from tests.sources import check_source
+from tests.sources import check_source, open_generated
 
 NAN = float("nan")
 
@@ -301,13 +301,10 @@ def test_a_script_reads_alike(cells: list[str], options: Mapping[str, Any], tmp_
 def test_a_script_refuses_words_that_came_later(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x\na\nb\n")
     source = Csv("t.csv")
-    lines = source.code(source.schema(tmp_path))
+    load = open_generated(source, tmp_path, source.schema(tmp_path))
     (tmp_path / "t.csv").write_text("x\na\nc\n")
-    names: dict[str, Any] = {"np": np, "pd": pandas, "folder": tmp_path}
-    body = "\n    ".join(lines)
-    exec(f"def load_columns():\n    {body}", names)
     with pytest.raises(ValueError, match="integer"):
-        names["load_columns"]()
+        load()
 
 
 @pytest.mark.parametrize("options", [{"unit": ("kg", "lb")}, {"unit": "kg", "date": "%d/%m/%y"}])

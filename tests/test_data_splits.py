@@ -37,7 +37,9 @@ CASES: list[tuple[Split, int]] = [
 
 def run_code(split: Split, rows: int, labels: Any = None) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np}
-    body = "\n    ".join(split.code())
+    lines, parts = split.code()
+    returned = ", ".join(f"{name!r}: {text}" for name, text in parts.items())
+    body = "\n    ".join([*lines, f"return {{{returned}}}"])
     exec(f"def split_rows(rows, labels):\n    {body}", names)
     return names["split_rows"](rows, labels)  # type: ignore[no-any-return]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 from torch import nn
 
 from compiler.driver import check
@@ -21,9 +20,11 @@ from tests.train_scripts import (
     check_equal,
     kill_after,
     lint,
+    load_state,
     run,
     save_data,
     write,
+    write_shared,
 )
 
 LINEAR = """
@@ -54,11 +55,6 @@ def write_linear(optimizer: str, folder: Path) -> tuple[Path, np.ndarray, np.nda
     return folder, x[:64], target[:64]
 
 
-def read_model(path: Path) -> dict[str, np.ndarray]:
-    weights = load_file(path)
-    return {k.removeprefix("model/"): v for k, v in weights.items() if k.startswith("model/")}
-
-
 @pytest.mark.parametrize(
     "optimizer",
     ['lbfgs(line_search_fn="strong_wolfe")', "lbfgs(max_iter=40, history_size=5)"],
@@ -67,7 +63,7 @@ def test_it_finds_the_least_squares(optimizer: str, tmp_path: Path) -> None:
     folder, x, target = write_linear(optimizer, tmp_path)
     done = run(folder, "run")
     assert done.returncode == 0, done.stderr
-    found = read_model(folder / "run" / "last.safetensors")
+    found = load_state(folder / "run")["model"]
     padded = np.hstack([x, np.ones((64, 1))])
     expected = np.linalg.lstsq(padded, target, rcond=None)[0]
     np.testing.assert_allclose(found["fc.weight"], expected[:3].T, atol=2e-3)
@@ -94,9 +90,9 @@ def test_its_steps_are_those_of_pytorch(tmp_path: Path) -> None:
 
     for _ in range(6):
         optimizer.step(measure)
-    found = read_model(folder / "run" / "last.safetensors")
+    found = load_state(folder / "run")["model"]
     for name, tensor in line.state_dict().items():
-        np.testing.assert_allclose(found[f"fc.{name}"], tensor.numpy(), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(found[f"fc.{name}"], tensor, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +121,7 @@ def test_a_killed_training_goes_on_as_it_would_have(
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     text = PLAIN.replace("OPTIMIZER", "lbfgs(lr=0.1, max_iter=3)").replace("epochs 6", "epochs 2")
-    folder = write(text, tmp_path)
+    folder = write_shared(text, tmp_path)
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from sklearn.linear_model import Ridge
 
 from compiler.driver import check_source
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
-from tests.train_scripts import lint, run, write
+from tests.train_scripts import lint, load_state, run, write
 
 Numbers = NDArray[np.float64]
 SPEC = """
@@ -58,8 +57,8 @@ def solve(folder: Path, text: str) -> tuple[dict[str, Numbers], Numbers, Numbers
     lint(folder)
     done = run(folder, "run")
     assert done.returncode == 0, done.stderr
-    found = load_file(folder / "run" / "last.safetensors")
-    weights = {key.removeprefix("model/"): value.astype(np.float64) for key, value in found.items()}
+    found = load_state(folder / "run")["model"]
+    weights = {path: tensor.double().numpy() for path, tensor in found.items()}
     return weights, x[:64].astype(np.float64), target[:64].astype(np.float64)
 
 

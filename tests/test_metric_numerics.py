@@ -16,7 +16,7 @@ from compiler.training.base import Metric
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.regression import R2
 from tests.metric_code import run_metric
-from tests.train_scripts import run, run_two, write
+from tests.train_scripts import run, run_two, write, write_shared
 
 DRAWN = np.random.default_rng(0)
 STEPS = np.arange(90) % 9
@@ -189,7 +189,7 @@ def test_a_script_measures_r2_over_the_whole_split_in_one_process_and_in_two(
     constant = np.full(33, 0.1, np.float32)
     weight = WEIGHT[:33].astype(np.float32)
     np.savez(tmp_path / "d.npz", x=x, target=target, guess=guess, constant=constant, weight=weight)
-    write(TRAIN, tmp_path)
+    write_shared(TRAIN, tmp_path)
     counts = (weight * (x[:, 0] > 0))[rows]
     pair = (target[rows].astype(np.float64), guess[rows].astype(np.float64))
     expected = {

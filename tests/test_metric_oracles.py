@@ -32,7 +32,7 @@ from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 from tests.metric_code import run_metric
 from tests.torchmetrics_functions import compute_fid, tm, tmc, tmi
-from tests.train_scripts import lint, run, run_two, write
+from tests.train_scripts import lint, run, run_two, write_shared
 
 DRAWN = np.random.default_rng(0)
 ROWS = 60
@@ -331,7 +331,7 @@ train fit of Net on iris {
 
 
 def test_a_script_measures_them_in_one_and_two_processes(tmp_path: Path) -> None:
-    folder = write(SPEC, tmp_path)
+    folder = write_shared(SPEC, tmp_path)
     lint(folder)
     done = run(folder, "one")
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.tuning import net_looked_into
 from tests.pytorch_compare import draw_inputs, draw_lively
-from tests.train_scripts import assert_two_processes_agree, lint, open_train, write
+from tests.train_scripts import assert_two_processes_agree, lint, open_train, share, write_shared
 
 DATA = """
 data iris {
@@ -162,12 +162,12 @@ def test_a_replica_shares_gradients_where_every_parameter_has_one(
     loss: str, metric: str, freeze: str, replicated: bool, tmp_path: Path
 ) -> None:
     text = ONE.replace("LOSS", loss).replace("METRIC", metric).replace("FREEZE", freeze)
-    train = open_train(DATA + text, tmp_path)
+    train = open_train(share(DATA + text), tmp_path)
     assert ScriptSpec(train).replicated is replicated
 
 
 def test_two_processes_share_what_no_replica_can(tmp_path: Path) -> None:
-    folder = write(DATA + NETS + INSIDE, tmp_path)
+    folder = write_shared(DATA + NETS + INSIDE, tmp_path)
     lint(folder)
     assert "DistributedDataParallel" not in (folder / "train.py").read_text()
     assert_two_processes_agree(folder, "train.loss")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
 from backends.pytorch.run.running import read_metrics
 from compiler.driver import check
@@ -24,10 +23,12 @@ from tests.train_scripts import (
     PLAIN,
     assert_two_processes_agree,
     lint,
+    load_state,
     open_train,
     run,
     save_data,
     write,
+    write_shared,
 )
 
 load_training()
@@ -47,8 +48,7 @@ def train(text: str, folder: Path) -> tuple[list[dict[str, float]], dict[str, np
     lint(folder)
     done = run(folder, "run")
     assert done.returncode == 0, done.stderr
-    weights = load_file(folder / "run" / "last.safetensors")
-    kept = {k.removeprefix("model/"): v for k, v in weights.items() if k.startswith("model/")}
+    kept = {k: v.numpy() for k, v in load_state(folder / "run")["model"].items()}
     return list(read_metrics(folder / "run" / "metrics.jsonl")), kept
 
 
@@ -135,7 +135,7 @@ def test_mixed_precision_leaves_penalties_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), NETS])
 def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
     text = text.replace("    batch", "    regularize elastic_net(l1=0.001, l2=0.01)\n    batch")
-    folder = write(text, tmp_path)
+    folder = write_shared(text, tmp_path)
     lint(folder)
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 

@@ -24,6 +24,7 @@ from tests.train_scripts import (
     run,
     save_data,
     write,
+    write_shared,
 )
 
 LR = torch.optim.lr_scheduler
@@ -118,7 +119,8 @@ def test_a_warm_up_goes_before(tmp_path: Path) -> None:
 
 
 def test_two_processes_fall_together(tmp_path: Path) -> None:
-    folder = write_plateau("plateau(factor=0.5, patience=0)", tmp_path, lr=0.5)
+    call = "plateau(factor=0.5, patience=0)"
+    folder = write_shared(BUMPY.replace("OPTIMIZER", f"sgd(lr=0.5, schedule={call})"), tmp_path)
     assert_two_processes_agree(folder, "lr", "train.loss", "val.loss")
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from zipfile import ZipFile
 
-import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+import torch
 
-from backends.pytorch.run.running import refuse_loss
-from backends.pytorch.train.settings import RESULTS
+from backends.pytorch.run.running import refuse_loss, run_training
+from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.settings import RESULTS, expand_settings, read_settings
+from compiler.loading import read_training
 from compiler.report.diagnostics import CompileError, Message
 from tests.train_scripts import (
     PLAIN,
@@ -72,120 +71,80 @@ def test_a_checkpoint_carries_its_settings(folder: Path, tmp_path: Path) -> None
     before = read_all(work / "run")
     done = run(work, "run", "--resume")
     assert done.returncode == 1
-    assert "last.safetensors was trained with other settings" in done.stderr
-    assert "settings: epochs is 3 there and 9 here\n" in done.stderr
+    assert "run/last.pt was trained with " in done.stderr
+    assert done.stderr.count("EPOCHS=") == 2
     assert read_all(work / "run") == before
 
 
-def spoil(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
-    """Writes a checkpoint again, with other tensors or another record of progress."""
-    with safe_open(path, "np") as file:
-        progress = json.loads(file.metadata()["progress"])
-    tensors = load_file(path)
-    change(tensors, progress)
-    progress.pop("checksum")
-    progress["checksum"] = zlib.crc32(json.dumps(progress).encode())
-    save_file(tensors, path, {"progress": json.dumps(progress)})
+def change_byte(path: Path, place: int) -> None:
+    """One bit is another: the file is as whole as before."""
+    raw = bytearray(path.read_bytes())
+    raw[place] ^= 1
+    path.write_bytes(raw)
 
 
-def change_setting(path: Path) -> None:
-    """One byte of the header is another: a number of the settings has another digit."""
-    text = path.read_bytes()
-    assert text.count(b'epochs\\": 3') == 1
-    path.write_bytes(text.replace(b'epochs\\": 3', b'epochs\\": 7'))
-
-
-def change_number(path: Path) -> None:
-    """One bit of the last number is another: the file is as whole as before."""
+def find_number(path: Path) -> int:
+    """Where a file of `torch.save` has its first number."""
+    with ZipFile(path) as archive:
+        part = next(item for item in archive.infolist() if item.filename.endswith("/data/0"))
     raw = path.read_bytes()
-    path.write_bytes(raw[:-4] + bytes([raw[-4] ^ 1]) + raw[-3:])
+    names, extra = struct.unpack("<HH", raw[part.header_offset + 26 : part.header_offset + 30])
+    return part.header_offset + 30 + names + extra
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "halved": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "zeros": lambda path: path.write_bytes(bytes(1000)),
-    "no progress": lambda path: save_file(load_file(path), path),
-    "no json": lambda path: save_file(load_file(path), path, {"progress": "{"}),
-    "a number": lambda path: save_file(load_file(path), path, {"progress": "3"}),
-    "a byte of the settings": change_setting,
-    "a bit of a number": change_number,
-    "no settings": lambda path: spoil(path, lambda tensors, progress: progress.pop("settings")),
-    "no epoch": lambda path: spoil(path, lambda tensors, progress: progress.pop("epoch")),
-    "no best": lambda path: spoil(path, lambda tensors, progress: progress.update(best=None)),
-    "fewer tensors": lambda path: spoil(
-        path, lambda tensors, progress: tensors.pop("model/hidden.weight")
-    ),
-    "other tensors": lambda path: spoil(
-        path, lambda tensors, progress: tensors.update(extra=np.zeros(3, np.float32))
-    ),
-    "other shapes": lambda path: spoil(
-        path,
-        lambda tensors, progress: tensors.update({"model/hidden.weight": np.zeros(3, np.float32)}),
-    ),
-    "other parameters": lambda path: spoil(
-        path, lambda tensors, progress: tensors.update({"model/x.y": np.zeros(3, np.float32)})
-    ),
+    "a bit of a number": lambda path: change_byte(path, find_number(path)),
+    "a byte of the record": lambda path: change_byte(path, path.read_bytes().index(b"epoch") + 1),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_one_line(damage: str, folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_not_gone_on_with(
+    damage: str, folder: Path, tmp_path: Path
+) -> None:
     work = copy_script(folder, tmp_path / "work")
-    DAMAGES[damage](work / "run" / "last.safetensors")
+    DAMAGES[damage](work / "run" / "last.pt")
     before = read_all(work / "run")
-    done = run(work, "run", "--resume")
-    assert done.returncode == 1
-    said = "run/last.safetensors is damaged: give --overwrite or another --out\n"
-    assert done.stderr == said
+    (found,) = refuse(SPEC, work, tmp_path / "spec")
+    assert found.code == "W0404"
+    assert "last.pt is damaged" in found.text.title + str(found.text.label)
+    with pytest.raises(CompileError, match="damaged"):
+        run_training(work, data_root=work, out=work / "run", resume=True, device="cpu")
     assert read_all(work / "run") == before
 
 
 def test_the_best_weights_are_those_that_were_learned(folder: Path, tmp_path: Path) -> None:
     work = copy_script(folder, tmp_path / "work")
-    change_number(work / "run" / "best.safetensors")
+    change_byte(work / "run" / "best.safetensors", -4)
+    with pytest.raises(CompileError, match="damaged"):
+        run_training(work, data_root=work, out=work / "run", resume=True, device="cpu")
+
+
+def test_a_checkpoint_holds_no_code(folder: Path, tmp_path: Path) -> None:
+    """What a pickle would run is not run."""
+    work = copy_script(folder, tmp_path / "work")
+    torch.save({"settings": Path("x")}, work / "run" / "last.pt")
     done = run(work, "run", "--resume")
     assert done.returncode == 1
-    assert done.stderr == "run/best.safetensors is damaged: give --overwrite or another --out\n"
+    assert "UnpicklingError" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("metrics.jsonl", ("--resume",)),
-        ("results.json", ("--resume",)),
-        ("last.part", ("--resume",)),
-        ("best.part", ("--overwrite",)),
-        ("last.safetensors", ("--overwrite",)),
-        ("metrics.part", ()),
-    ],
-)
-def test_a_script_writes_through_no_link(
-    name: str, options: tuple[str, ...], folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", ["metrics.jsonl", "results.json", "last.part", "best.safetensors"])
+def test_nothing_is_written_through_a_link(name: str, folder: Path, tmp_path: Path) -> None:
     work = copy_script(folder, tmp_path / "work")
     victim = tmp_path / "victim"
     victim.write_bytes(b"the only copy")
     (work / "run" / name).unlink(missing_ok=True)
     (work / "run" / name).symlink_to(victim)
     before = read_all(work / "run")
-    done = run(work, "run", *options)
-    assert done.returncode == 1
-    assert done.stderr == f"run/{name} is a symbolic link, and nothing is written there\n"
+    for option in ("resume", "overwrite"):
+        with pytest.raises(CompileError, match="symbolic link"):
+            run_training(work, data_root=work, out=work / "run", device="cpu", **{option: True})
     assert victim.read_bytes() == b"the only copy"
-    assert read_all(work / "run") == before
-
-
-def test_other_numbers_are_other_settings(folder: Path, tmp_path: Path) -> None:
-    work = copy_script(folder, tmp_path / "work")
-    with np.load(work / "iris.npz") as data:
-        arrays = dict(data)
-    arrays["features"][0, 0] += 1
-    np.savez(work / "iris.npz", **arrays)
-    before = read_all(work / "run")
-    done = run(work, "run", "--resume")
-    assert done.returncode == 1
-    assert "settings: data is " in done.stderr
     assert read_all(work / "run") == before
 
 
@@ -204,7 +163,7 @@ def test_other_numbers_are_other_settings(folder: Path, tmp_path: Path) -> None:
         (("features -> standardize", "features / 2"), "columns"),
         (("train=96, val=27", "train=95, val=28"), "split"),
         (("seed 0\n}", 'seed 0  freeze "hidden.bias"\n}'), "freeze"),
-        (("seed 0\n}", "seed 0  clip 1.0\n}"), "clip norm"),
+        (("seed 0\n}", "seed 0  clip 1.0\n}"), "clip"),
         (("seed 0\n}", "seed 0  until stalled(val.loss, epochs=2)\n}"), "patience"),
         (("seed 0\n}", "seed 0  precision bf16\n}"), "precision"),
     ],
@@ -220,6 +179,7 @@ def test_every_setting_is_compared(
 
 
 def refuse(text: str, folder: Path, tmp_path: Path, **options: bool) -> list[Message]:
+    tmp_path.mkdir(exist_ok=True)
     train = open_train(text, tmp_path)
     try:
         refuse_loss(train, folder / "run", **{"resume": True, **options})
@@ -238,34 +198,26 @@ def test_the_same_settings_go_on(folder: Path, tmp_path: Path) -> None:
     refuse_loss(train, tmp_path / "fresh")
 
 
-@pytest.mark.parametrize(
-    "left",
-    [
-        ("metrics.jsonl",),  # killed behind the first line of the log
-        ("metrics.jsonl", "best.safetensors"),  # and before the first checkpoint
-    ],
-    ids=len,
-)
-def test_a_training_killed_before_its_first_checkpoint_goes_on(
-    folder: Path, tmp_path: Path, left: tuple[str, ...]
+def test_a_training_killed_before_its_first_checkpoint_begins_anew(
+    folder: Path, tmp_path: Path
 ) -> None:
+    """Its log and its best weights are there, what it goes on from is not."""
     work = copy_script(folder, tmp_path / "work")
-    for name in RESULTS:
-        if name not in left:
-            (work / "run" / name).unlink()
-    assert run(work, "run", "--resume").returncode == 0
+    (work / "run" / "last.pt").unlink()
+    before = read_all(work / "run")
+    done = run(work, "run", "--resume")
+    assert "run holds a training" in done.stderr
+    assert read_all(work / "run") == before
+    assert run(work, "run", "--overwrite").returncode == 0
     check_equal(folder / "run", work / "run")
 
 
-@pytest.mark.parametrize("missing", ["last.safetensors", "best.safetensors"])
+@pytest.mark.parametrize("missing", ["last.pt", "best.safetensors"])
 def test_half_of_a_training_is_not_gone_on_with(folder: Path, tmp_path: Path, missing: str) -> None:
     work = copy_script(folder, tmp_path / "work")
     (work / "run" / missing).unlink()
-    before = read_all(work / "run")
-    done = run(work, "run", "--resume")
-    assert done.returncode == 1
-    assert "run lacks what --resume needs" in done.stderr
-    assert read_all(work / "run") == before
+    (found,) = refuse(SPEC, work, tmp_path / "spec")
+    assert found.code == "W1208"
 
 
 def test_what_was_trained_before_is_set_aside(folder: Path, tmp_path: Path) -> None:
@@ -291,14 +243,11 @@ def test_a_figure_that_is_never_a_number_is_said(tmp_path: Path) -> None:
     assert done.stderr.endswith("val.accuracy was not a number in any epoch\n")
 
 
-def test_settings_are_read_as_they_are_written(folder: Path) -> None:
-    from safetensors import safe_open
-
-    with safe_open(folder / "run" / "best.safetensors", "np") as file:
-        settings = json.loads(file.metadata()["progress"])["settings"]
-    assert settings["learning rate"] == 0.1
-    assert settings["optimizer"].startswith("sgd(lr=0.1, momentum=0.9, ")
-    assert isinstance(settings["data"], int)
+def test_settings_are_read_as_they_are_written(folder: Path, tmp_path: Path) -> None:
+    found = expand_settings(read_training(folder / "run" / "best.safetensors"))
+    assert found == read_settings(ScriptSpec(open_train(SPEC, tmp_path)))
+    assert found["learning rate"] == "0.1"
+    assert found["optimizer"].startswith("sgd(lr=0.1, momentum=0.9, ")
 
 
 def test_a_renamed_layer_leaves_the_trained_weights(tmp_path: Path) -> None:

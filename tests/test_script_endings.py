@@ -1,4 +1,4 @@
-"""A training script says in one line why files are not read or written, without a traceback."""
+"""A training that ends early says why, and leaves nothing that is half written."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backends.pytorch.run.running import run_training
 from backends.pytorch.train.folder import write_training
 from compiler.driver import check
-from compiler.report.diagnostics import Sink
+from compiler.report.diagnostics import CompileError, Message, Sink
 from tests.table_train import TABLE, write_table
 from tests.train_scripts import one_thread
 
@@ -60,67 +61,67 @@ def run(
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+    """The last line says why, and a training by Weft reports it."""
     assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
-    assert said in line
+    assert said in done.stderr.strip().splitlines()[-1]
+
+
+def find_fault(folder: Path) -> Message:
+    """What a training by Weft says of it."""
+    with pytest.raises(CompileError) as caught:
+        run_training(folder, data_root=folder, out=folder / "run", device="cpu")
+    (message,) = caught.value.messages
+    return message
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_data_that_is_cut_short_is_told_in_one_line(source: str, tmp_path: Path) -> None:
+def test_data_that_is_cut_short_is_told(source: str, tmp_path: Path) -> None:
     folder = write_script(tmp_path, source)
     path = folder / FILES[source]
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] if source != "csv" else data[:-2])
-    assert_refused(run(folder), "the data cannot be read: ")
+    assert_refused(run(folder), "Error: ")
     assert not (folder / "run").exists()
+    assert find_fault(folder).code == "W0865"
 
 
-def test_a_changed_byte_of_packed_numbers_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_changed_byte_of_packed_numbers_is_told(tmp_path: Path) -> None:
     folder = write_script(tmp_path, "packed")
     path = folder / "packed.npz"
     data = bytearray(path.read_bytes())
     data[data.find(b"label.npy") + 40] ^= 255
     path.write_bytes(data)
-    assert_refused(run(folder), "the data cannot be read: ")
+    assert_refused(run(folder), "BadZipFile: Bad CRC-32")
 
 
-def test_a_column_that_is_gone_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_column_that_is_gone_is_told(tmp_path: Path) -> None:
     folder = write_script(tmp_path)
     path = folder / "table.csv"
     path.write_text(path.read_text().replace("label", "class"))
-    assert_refused(run(folder), "the data cannot be read: KeyError('label')")
+    assert_refused(run(folder), "KeyError: 'label'")
+    assert "KeyError: 'label'" in find_fault(folder).text.title
 
 
-def test_a_file_in_the_place_of_the_folder_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     folder = write_script(tmp_path)
     (folder / "taken").write_text("")
     assert_refused(run(folder, "--out", "taken"), "File exists: 'taken'")
     assert_refused(run(folder, "--out", "taken/run"), "Not a directory: 'taken/run'")
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
     folder = write_script(tmp_path)
     assert_refused(run(folder, largest=500), "File too large")
     assert not (folder / "run" / "best.safetensors").exists()
 
 
-def test_a_reader_that_went_away_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_went_away_is_told(tmp_path: Path) -> None:
     folder = write_script(tmp_path)
     command = f"'{sys.executable}' train.py --device cpu | true"
     done = subprocess.run(
         command, shell=True, cwd=folder, env=one_thread(), capture_output=True, text=True
     )
     assert "Broken pipe" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
-def test_a_closed_output_is_no_fault(closed: str, tmp_path: Path) -> None:
-    folder = write_script(tmp_path)
-    command = f"'{sys.executable}' train.py --device cpu {closed}"
-    done = subprocess.run(command, shell=True, cwd=folder, env=one_thread(), check=False)
-    assert done.returncode == 0
-    assert (folder / "run" / "results.json").exists()
 
 
 RANGES = """
@@ -151,7 +152,7 @@ OUTSIDE = [
     (CLASSES, "", "", "label", -100, ""),
     (CLASSES, "", "", "tokens", 6, "the column 'tokens' holds 6: 0 to 5 are taken"),
     ("cross_entropy(y, label -> cast(i64))", "", "", "label", 9, "the column 'label' holds 9"),
-    ("cross_entropy(y, label - 0)", "", "", "label", 3, "a class number or a place is out"),
+    ("cross_entropy(y, label - 0)", "", "", "label", 3, "IndexError: Target 3 is out of bounds"),
     ("bce_with_logits(y[:, 0], share)", "", "", "share", 1.5, "'share' holds 1.5: 0 to 1"),
     ("hinge(y[:, 0], side)", "", "", "side", 0, "'side' holds 0: -1 or 1 are taken"),
     ("hinge(y[:, 0], side)", "", "", "side", 1, ""),
@@ -163,7 +164,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize(("loss", "metric", "column", "name", "number", "said"), OUTSIDE)
-def test_data_that_does_not_fit_the_objective_is_told_in_one_line(
+def test_data_that_does_not_fit_the_objective_is_told(
     loss: str, metric: str, column: str, name: str, number: float, said: str, tmp_path: Path
 ) -> None:
     draw = np.random.default_rng(0)

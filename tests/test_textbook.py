@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, open_session
@@ -188,10 +187,7 @@ def run_script(folder: Path) -> dict[str, Array]:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train.py", "--out", "run", "--device", "cpu"])
         patch.setattr(sys, "path", [str(folder), *sys.path])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path("train.py", run_name="__main__")
+        runpy.run_path("train.py", run_name="__main__")
     sys.modules.pop("model")
-    assert ended.value.code is None
-    tensors = load_file(folder / "run" / "last.safetensors")
-    marked = {tuple(name.partition("/")[::2]): array for name, array in tensors.items()}
-    return {path: array for (kind, path), array in marked.items() if kind == "model"}
+    state = torch.load(folder / "run" / "last.pt", weights_only=True)
+    return {path: tensor.numpy() for path, tensor in state["model"].items()}

@@ -1,4 +1,4 @@
-"""The text of training scripts: templates are filled, and lines break where ruff breaks them."""
+"""The text of training scripts: trees of statements, whose lines break where ruff breaks them."""
 # ruff: noqa: E501
 # Lines under test are too long on purpose.
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.train.layout import break_line, split_items
+from backends.pytorch.train.code import Function, suite, write_function
+from backends.pytorch.train.inlining import inline
+from backends.pytorch.train.layout import break_line, join_lines, split_items
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.measuring import rename
-from backends.pytorch.train.template_slots import fill
 from compiler.writing.imports import write_imports
 from compiler.writing.names import class_name, name_all, safe_name
 from compiler.writing.python import write_literal
@@ -57,16 +58,57 @@ def test_items_are_split_outside_brackets_and_strings() -> None:
     assert split_items('a, f(b, c), "d, e", [g, h]') == ["a", "f(b, c)", '"d, e"', "[g, h]"]
 
 
-def test_switches_choose_lines_and_slots_take_text() -> None:
-    template = "\na = $value\n    b = 1  #? on\n    c = 2  #? not on\n    $lines\n"
-    slots = {"value": "5", "lines": ["d", "", "e"]}
-    assert fill(template, slots, {"on"}) == ["a = 5", "    b = 1", "    d", "", "    e"]
-    assert fill(template, {"value": "5", "lines": []}) == ["a = 5", "    c = 2"]
+@pytest.mark.parametrize("line", LONG)
+def test_broken_lines_are_joined_again(line: str) -> None:
+    whole = line.partition("\n")[0].replace("'", '"')
+    assert join_lines(break_line(whole)) == whole
 
 
-def test_a_slot_without_text_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        fill("a = $value", {})
+def test_a_function_is_a_tree_of_statements() -> None:
+    body = ("a = 1", suite("if a:", ["b = 2", suite("for c in b:", ["pass"])]), "", "return a")
+    made = Function("f", ("x: int",), "int", body, ("What it does.", "", "And how."), ("@once",))
+    assert "\n".join(write_function(made)) == (
+        "@once\n"
+        "def f(x: int) -> int:\n"
+        '    """What it does.\n\n    And how.\n    """\n'
+        "    a = 1\n    if a:\n        b = 2\n        for c in b:\n            pass\n\n    return a"
+    )
+
+
+SHORT = """def f(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    # x: [batch, 4]
+    y = model(
+        x,
+        1,
+    )  # [batch, 2]
+    return F.relu(
+        y, inplace=True
+    ), y
+"""
+
+
+def test_a_short_body_is_written_where_it_is_needed() -> None:
+    found = inline(SHORT, ())
+    assert found is not None
+    assert found.parameters == ("model", "x")
+    assert found.lines == ("y = model(x, 1)  # [batch, 2]",)
+    assert found.results == ("F.relu(y, inplace=True)", "y")
+    assert found.reads("x")
+    assert not found.reads("z")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHORT.replace("y", "taken"),  # a name of the function around it
+        SHORT.replace("x: Tensor", "taken: Tensor"),
+        SHORT + "\n\ndef g(x: Tensor) -> Tensor:\n    return x\n",
+        SHORT.replace("    y =", "    if x:\n        x = 1\n    y ="),
+        SHORT.replace("    y =", "    a = 1\n" * 4 + "    y ="),
+    ],
+)
+def test_other_bodies_stay_functions(text: str) -> None:
+    assert inline(text, {"taken"}) is None
 
 
 def test_imports_are_merged_and_sorted() -> None:

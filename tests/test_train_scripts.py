@@ -31,6 +31,7 @@ from tests.train_scripts import (
     run,
     run_two,
     write,
+    write_shared,
 )
 
 # --- whole runs -------------------------------------------------------------------------------
@@ -233,13 +234,13 @@ TAKEN = NETS.replace("body", "train").replace("head", "values")
 
 @pytest.mark.parametrize("text", [PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), NETS, TAKEN])
 def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
-    folder = write(text, tmp_path)
+    folder = write_shared(text, tmp_path)
     lint(folder)
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 
 
 def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
-    folder = write(PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), tmp_path)
+    folder = write_shared(PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), tmp_path)
     script = folder / "train.py"
     leave = "        dist.destroy_process_group()\n"
     count = """
@@ -258,7 +259,7 @@ def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
 def test_processes_part_where_a_training_ends_early(tmp_path: Path) -> None:
     loss = "minimize log(0 * mean(logits ** 2)) + cross_entropy"
     text = PLAIN.replace("OPTIMIZER", "sgd").replace("minimize cross_entropy", loss)
-    folder = write(text, tmp_path)
+    folder = write_shared(text, tmp_path)
     script = folder / "train.py"
     leave = "dist.destroy_process_group()"
     text = script.read_text()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits, load_iris
 
 from backends.pytorch.run.running import read_metrics
@@ -115,6 +117,16 @@ def write(text: str, folder: Path) -> Path:
     return folder
 
 
+def write_shared(text: str, folder: Path) -> Path:
+    """The folder of a script that divides its batches among processes."""
+    return write(share(text), folder)
+
+
+def share(text: str) -> str:
+    """A spec whose trains divide their batches among processes."""
+    return re.sub(r"(\n *)batch (?=\d)", r"\1processes ddp  batch ", text)
+
+
 def run(folder: Path, out: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "train.py", "--out", out, "--device", "cpu", *options],
@@ -145,7 +157,7 @@ def assert_two_processes_agree(folder: Path, *metrics: str) -> None:
     assert done.returncode == 0, done.stderr
     done = run_two(folder, "two")
     assert done.returncode == 0, done.stderr
-    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
+    one, two = (load_state(folder / out)["model"] for out in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
     records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
@@ -173,8 +185,13 @@ def kill_after(folder: Path, out: str, epochs: int, how: signal.Signals, *option
 
 
 def check_equal(one: Path, other: Path) -> None:
-    for name in ("best.safetensors", "last.safetensors", "results.json"):
+    for name in ("best.safetensors", "results.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    states = [load_state(folder) for folder in (one, other)]
+    for state in states:
+        for record in state["history"]:
+            record.pop("seconds")
+    assert_same(*states)
     timeless = [
         [{k: v for k, v in record.items() if k != "seconds"} for record in read_metrics(path)]
         for path in (one / "metrics.jsonl", other / "metrics.jsonl")
@@ -182,10 +199,38 @@ def check_equal(one: Path, other: Path) -> None:
     assert timeless[0] == timeless[1]
 
 
+def load_state(folder: Path) -> dict[str, Any]:
+    """What a training goes on from."""
+    return torch.load(folder / "last.pt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal bit for bit, tensors inside of lists and dictionaries too."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one.nan_to_num(), other.nan_to_num())
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        for left, right in zip(one, other, strict=True):
+            assert_same(left, right)
+    else:
+        assert one == other
+
+
 def lint(folder: Path) -> None:
+    """A folder's code is as a formatter and a linter leave it."""
+    assert_scripts_clean(folder, "train.py", "model.py")
+
+
+def assert_scripts_clean(folder: Path, *names: str) -> None:
+    """Files are as a formatter and a linter leave them."""
     for command in (["format", "--diff"], ["check", "--select", RULES]):
         found = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", "train.py", "model.py"],
+            [sys.executable, "-m", "ruff", *command, "--isolated", *names],
             cwd=folder,
             capture_output=True,
             text=True,

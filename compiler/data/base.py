@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,6 +71,24 @@ class Column:
 
 HELD = "columns.npz"
 """The file beside a generated training with columns that a Python program handed over."""
+
+
+@dataclass(frozen=True)
+class LoadingCode:
+    """Generated code that loads columns as NumPy arrays: statements, then an expression for each
+    column, which may have to stand inside a `with`, whose head is `opened`. It may use `folder`,
+    where the paths of the data start."""
+
+    lines: Sequence[str]
+    columns: Mapping[str, str]
+    opened: str = ""
+
+    @property
+    def reads_folder(self) -> bool:
+        """Whether it reads files of the data, and not what comes with a package or lies beside the
+        script."""
+        texts = (*self.lines, self.opened, *self.columns.values())
+        return any(re.search(r"\bfolder\b", text) for text in texts)
 
 
 class DataSource(Described):
@@ -142,9 +161,8 @@ class DataSource(Described):
         """Import lines of the generated loading code."""
 
     @abstractmethod
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        """Body lines of the generated `load_columns(folder)` that return a dict of NumPy arrays
-        with these columns."""
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
+        """Generated code that loads these columns."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, final
 
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column
+from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
@@ -101,7 +101,7 @@ class Csv(TextTable):
     def imports(self) -> Sequence[str]:
         return ["import pandas as pd"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         options = [write_path(self.path)]
         if self.separator != ",":
             options.append(f"sep={write_string(self.separator)}")
@@ -113,9 +113,9 @@ class Csv(TextTable):
             options.append(f"dtype={{{', '.join(f'{key}: str' for key in texts)}}}")
         if codecs.lookup(self.encoding).name != "utf-8":
             options.append(f"encoding={write_string(self.encoding)}")
-        entries = [f"    {write_string(c.name)}: {self._expression(c)}," for c in columns]
         table = f"table = pd.read_csv({', '.join(options)})"
-        return [*self.helpers(columns), table, "return {", *entries, "}"]
+        found = {c.name: self._expression(c) for c in columns}
+        return LoadingCode([*self.helpers(columns), table], found)
 
     def _write_numbers(self, columns: Sequence[Column]) -> list[str]:
         """How pandas reads numbers, and what is missing."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.data.files import find_folder, refuse_file, refuse_setting
 from compiler.data.pixels import GREY, SUFFIXES, Header, read_header, read_mask, read_pixels
 from compiler.records import dataclass
@@ -115,7 +115,7 @@ class Images(DataSource):
     def imports(self) -> Sequence[str]:
         return ["from PIL import Image"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         wanted = {c.name: c for c in columns}
         lines = [
             f"root = {write_path(self.folder)}",
@@ -131,8 +131,7 @@ class Images(DataSource):
             lines.append(f"classes = [{classes}]")
             lines.append("names = [p.relative_to(root).parts[0] for p in paths]")
             lines.append("label = np.array([classes.index(n) for n in names], np.int64)")
-        entries = ", ".join(f'"{name}": {name}' for name in wanted)
-        return [*lines, f"return {{{entries}}}"]
+        return LoadingCode(lines, {name: name for name in wanted})
 
     def _image_code(self, column: Column) -> list[str]:
         channels, _, _ = column.type.known_shape or ()

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import HELD, Column, DataSource
+from compiler.data.base import HELD, Column, DataSource, LoadingCode
 from compiler.data.cells import (
     PLAIN,
     WHOLE,
@@ -79,11 +79,10 @@ class Memory(DataSource):
     def imports(self) -> Sequence[str]:
         return []
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        keys = [write_string(column.name) for column in columns]
-        names = ", ".join(f"{key}: file[{key}]" for key in keys)
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
+        found = {column.name: f"file[{write_string(column.name)}]" for column in columns}
         path = f'Path(__file__).with_name("{HELD}")'
-        return [f"with np.load({path}) as file:", f"    return {{{names}}}"]
+        return LoadingCode([], found, f"with np.load({path}) as file:")
 
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return self.load(folder)

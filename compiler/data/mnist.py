@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file
 from compiler.data.sizes import check_expansion
@@ -86,7 +86,7 @@ class Mnist(DataSource):
     def imports(self) -> Sequence[str]:
         return ["import gzip"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         lines = [
             "def read(name: str, header: int) -> np.ndarray:",
             f"    path = {write_path(self.folder)} / name",
@@ -97,17 +97,14 @@ class Mnist(DataSource):
             "",
         ]
         wanted = {c.name: c for c in columns}
-        entries = []
         if "image" in wanted:
             height, width = wanted["image"].type.known_shape or ()
             files = ", ".join(f'read("{p}-{KINDS["image"]}", 16)' for p in PARTS.values())
             lines.append(f"image = np.concatenate([{files}]).reshape(-1, {height}, {width})")
-            entries.append('"image": image')
         if "label" in wanted:
             files = ", ".join(f'read("{p}-{KINDS["label"]}", 8)' for p in PARTS.values())
             lines.append(f"label = np.concatenate([{files}]).astype(np.int64)")
-            entries.append('"label": label')
-        return [*lines, f"return {{{', '.join(entries)}}}"]
+        return LoadingCode(lines, {name: name for name in wanted})
 
     def _find(self, folder: Path, part: str, kind: str) -> Path:
         place = find_folder(folder, self.folder)

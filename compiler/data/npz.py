@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.data.damage import UNREADABLE
 from compiler.data.dates import GAP
 from compiler.data.files import find_file, refuse_column, refuse_file
@@ -144,14 +144,12 @@ class Npz(DataSource):
     def imports(self) -> Sequence[str]:
         return []
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        entries = []
-        for column in columns:
-            dtype = write_dtype(column.type.dtype)
-            stored = self._expression(column)
-            entries.append(f"        {write_string(column.name)}: {stored}.astype({dtype}),")
-        head = f"with np.load({write_path(self.path)}) as file:"
-        return [head, "    return {", *entries, "    }"]
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
+        found = {
+            column.name: f"{self._expression(column)}.astype({write_dtype(column.type.dtype)})"
+            for column in columns
+        }
+        return LoadingCode([], found, f"with np.load({write_path(self.path)}) as file:")
 
     def _expression(self, column: Column) -> str:
         if not column.parts:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column
+from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import EMPTY, WHOLE, convert_cells, describe_cells, describe_moments
 from compiler.data.dates import GAP, seconds_of
 from compiler.data.files import find_files, refuse_file
@@ -90,7 +90,7 @@ class Parquet(TextTable):
     def imports(self) -> Sequence[str]:
         return ["import pandas as pd"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         names = ", ".join(write_string(c.name) for c in columns)
         lines = [f"table = pd.read_parquet({write_path(self.path)}, columns=[{names}])"]
         if set("*?[") & set(self.path):
@@ -99,8 +99,8 @@ class Parquet(TextTable):
                 f"tables = [pd.read_parquet(p, columns=[{names}]) for p in paths]",
                 "table = pd.concat(tables)",
             ]
-        entries = [f"    {write_string(c.name)}: {self._write_column(c)}," for c in columns]
-        return [*self.helpers(columns), *lines, "return {", *entries, "}"]
+        found = {c.name: self._write_column(c) for c in columns}
+        return LoadingCode([*self.helpers(columns), *lines], found)
 
     def _write_column(self, column: Column) -> str:
         series = f"table[{write_string(column.name)}]"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import Column, DataSource
+from compiler.data.base import Column, DataSource, LoadingCode
 from compiler.data.codes import TrainedWords
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -70,7 +70,7 @@ class Recoded(DataSource):
     def imports(self) -> Sequence[str]:
         return self.source.imports()
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         return self.source.code(columns)
 
     def _read(self, folder: Path) -> DataSource:

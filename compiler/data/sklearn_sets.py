@@ -10,13 +10,12 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.data import unknown_set
 from compiler.report.suggestions import did_you_mean
 from compiler.types.tensor import TensorType
-from compiler.writing.python import write_string
 
 NUMBER = TensorType.of("f32", ())
 CLASS = TensorType.of("i64", ())
@@ -168,14 +167,13 @@ class SklearnSet(DataSource):
     def imports(self) -> Sequence[str]:
         return [f"from sklearn.datasets import load_{self.set}"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         description = SETS[self.set]
         wanted = [c.name for c in columns]
         lines = [f"bunch = load_{self.set}()"]
         if not description.image and set(wanted) & {"features", *description.features}:
-            lines.append("features = bunch.data.astype(np.float32)")
-        entries = [f"    {write_string(name)}: {self._expression(name)}," for name in wanted]
-        return [*lines, "return {", *entries, "}"]
+            lines.append("table = bunch.data.astype(np.float32)")
+        return LoadingCode(lines, {name: self._expression(name) for name in wanted})
 
     def _expression(self, column: str) -> str:
         description = SETS[self.set]
@@ -184,9 +182,9 @@ class SklearnSet(DataSource):
         if column == "label":
             return "bunch.target.astype(np.int64)"
         if column == "features":
-            return "features"
+            return "table"
         if column in description.features:
-            return f"features[:, {description.features.index(column)}]"
+            return f"table[:, {description.features.index(column)}]"
         if len(description.targets) == 1:
             return "bunch.target.astype(np.float32)"
         return f"bunch.target[:, {description.targets.index(column)}].astype(np.float32)"

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.report.source import Span
-from compiler.writing.python import write_string
 
 Array = NDArray[Any]
 ORDER = ("train", "val", "test")
@@ -80,10 +79,10 @@ class Split:
             parts["train"] = order[borders[-1] :]
         return {name: parts[name] for name in self.names}
 
-    def code(self) -> list[str]:
-        """Body lines of the generated `split_rows(rows) -> dict[str, np.ndarray]`, equal to
-        `divide`; where the split is stratified, of `split_rows(rows, labels)`, `labels` being an
-        array."""
+    def code(self) -> tuple[list[str], dict[str, str]]:
+        """Generated code that is equal to `divide`: statements, which may read `rows`, the number
+        of rows, and, where the split is stratified, `labels`, an array; and the expression for the
+        rows of each split."""
         if self.method == "given":
             return self._code_given()
         lines = []
@@ -92,17 +91,17 @@ class Split:
         if self.method == "random" and self.stratify is not None:
             lines += _INTERLEAVE.splitlines()
         borders = _border_code([share for _, share in self.shares], "rows")
-        entries = []
+        parts = {}
         for index, (name, _) in enumerate(self.shares):
             low, high = borders[index], borders[index + 1]
             if self.method == "in_order" and index and self.overlap:
                 low = f"{low} + {self.overlap}"
             stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
             part = stretch if self.method == "in_order" else _write_slice("order", low, high)
-            entries.append(f"    {write_string(name)}: {part},")
-        return [*lines, "return {", *entries, "}"]
+            parts[name] = part
+        return lines, parts
 
-    def _code_given(self) -> list[str]:
+    def _code_given(self) -> tuple[list[str], dict[str, str]]:
         ranges: dict[str, str] = {}
         start = 0
         for name, count in self.given:
@@ -119,12 +118,7 @@ class Split:
             for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
                 ranges[name] = _write_slice("order", str(low or ""), str(high))
             ranges["train"] = f"order[{borders[-1]}:]"
-        return [
-            *lines,
-            "return {",
-            *(f"    {write_string(n)}: {ranges[n]}," for n in self.names),
-            "}",
-        ]
+        return lines, {name: ranges[name] for name in self.names}
 
 
 def count_rows(shares: Sequence[int | float], rows: int) -> list[int]:

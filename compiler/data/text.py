@@ -10,11 +10,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
-from compiler.writing.python import write_path, write_string
+from compiler.writing.python import write_path
 
 
 @SOURCES.register
@@ -83,16 +83,15 @@ class Text(DataSource):
     def imports(self) -> Sequence[str]:
         return ["from numpy.lib.stride_tricks import sliding_window_view"]
 
-    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+    def code(self, columns: Sequence[Column]) -> LoadingCode:
         windows = f"sliding_window_view(codes.astype(np.int64), {self.context + 1})"
         slices = {"tokens": "rows[:, :-1]", "target": "rows[:, 1:]"}
-        entries = ", ".join(f"{write_string(c.name)}: {slices[c.name]}" for c in columns)
-        return [
+        lines = [
             f'text = ({write_path(self.path)}).read_text(encoding="utf-8-sig")',
             "_, codes = np.unique(list(text), return_inverse=True)",
             f"rows = {windows}" + (f"[::{self.step}]" if self.step > 1 else ""),
-            f"return {{{entries}}}",
         ]
+        return LoadingCode(lines, {c.name: slices[c.name] for c in columns})
 
     def _read(self, folder: Path) -> str:
         text = read_text(find_file(folder, self.path), self.path)

@@ -157,34 +157,31 @@ def _check_ranges(path: Path, entries: Mapping[str, Any], size: int) -> None:
 def _check_training(
     path: Path, header: Mapping[str, Any], entries: Mapping[str, Any], data: Array
 ) -> None:
-    """Holds a file of a training to the checksums that its script has left in it.
+    """Holds a file of a training to the checksum of its settings and tensors that its script has
+    left in it.
 
     Raises:
-        WeightsError: its header or its tensors are others.
+        WeightsError: they are others.
     """
     note = header.get("__metadata__") or {}
     if not isinstance(note, dict) or not all(isinstance(text, str) for text in note.values()):
         raise WeightsError(f"{path} is not a safetensors file: its metadata is not text by name")
-    if not note.get("progress", "").startswith("{"):  # the file is of somebody else
+    if not note.get("training", "").startswith("{"):  # the file is of somebody else
         return
-    progress = parse_json(note["progress"])
-    if not isinstance(progress, dict) or progress.pop("checksum", None) != _sum_up(progress):
-        raise WeightsError(f"{path} is damaged: its header is not as a training left it")
-    if progress.get("tensors") != _add_up(entries, data):
-        raise WeightsError(f"{path} is damaged: its numbers are not those that a training wrote")
+    training = parse_json(note["training"])
+    known = training if isinstance(training, dict) else {}
+    if known.get("checksum") != _add_up(known.get("settings"), entries, data):
+        reason = "its settings and numbers are not those that a training wrote"
+        raise WeightsError(f"{path} is damaged: {reason}")
 
 
-def _sum_up(progress: Mapping[str, Any]) -> int | str:
-    """The checksum of what a training notes beside its tensors."""
+def _add_up(settings: Any, entries: Mapping[str, Any], data: Array) -> int | str:
+    """The checksum of settings and all tensors in the order of their names, as a training script
+    makes it."""
     try:
-        return zlib.crc32(json.dumps(progress).encode())
+        found = zlib.crc32(json.dumps(settings).encode())
     except RecursionError:
         return "nested as deep as can just be read"
-
-
-def _add_up(entries: Mapping[str, Any], data: Array) -> int:
-    """The checksum of all tensors, as `checksum_tensors` of a training script makes it."""
-    found = 0
     for name in sorted(entries):
         begin, end = entries[name]["data_offsets"]
         found = zlib.crc32(data[begin:end].data, found)

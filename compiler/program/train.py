@@ -12,7 +12,7 @@ from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.training.base import Metric, Optimizer, Regularizer
 from compiler.types.tensor import DType
-from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Whole, clause
+from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Whole, WordChoice, clause
 from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
@@ -135,6 +135,12 @@ class Train:
         "how images lie in memory; faster for some networks",
         Choice(("channels_last", "contiguous")),
         default="contiguous",
+    )
+    processes: str = clause(
+        "processes ddp",
+        "`ddp`: the script shares every batch among the processes of torchrun",
+        WordChoice(("one", "ddp")),
+        default="one",
     )
     until: EarlyStop | None = clause(
         "until stalled(val.loss, epochs=8)",

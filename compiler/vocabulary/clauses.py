@@ -52,6 +52,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class WordChoice:
+    """One of a few things that are called by bare words: `ddp`."""
+
+    words: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return join_words(self.words)
+
+
+@dataclass(frozen=True)
 class DTypeChoice:
     """One of a few dtypes, kept by its name."""
 
@@ -68,7 +80,7 @@ def join_words(words: Sequence[str], link: str = "or") -> str:
     return f" {link} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-Setting = Whole | Positive | Choice | DTypeChoice
+Setting = Whole | Positive | Choice | WordChoice | DTypeChoice
 """What the only value of a simple clause may be."""
 
 

@@ -16,7 +16,7 @@ from compiler.data.codes import (
     shorten_words,
 )
 from compiler.ir.weights import WeightsError, read_weights
-from compiler.loading import read_progress
+from compiler.loading import read_training
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.training_runs import other_words
@@ -67,8 +67,7 @@ def _add_words(found: dict[str, TrainedWords], train: TrainItem, weights: Path) 
 
 def read_words(weights: Path) -> dict[str, tuple[str, ...]]:
     """The words that a training has seen, by column, as far as they are still known in full."""
-    settings = read_progress(weights).get("settings")
-    found = _read_listed(settings) if isinstance(settings, dict) else {}
+    found = _read_listed(read_training(weights))
     full: dict[str, Any] = {}
     for folder in (weights.parent, weights.resolve().parent.parent):  # `--out RUN` is inside it
         held = read_json(folder / WORDS)
@@ -105,8 +104,8 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
         CompileError: a column of words has other words now than the training knew, so that a code
             would mean another one; or the figures cannot be read.
     """
-    settings = read_progress(weights).get("settings")
-    if not isinstance(settings, dict):
+    settings = read_training(weights)
+    if not settings:
         return None
     here = describe_codes(train.data.schema)
     faults = [

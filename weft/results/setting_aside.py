@@ -18,7 +18,7 @@ CODE = ("model.py", "train.py", WORDS)
 def set_aside(folder: Path, code: Mapping[str, bytes]) -> Path | None:
     """Moves what a training has left, finished or not, into a folder of its own, beside the code
     that it was trained by. Where it went; None where there are no weights."""
-    weights = [folder / name for name in ("best.safetensors", "last.safetensors")]
+    weights = [folder / name for name in ("best.safetensors", "last.pt")]
     found = next((path for path in weights if path.is_file()), None)
     if found is None:
         return None

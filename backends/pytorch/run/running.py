@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
 
 from backends.pytorch.train.script_spec import ScriptSpec
-from backends.pytorch.train.settings import RESULTS, read_settings
+from backends.pytorch.train.settings import RESULTS, expand_settings, read_settings
 from compiler.ir.weights import WeightsError, read_weights
-from compiler.loading import read_progress
+from compiler.loading import read_training
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import file_unreadable
+from compiler.report.messages.item_names import link_in_folder
 from compiler.report.messages.training_runs import (
     loss_not_finite,
     no_best_epoch,
@@ -33,6 +35,7 @@ from compiler.report.messages.training_runs import (
 from compiler.report.messages.weights import weights_unreadable
 from compiler.report.source import Span
 from compiler.system.files import parse_json, read_json
+from compiler.writing.python import show
 
 Record = Mapping[str, float]
 Table = Sequence[Sequence[float]]
@@ -98,6 +101,7 @@ def run_training(
     """
     out = (out or folder).resolve()
     out.mkdir(parents=True, exist_ok=True)
+    _refuse_links(out)
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
     # Without the weights of its best epoch so far, a training that goes on may end without any.
     if resume and (out / "best.safetensors").is_file():
@@ -125,6 +129,8 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
         return
     if not resume:
         raise CompileError([training_would_be_lost(train.span, str(out))])
+    if ("last.pt" in found) != ("best.safetensors" in found):
+        raise CompileError([nothing_to_resume(train.span, str(out))])
     _refuse_damaged(out, train.span)
     wanted = read_settings(ScriptSpec(train))
     for name in found:
@@ -148,24 +154,51 @@ def _refuse_damaged(out: Path, span: Span | None) -> None:
     Raises:
         CompileError: they cannot be read.
     """
-    for path in (out / name for name in RESULTS if name.endswith(".safetensors")):
-        if path.exists():
-            try:
+    for path in (out / name for name in ("last.pt", "best.safetensors")):
+        try:
+            if path.suffix == ".pt" and path.exists():
+                _check_archive(path)
+            elif path.exists():
                 read_weights(path)
-            except WeightsError as error:
-                fault = weights_unreadable(span, str(error), trained=True)
-                raise CompileError([fault]) from error
+        except WeightsError as error:
+            raise CompileError([weights_unreadable(span, str(error), trained=True)]) from error
 
 
-def _find_settings(path: Path) -> Mapping[str, object]:
+def _check_archive(path: Path) -> None:
+    """Holds a file of `torch.save` to the checksums in it, which PyTorch does not read.
+
+    Raises:
+        WeightsError: the file is none, or a part of it has changed.
+    """
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, BadZipFile, NotImplementedError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+    if damaged is not None:
+        raise WeightsError(f"{path} is damaged: its part {show(damaged)} is not as it was written")
+
+
+def _refuse_links(out: Path) -> None:
+    """Refuses to write where a link would lead elsewhere; `.part` files are written too.
+
+    Raises:
+        CompileError: there is a link.
+    """
+    stems = {Path(name).stem for name in RESULTS}
+    for path in sorted(out.iterdir()):
+        if path.stem in stems and path.is_symlink():
+            raise CompileError([link_in_folder(None, str(path), str(path.readlink()))])
+
+
+def _find_settings(path: Path) -> Mapping[str, str]:
     """The settings that a file carries; none where it is not one of a training."""
-    found = read_progress(path).get("settings")
-    return found if isinstance(found, dict) else {}
+    return expand_settings(read_training(path))
 
 
-def _compare(found: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
+def _compare(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """How settings of a file differ from others; what only the script knows is left out."""
-    unknown = {"data", "start", "masks"}
+    unknown = {"start", "masks"}
     return {
         name: f"{name} is {found.get(name)} there and {wanted.get(name)} here"
         for name in {**wanted, **found}
@@ -266,20 +299,18 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
         return training_killed(span, signal.Signals(-status).name)
     lines = [line for line in said.splitlines() if line.strip()]
     reason = lines[-1].strip() if lines else f"exit status {status}"
-    if found := re.fullmatch(r"there is no file (.+?)(; --data .*)?", reason):
+    if found := re.fullmatch(r"FileNotFoundError: .*: '(.+)'", reason):
         return training_file_missing(span, found[1])
     if found := re.fullmatch(r"(.+) holds a training: .*", reason):
         return training_would_be_lost(span, found[1])
-    if found := re.fullmatch(r"(.+) lacks what --resume needs: .*", reason):
-        return nothing_to_resume(span, found[1])
-    if found := re.fullmatch(r"(.+) was trained with other settings: (.+)", reason):
-        return other_settings(span, found[1], tuple(found[2].split("; ")))
+    if found := re.fullmatch(r"(.+) was trained with ({.+}), not ({.+})", reason):
+        return other_settings(span, found[1], (f"it has {found[2]}", f"wanted is {found[3]}"))
     if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
         return no_best_epoch(span, found[1])
     if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
         return loss_not_finite(span, found[1], int(found[2]), int(found[3]))
-    if found := re.fullmatch(r"the GPU is out of memory; a BATCH below (\d+) .*", reason):
-        return training_out_of_memory(span, found[1])
-    if reason == "there is no CUDA device":
+    if re.match(r"torch\.(cuda\.)?OutOfMemoryError\b", reason):
+        return training_out_of_memory(span)
+    if re.search(r"not compiled with CUDA|No CUDA GPUs|no NVIDIA driver", reason):
         return training_device_missing(span)
     return training_failed(span, reason, str(log))

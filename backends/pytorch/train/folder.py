@@ -119,6 +119,12 @@ def hash_arrays(arrays: Mapping[str, Array]) -> str:
 def describe(train: Train) -> str:
     """README.md: one paragraph about the files and how to use them."""
     data = " --data FOLDER" if reads_folder(ScriptSpec(train)) else ""
+    shared = (
+        " Under `torchrun` every batch is divided among the processes; batch norms then see their "
+        "own process's rows only."
+        if train.processes == "ddp"
+        else ""
+    )
     where = ", where FOLDER is what the paths of the data start from" if data else ""
     return (
         f"# {escape_markdown(train.name)}\n\n"
@@ -127,8 +133,7 @@ def describe(train: Train) -> str:
         f"run `python train.py{data} --out RUN`{where}. It needs torch, "
         "numpy, safetensors, tqdm and what the data needs, and nothing of Weft. RUN then holds "
         "`metrics.jsonl` (a line per epoch), `best.safetensors` (the weights of the best epoch), "
-        "`last.safetensors` (all that `--resume` needs to go on exactly where it stopped; "
+        "`last.pt` (all that `--resume` needs to go on exactly where it stopped; "
         "`--overwrite` starts anew) and "
-        "`results.json` (the figures of the best weights). Under `torchrun` every batch is "
-        "divided among the processes; batch norms then see their own process's rows only.\n"
+        f"`results.json` (the figures of the best weights).{shared}\n"
     )

@@ -41,6 +41,18 @@ def break_lines(lines: Iterable[str]) -> list[str]:
     return [part for line in lines for part in break_line(line)]
 
 
+def join_lines(lines: Iterable[str]) -> str:
+    """A broken line of code as one: what `break_line` is given."""
+    joined = ""
+    for line in map(str.strip, lines):
+        if line[:1] in ")]}":
+            joined = joined.removesuffix(",")
+        elif joined and joined[-1] not in "([{":
+            joined += " "
+        joined += line
+    return joined
+
+
 def _break_item(line: str) -> list[str]:
     """An item inside brackets, which a comma follows; a choice (`a if b else c`) is broken at its
     words."""

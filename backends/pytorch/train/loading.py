@@ -1,86 +1,142 @@
-"""Data in a training script: raw columns, column expressions, splits."""
+"""Data in a training script: raw columns, splits, column expressions."""
 
 from __future__ import annotations
 
 import re
 
+from backends.pytorch.train.code import Function, Statement, Suite, suite, when
+from backends.pytorch.train.column_statistics import TRAINING
+from backends.pytorch.train.functions import COLUMNS, LOADER_LOCALS, inline_columns
 from backends.pytorch.train.ranges import emit_column_checks, emit_raw_checks
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.writing.python import write_literal
+from compiler.data.base import LoadingCode
+from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.python import quote_docstring, write_literal, write_string
 
 Lines = list[str]
 
 
 def reads_folder(script: ScriptSpec) -> bool:
     """Whether the source reads files, so that the script needs to know where they are."""
-    return any("folder" in line for line in emit_loading(script))
+    return _load(script).reads_folder
 
 
-def load_arguments(script: ScriptSpec) -> dict[str, str]:
+def load_parameters(script: ScriptSpec) -> dict[str, str]:
     """What `load_splits` needs: arguments of the call, and the parameters they are given for."""
-    found = {"loaded": "loaded: dict[str, np.ndarray]"}
+    found = {"options.data": "folder: Path"} if reads_folder(script) else {}
     if script.statistics:
         found["out"] = "out: Path"
-    return {**found, "device": "device: torch.device"}
+    return {**found, "device": "device: str"}
 
 
-def emit_loading(script: ScriptSpec) -> Lines:
-    """Body of `load_columns`: the raw columns that the train needs."""
+def write_loader(script: ScriptSpec) -> Function:
+    """The function `load_splits`."""
+    names = _name_columns(script)
+    columns = [f"`{quote_docstring(name)}`" for name in script.columns]
+    listed = " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]]))
+    computed, results = _compute(script, names)
+    taken = ", ".join(f"{result}[chosen].to(device)" for result in results)
+    returned = f"return {{split: [{taken}] for split, chosen in splits.items()}}"
+    return Function(
+        "load_splits",
+        tuple(load_parameters(script).values()),
+        "Splits",
+        (
+            *_load_arrays(script, names),
+            *_divide(script, names),
+            *emit_raw_checks(script, names),
+            *computed,
+            *emit_column_checks(script, results),
+            *_save_figures(script),
+            returned,
+        ),
+        (f"The columns {listed} of every split, on the device.",),
+    )
+
+
+def _load(script: ScriptSpec) -> LoadingCode:
+    """The raw columns that the train needs."""
     data = script.train.data
     wanted = {item.name for item in script.column_graph.inputs}
     if data.split.stratify is not None:
         wanted.add(data.split.stratify)
-    return list(data.source.code([c for c in data.schema if c.name in wanted]))
+    return data.source.code([c for c in data.schema if c.name in wanted])
 
 
-def emit_columns(script: ScriptSpec) -> Lines:
-    """Lines of `load_splits` that divide the rows, compute the columns and look at them."""
-    checks = emit_column_checks(script)
-    inputs = [f"raw[{write_literal(item.name)}]" for item in script.column_graph.inputs]
-    splits = [f"splits = split_rows({', '.join(_split_parameters(script))})"]
-    if not script.column_graph.nodes:
-        names = [item.value.name for item in script.column_graph.inputs]
-        given = [inputs[names.index(o.value.name)] for o in script.column_graph.outputs]
-        return [*splits, f"columns = [{', '.join(given)}]", *checks]
-    if script.statistics:
-        inputs.append('torch.from_numpy(splits["train"])')
-    call = f"compute_columns({', '.join(inputs)})"
-    splits += emit_raw_checks(script)
-    if not script.statistics:
-        columns = f"columns = [{call}]" if len(script.columns) == 1 else f"columns = {call}"
-        return [*splits, columns, *checks]
-    count = len(script.statistics)
-    figures = ", ".join(map(write_literal, script.statistics))
-    return [
-        *splits,
-        f"computed = {call}",
-        f"columns, figures = computed[:-{count}], computed[-{count}:]",
-        *checks,
-        "if RANK == 0:",
-        f"    names = [{figures}]",
-        "    tensors = dict(zip(names, figures, strict=True))",
-        '    save_file(tensors, out / "columns.safetensors")',
+def _name_columns(script: ScriptSpec) -> dict[str, str]:
+    """The variables of raw columns: those that the column expressions read, where these are
+    written in the loader."""
+    inlined = inline_columns(script)
+    inputs = [item.name for item in script.column_graph.inputs]
+    known = dict(zip(inputs, inlined.parameters, strict=False)) if inlined is not None else {}
+    taken = SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | set(known.values())
+    others = [name for name in _load(script).columns if name not in known]
+    return known | name_all(others, taken)
+
+
+def _load_arrays(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
+    code = _load(script)
+    made = [
+        f"{names[name]} = torch.tensor({expression})" for name, expression in code.columns.items()
     ]
+    inside = [Suite(code.opened, tuple(made))] if code.opened else made
+    return [*code.lines, *inside]
 
 
-def emit_split(script: ScriptSpec) -> Lines:
-    """The function `split_rows`."""
-    parameters = ", ".join(_split_parameters(script).values())
-    return [
-        f"def split_rows({parameters}) -> dict[str, np.ndarray]:",
-        '    """Which rows belong to which split."""',
-        *(f"    {line}" for line in script.train.data.split.code()),
-    ]
-
-
-def _split_parameters(script: ScriptSpec) -> dict[str, str]:
-    """What `split_rows` needs: arguments of the call, and the parameters they are given for."""
+def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
+    """Statements that say which rows belong to which split."""
     split = script.train.data.split
-    text = "\n".join(split.code())
-    found = {}
-    if re.search(r"\brows\b", text):
-        first = script.column_graph.inputs[0].name
-        found[f"len(raw[{write_literal(first)}])"] = "rows: int"
-    if split.stratify is not None:
-        found[f"loaded[{write_literal(split.stratify)}]"] = "labels: np.ndarray"
-    return found
+    lines, parts = split.code()
+    entries = ", ".join(f"{write_string(name)}: {rows}" for name, rows in parts.items())
+    text = "\n".join((*lines, entries))
+    first = next(iter(names.values()))
+    return [
+        *when(re.search(r"\brows\b", text), f"rows = len({first})"),
+        *when(split.stratify, f"labels = {names.get(split.stratify or '', '')}.numpy()"),
+        *lines,
+        f"splits = {{{entries}}}",
+    ]
+
+
+def _compute(script: ScriptSpec, names: dict[str, str]) -> tuple[list[Statement], list[str]]:
+    """Statements that compute the columns, and an expression for each."""
+    graph = script.column_graph
+    inputs = [names[item.name] for item in graph.inputs]
+    if not graph.nodes:
+        known = {i.value.name: name for i, name in zip(graph.inputs, inputs, strict=True)}
+        return [], [known[output.value.name] for output in graph.outputs]
+    training = 'torch.from_numpy(splits["train"])'
+    inlined, count = inline_columns(script), len(script.columns)
+    if inlined is None:
+        given = [*inputs, *when(script.statistics, training)]
+        call = f"{COLUMNS}({', '.join(map(str, given))})"
+        single = count == 1 and not script.statistics
+        statements: list[Statement] = [f"columns = [{call}]" if single else f"columns = {call}"]
+        if script.statistics:
+            statements.append(f"columns, figures = columns[:{count}], columns[{count}:]")
+        return statements, [f"columns[{place}]" for place in range(count)]
+    statements = [*when(script.statistics, f"{TRAINING} = {training}"), *inlined.lines]
+    results, figures = inlined.results[:count], inlined.results[count:]
+    wanted = name_all(script.columns, {*names.values(), *LOADER_LOCALS, *results})
+    found = []
+    for name, result in zip(script.columns, results, strict=True):
+        if result.isidentifier():
+            found.append(result)
+        else:
+            statements.append(f"{wanted[name]} = {result}")
+            found.append(wanted[name])
+    if figures:
+        statements.append(f"figures = [{', '.join(figures)}]")
+    return statements, found
+
+
+def _save_figures(script: ScriptSpec) -> list[Statement]:
+    """Statements that keep what was fitted on the training rows."""
+    if not script.statistics:
+        return []
+    save: tuple[Statement, ...] = (
+        f"names = [{', '.join(map(write_literal, script.statistics))}]",
+        "tensors = dict(zip(names, figures, strict=True))",
+        'save_file(tensors, out / "columns.safetensors")',
+    )
+    return [suite("if RANK == 0:", save)] if script.distributed else [*save]

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.epoch import unpack_columns
+from backends.pytorch.train.functions import OBJECTIVE, inline_objective
+from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
 from compiler.writing.names import free_name, safe_name
-from compiler.writing.python import write_literal
+from compiler.writing.python import WIDTH, write_literal
 
 Lines = list[str]
-
-WIDTH = 88
-"""Columns of a line of a script."""
 
 LONGEST = 80
 """Names of more characters do not fit on a line of a function."""
@@ -66,27 +67,14 @@ def measure(script: ScriptSpec) -> Measured:
         figures.append((use.name, rename(code.result, results)))
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in {**sums, **tables}.items()]
+    own = "[RANK::WORLD]" if script.distributed else ""
     additions += [
-        f"{name}[RANK::WORLD][start : start + BATCH] = {expression}"
-        for expression, name in kept.items()
+        f"{name}{own}[start : start + BATCH] = {expression}" for expression, name in kept.items()
     ]
-    gathered = [f"{name} = all_sum({name})" for name in shapes]
+    gathered = [f"{name} = all_sum({name})" for name in shapes if script.distributed]
     gathered += [f"{name} = {expression}" for expression, name in finals.items()]
     names = tuple(sums.values())
     return Measured(names, shapes, lines, additions, gathered, tuple(figures))
-
-
-def start_sums(measured: Measured) -> Iterator[str]:
-    """Lines that start all sums at 0, as many to a line as fit, and what is kept of every row."""
-    for name, shape in measured.shapes.items():
-        yield f"{name} = torch.zeros({shape}, dtype=torch.float64, device=device)"
-    line = ""
-    for name in measured.names:
-        if len(line) + len(name) > LONGEST:
-            yield f"{line}0"
-            line = ""
-        line += f"{name} = "
-    yield f"{line}0"
 
 
 @dataclass(frozen=True)
@@ -110,60 +98,99 @@ def rename(expression: str, names: Mapping[str, str]) -> str:
     return pattern.sub(lambda found: names[found[1]], expression)
 
 
-def emit_batch(script: ScriptSpec) -> Lines:
-    """Lines that name the columns of a batch that metrics read."""
+def write_evaluation(script: ScriptSpec) -> Function:
+    """`evaluate`: loss and metrics over a split."""
+    measured = measure(script)
+    rank = "columns = [column[RANK::WORLD] for column in columns]"
+    figure = "float | list[list[float]]" if script.charts else "float"
+    text = " ".join((*(text for _, text in measured.figures), *measured.shapes.values()))
+    placed = script.distributed or measured.shapes or script.autocast
+    body: list[Statement] = [
+        "model.eval()",
+        *when(re.search(r"\brows\b", text), "rows = len(columns[0])"),
+        *when(placed, "device = columns[0].device"),
+        *when(script.distributed, rank),
+        *_start_sums(script, measured),
+        suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(script, measured)),
+        *_read_sums(script, measured),
+        *measured.finals,
+    ]
+    figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
+    return Function(
+        "evaluate",
+        ("model: nn.Module", "columns: list[Tensor]"),
+        f"dict[str, {figure}]",
+        (*body, f"return {{{', '.join(figures)}}}"),
+        (f"{'Loss and metrics' if script.train.metrics else 'The loss'} over a split.",),
+        ("@torch.no_grad()",),
+    )
+
+
+def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
+    """Statements that start all sums at 0, as many to a line as fit, and what is kept of every
+    row."""
+    for name, shape in measured.shapes.items():
+        yield f"{name} = torch.zeros({shape}, dtype=torch.float64, device=device)"
+    line = ""
+    for name in measured.names:
+        if len(line) + len(name) > LONGEST:
+            yield f"{line}0"
+            line = ""
+        line += f"{name} = "
+    yield f"{line}0"
+
+
+def _write_batch(script: ScriptSpec, measured: Measured) -> list[Statement]:
+    """Statements that compute what a batch adds to the sums, and add it."""
+    read = {name for use in script.uses for name in use.reads}
     names = script.argument_names
+    outputs = [o.name for o in script.step.outputs if o.name in read]
+    inlined = inline_objective(script, outputs) if outputs else None
+    size = re.search(r"\bsize\b", "\n".join((*measured.steps, *measured.additions)))
+    column = "column[start : start + BATCH]"
+    columns = {n: place for n, place in script.column_of.items() if n in names}
+    if inlined is None:
+        first: list[Statement] = [f"batch = [{column} for column in columns]"]
+        targets = ", ".join(
+            ["loss" if "loss" in read else "_", *(names[o.name] for o in script.step.outputs[1:])]
+        )
+        net = "model" if script.single else model_argument(script)
+        computed: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
+        renamed = [f"{names[output]} = batch[{place}]" for output, place in columns.items()]
+        counted = "size = len(batch[0])"
+    else:
+        given = inlined.parameters[1:]
+        used = [given[place] for place in columns.values()]
+        first = unpack_columns(inlined, column, *used, *when(size, given[0]))
+        results = zip(outputs, inlined.results, strict=True)
+        changed = {names[output]: result for output, result in results}
+        changed |= {names[output]: given[place] for output, place in columns.items()}
+        computed = list(inlined.lines)
+        renamed = [f"{name} = {text}" for name, text in changed.items() if name != text]
+        counted = f"size = len({given[0]})"
+    if script.autocast:
+        computed = [suite(f"with torch.autocast(device.type, {script.autocast}):", computed)]
     return [
-        f"{names[output]} = batch[{place}]"
-        for output, place in script.column_of.items()
-        if output in names
+        *first,
+        *computed,
+        *renamed,
+        *when(size, counted),
+        *measured.steps,
+        *measured.additions,
     ]
 
 
-def emit_additions(script: ScriptSpec) -> Lines:
-    """Lines that add a batch to the sums."""
-    measured = measure(script)
-    text = "\n".join(measured.additions)
-    size = ["size = len(batch[0])"] if re.search(r"\bsize\b", text) else []
-    return [*emit_batch(script), *size, *measured.steps, *measured.additions]
-
-
-def emit_figures(script: ScriptSpec) -> Lines:
-    """Lines that read the sums and return the figures of the split."""
-    measured = measure(script)
+def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
+    """Statements that make numbers of the sums."""
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
-    total = "all_sum(sums).tolist()"
+    total = f"{'all_sum(sums)' if script.distributed else 'sums'}.tolist()"
     if len(targets) > LONGEST:
-        read = [f"({targets}) = {total}"]
-    elif len(f"    {targets} = {total}") > WIDTH >= len(f"    {targets} = all_sum("):
-        read = [f"{targets} = all_sum(", "    sums", ").tolist()"]
+        targets = f"({targets})"
     elif len(f"    {targets} = {total}") > WIDTH:
-        read = [f"{targets} = (", f"    {total}", ")"]
-    else:
-        read = [f"{targets} = {total}"]
-    figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
+        total = f"({total})"
+    place = ", device=device" if script.distributed else ""
     return [
-        f"sums = torch.tensor([{names}], dtype=torch.float64, device=device)",
-        *read,
-        *measured.finals,
-        f"return {{{', '.join(figures)}}}",
+        f"sums = torch.tensor([{names}], dtype=torch.float64{place})",
+        f"{targets} = {total}",
     ]
-
-
-def emit_sizes(script: ScriptSpec) -> Lines:
-    """Lines that name the rows of the split, where a figure reads them, and the device."""
-    measured = measure(script)
-    text = " ".join(figure for _, figure in measured.figures)
-    if re.search(r"\brows\b", " ".join([text, *measured.shapes.values()])):
-        return ["rows, device = len(columns[0]), columns[0].device"]
-    return ["device = columns[0].device"]
-
-
-def emit_outputs(script: ScriptSpec) -> str:
-    """Targets of the call of the objective in `evaluate`."""
-    read = {name for use in script.uses for name in use.reads}
-    names = [script.argument_names[o.name] for o in script.step.outputs[1:]]
-    targets = ", ".join(["loss" if "loss" in read else "_", *names])
-    indent = 8 if script.train.precision == "f32" else 12
-    return f"({targets})" if indent + len(f"{targets} = compute_loss(") > WIDTH else targets

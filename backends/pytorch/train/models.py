@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
+from backends.pytorch.train.code import Statement, suite
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import match_paths
 from compiler.writing.names import is_key
 from compiler.writing.python import write_literal
-
-Lines = list[str]
 
 
 def find_classes(script: ScriptSpec) -> list[str]:
@@ -31,10 +30,11 @@ def model_argument(script: ScriptSpec) -> str:
     return "model" if script.single else "*model.values()"
 
 
-def emit_model(script: ScriptSpec) -> Lines:
-    """Lines that make `model` on the device, with loaded weights and without frozen ones."""
-    layout = ", memory_format=torch.channels_last" if "layout" in script.switches else ""
+def emit_model(script: ScriptSpec) -> list[Statement]:
+    """Statements that make `model` on the device, with loaded weights and without frozen ones."""
+    layout = ", memory_format=torch.channels_last" if "layout" in script.said else ""
     nets = script.train.nets
+    lines: list[Statement]
     if script.single:
         lines = [f"model = {construct_nets(script)[0]}.to(device{layout})"]
     else:
@@ -46,22 +46,24 @@ def emit_model(script: ScriptSpec) -> Lines:
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
     if script.train.freeze:
         paths = [path for net in nets for path in script.paths(net)]
-        lines += [
-            "for name, parameter in model.named_parameters():",
-            f"    parameter.requires_grad = {spell_trained(script.train.freeze, paths)}",
-        ]
+        trained = f"parameter.requires_grad = {spell_trained(script.train.freeze, paths)}"
+        lines.append(suite("for name, parameter in model.named_parameters():", [trained]))
     if script.masks:
         path = f'Path(__file__).with_name("{MASKS}")'
         lines += [
             "parameters = dict(model.named_parameters())",
-            f"for name, mask in load_file({path}).items():",
-            "    # Without a gradient, what pruning took out stays zero.",
-            "    parameters[name].register_hook(mask.to(device).mul)",
+            suite(
+                f"for name, mask in load_file({path}).items():",
+                [
+                    "# Without a gradient, what pruning took out stays zero.",
+                    "parameters[name].register_hook(mask.to(device).mul)",
+                ],
+            ),
         ]
     return lines
 
 
-def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> Lines:
+def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> list[Statement]:
     if not has_taken_name(script):
         return [f"model = nn.ModuleDict({{{made}}}){placed}"]
     return [
@@ -100,14 +102,10 @@ MASKS = "masks.safetensors"
 """The file beside the script that says which numbers of pruned weights may change."""
 
 
-def emit_replica(script: ScriptSpec) -> Lines:
-    """Lines that make `replica`, which shares gradients among processes; none where they are
+def emit_replica(script: ScriptSpec) -> list[Statement]:
+    """Statements that make `replica`, which shares gradients among processes; none where they are
     averaged after each step."""
     if not script.replicated:
         return []
-    option = ", broadcast_buffers=False" if script.has_buffers else ""
-    return [
-        "replica = model",
-        "if WORLD > 1:",
-        f"    replica = DistributedDataParallel(model{option})",
-    ]
+    made = "replica = DistributedDataParallel(model)"
+    return ["replica = model", suite("if WORLD > 1:", [made])]

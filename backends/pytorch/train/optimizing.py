@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import emit_rate_updates, rate_of
@@ -10,43 +11,39 @@ from compiler.training.base import Optimizer
 from compiler.writing.names import free_name
 from compiler.writing.python import write_literal
 
-Lines = list[str]
+
+def list_optimizers(script: ScriptSpec) -> list[str]:
+    """The variables of the optimizers."""
+    return [name for name in script.parts if name.startswith("optimizer")]
 
 
-def emit_gradients(script: ScriptSpec) -> Lines:
-    """Lines from the loss to the gradients of all processes, bounded where the train says so."""
-    on, clip = script.switches, script.train.clip
-    lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
-    if not script.replicated:
-        lines += ["if WORLD > 1:", "    average_gradients(model)"]
-    if clip is not None and "scaler" in on:
-        lines += _for_each(script, "training.scaler.unscale_({})")
-    if clip is not None:
-        lines.append(f"nn.utils.clip_grad_{clip.by}_(training.model.parameters(), CLIP)")
-    return lines
+def emit_gradients(script: ScriptSpec) -> list[Statement]:
+    """Statements from the loss to the gradients of all processes, bounded where the train says
+    so."""
+    clip = script.train.clip
+    unscaled = [f"scaler.unscale_({optimizer})" for optimizer in list_optimizers(script)]
+    return [
+        "scaler.scale(loss).backward()" if script.scales else "loss.backward()",
+        *when(script.averages, suite("if WORLD > 1:", ["average_gradients(model)"])),
+        *when(clip is not None and script.scales, *unscaled),
+        *(() if clip is None else [f"nn.utils.clip_grad_{clip.by}_(model.parameters(), CLIP)"]),
+    ]
 
 
-def emit_step(script: ScriptSpec) -> Lines:
-    """Lines of a training step from the loss to the new weights."""
+def emit_step(script: ScriptSpec) -> list[Statement]:
+    """Statements of a training step from the loss to the new weights."""
     rates = emit_rate_updates(script)
     if script.evaluates:
-        return [*rates, "loss = training.optimizer.step(partial(measure, training, batch))"]
-    lines = [*emit_gradients(script), *rates]
-    if "scaler" in script.switches:
-        lines += _for_each(script, "training.scaler.step({})")
-        return [*lines, "training.scaler.update()"]
-    return [*lines, *_for_each(script, "{}.step()")]
+        return [*rates, "loss = optimizer.step(partial(measure, model, batch))"]
+    statements = [*emit_gradients(script), *rates]
+    optimizers = list_optimizers(script)
+    if script.scales:
+        return [*statements, *(f"scaler.step({o})" for o in optimizers), "scaler.update()"]
+    return [*statements, *(f"{optimizer}.step()" for optimizer in optimizers)]
 
 
-def _for_each(script: ScriptSpec, text: str) -> Lines:
-    """A statement about the optimizer, or about each of them."""
-    if script.shares_optimizer:
-        return [text.format("training.optimizer")]
-    return ["for optimizer in training.optimizers:", f"    {text.format('optimizer')}"]
-
-
-def emit_optimizers(script: ScriptSpec) -> Lines:
-    """Lines that make the optimizer, or `optimizers` where groups have their own."""
+def emit_optimizers(script: ScriptSpec) -> list[Statement]:
+    """Statements that make the optimizers."""
     groups = script.train.groups
     if len(groups) == 1:
         return [f"optimizer = {_construct(script, 0, 'model.parameters()')}"]
@@ -58,12 +55,11 @@ def emit_optimizers(script: ScriptSpec) -> Lines:
             f"groups = [{', '.join(_write_group(script, n, rest) for n in range(len(groups)))}]",
             f"optimizer = {_construct(script, rest, 'groups')}",
         ]
-    made = [_construct(script, number, name) for number, name in enumerate(names)]
+    optimizers = list_optimizers(script)
+    made = (_construct(script, number, name) for number, name in enumerate(names))
     return [
         f"{', '.join(names)} = split_parameters(model)",
-        "optimizers = [",
-        *(f"    {text}," for text in made),
-        "]",
+        *(f"{name} = {text}" for name, text in zip(optimizers, made, strict=True)),
     ]
 
 
@@ -89,7 +85,7 @@ def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
     return f"{_class_of(script, optimizer)}({', '.join(texts)})"
 
 
-def emit_definitions(script: ScriptSpec) -> list[Lines]:
+def emit_definitions(script: ScriptSpec) -> list[list[str]]:
     """The classes of optimizers that PyTorch lacks, each once."""
     found = {o.definition: o for o in (group.optimizer for group in script.train.groups)}
     return [
@@ -106,25 +102,30 @@ def _class_of(script: ScriptSpec, optimizer: Optimizer) -> str:
     return free_name(optimizer.constructor, find_classes(script))
 
 
-def emit_split_parameters(script: ScriptSpec) -> Lines:
+def write_split_parameters(script: ScriptSpec) -> list[Function]:
     """The function that divides parameters among groups; none where there is one group."""
     groups = script.train.groups
     if len(groups) == 1:
         return []
     paths = [path for net in script.train.nets for path in script.paths(net)]
-    lines = [
-        "def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:",
-        '    """The parameters of each group."""',
-        f"    groups = [{', '.join('[]' for _ in groups)}]",
-        "    for name, parameter in model.named_parameters():",
-    ]
-    word = "if"
+    choices: list[Statement] = []
     for number, group in enumerate(groups):
         if group.patterns:
-            lines.append(f"        {word} {spell_match(group.patterns, paths)}:")
-            lines.append(f"            groups[{number}].append(parameter)")
-            word = "elif"
+            head = f"{'elif' if choices else 'if'} {spell_match(group.patterns, paths)}:"
+            choices.append(suite(head, [f"groups[{number}].append(parameter)"]))
     rest = next((n for n, group in enumerate(groups) if not group.patterns), None)
     if rest is not None:
-        lines += ["        else:", f"            groups[{rest}].append(parameter)"]
-    return [*lines, "    return groups"]
+        choices.append(suite("else:", [f"groups[{rest}].append(parameter)"]))
+    return [
+        Function(
+            "split_parameters",
+            ("model: nn.Module",),
+            "list[list[nn.Parameter]]",
+            (
+                f"groups = [{', '.join('[]' for _ in groups)}]",
+                suite("for name, parameter in model.named_parameters():", choices),
+                "return groups",
+            ),
+            ("The parameters of each group.",),
+        )
+    ]

@@ -3,20 +3,17 @@ class number, place of a table or probability that its losses and layers do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backends.pytorch.train import script_template
+from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
-from backends.pytorch.train.template_slots import fill
 from compiler.ir.graph import Graph, Value
 from compiler.ir.target_range import TargetRange
-from compiler.rows.targets import Reader, find_fixed, find_readers
+from compiler.rows.targets import Reader, find_readers
 from compiler.types.dims import equal
 from compiler.types.tensor import DType
 from compiler.writing.python import show, write_literal, write_string
-
-Lines = list[str]
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,13 @@ class ColumnCheck:
     taken: TargetRange
     dtype: DType
 
+    @property
+    def ignored(self) -> float | None:
+        """What it may hold besides, where its dtype has that."""
+        least, largest = self.dtype.range
+        ignored = self.taken.ignored
+        return None if ignored is None or not least <= ignored <= largest else ignored
+
     def write(self) -> str:
         """The call."""
         name = write_string(show(self.name))
@@ -35,64 +39,100 @@ class ColumnCheck:
             return f"check_values({name}, {self.column}, {write_literal(self.taken.values)})"
         low = "-math.inf" if self.taken.low is None else write_literal(self.taken.low)
         high = "math.inf" if self.taken.high is None else write_literal(self.taken.high)
-        least, largest = self.dtype.range
-        ignored = self.taken.ignored
-        besides = "" if ignored is None or not least <= ignored <= largest else f", {ignored:g}"
+        besides = "" if self.ignored is None else f", {self.ignored:g}"
         return f"check_range({name}, {self.column}, {low}, {high}{besides})"
 
 
-def emit_raw_checks(script: ScriptSpec) -> Lines:
-    """Lines of `load_splits` that look at raw columns: columns are computed of them in all rows."""
-    return list(dict.fromkeys(check.write() for check in _find_raw_checks(script)))
+def emit_raw_checks(script: ScriptSpec, names: Mapping[str, str]) -> list[Statement]:
+    """Statements of `load_splits` that look at raw columns, by their variables: columns are
+    computed of them in all rows."""
+    return list(dict.fromkeys(check.write() for check in _find_raw_checks(script, names)))
 
 
-def emit_column_checks(script: ScriptSpec) -> Lines:
-    """Lines of `load_splits` that look at the columns of every split."""
-    checks = dict.fromkeys(check.write() for check in _find_column_checks(script))
-    return ["for rows in splits.values():", *(f"    {check}" for check in checks)] if checks else []
+def emit_column_checks(script: ScriptSpec, columns: Sequence[str]) -> list[Statement]:
+    """Statements of `load_splits` that look at the columns, by their expressions, of every
+    split."""
+    checks = list(dict.fromkeys(c.write() for c in _find_column_checks(script, columns)))
+    return [suite("for chosen in splits.values():", checks)] if checks else []
 
 
-def emit_range_functions(script: ScriptSpec) -> Lines:
+def write_range_functions(script: ScriptSpec) -> Iterator[Function]:
     """The functions that these call; none where nothing is checked."""
-    checks = "\n".join([*emit_raw_checks(script), *emit_column_checks(script)])
-    templates = {
-        "check_range(": script_template.CHECK_RANGE,
-        "check_values(": script_template.CHECK_VALUES,
-    }
-    return [line for call, text in templates.items() if call in checks for line in fill(text, {})]
+    raw = {item.name: item.name for item in script.column_graph.inputs}
+    checks = [*_find_raw_checks(script, raw), *_find_column_checks(script, script.columns)]
+    ranges = [check for check in checks if check.taken.values is None]
+    if ranges:
+        yield _write_range_function(ignores=any(c.ignored is not None for c in ranges))
+    if len(ranges) < len(checks):
+        yield _write_values_function()
 
 
-def computes_places(script: ScriptSpec) -> bool:
-    """Whether a table or a loss reads class numbers that the objective computes of columns: PyTorch
-    says then which do not fit."""
-    step = script.train.step
-    fixed = find_fixed(step)
-    return any(
-        reader.places and reader.value.name in fixed and _find_column(step, reader.value) is None
-        for reader in _read(script.train.step, script)
+REFUSAL = ("Ends the process where data that has changed does not fit the objective.",)
+FIRST_OUTSIDE = "found = column[~inside][0].item()"
+
+
+def _write_range_function(*, ignores: bool) -> Function:
+    inside = "(column >= low - 1e-6) & (column <= high + 1e-6)"
+    refused = "the column {name!r} holds {found:g}: {low:g} to {high:g} are taken"
+    parameters = ("name: str", "column: Tensor", "low: float", "high: float")
+    return Function(
+        "check_range",
+        (*parameters, *(["ignored: float = math.nan"] if ignores else [])),
+        "None",
+        (
+            f"inside = {inside}{' | (column == ignored)' if ignores else ''}",
+            suite("if not inside.all():", [FIRST_OUTSIDE, f'sys.exit(f"{refused}")']),
+        ),
+        REFUSAL,
     )
 
 
-def _find_raw_checks(script: ScriptSpec) -> Iterator[ColumnCheck]:
+def _write_values_function() -> Function:
+    refused = "the column {name!r} holds {found:g}: {taken} are taken"
+    listed = 'taken = " or ".join(f"{value:g}" for value in values)'
+    return Function(
+        "check_values",
+        ("name: str", "column: Tensor", "values: tuple[float, ...]"),
+        "None",
+        (
+            "inside = torch.stack([column == value for value in values]).any(0)",
+            suite("if not inside.all():", [FIRST_OUTSIDE, listed, f'sys.exit(f"{refused}")']),
+        ),
+        REFUSAL,
+    )
+
+
+def _find_raw_checks(script: ScriptSpec, names: Mapping[str, str]) -> Iterator[ColumnCheck]:
     """The checks of raw columns that column expressions look up with."""
+    if _is_packaged(script):
+        return
     raw = {item.value.name: item.name for item in script.column_graph.inputs}
     for reader in find_readers(script.column_graph, ()):
         name = raw.get(reader.value.name)
         if name is not None and not _always_fits(script, name, reader):
             dtype = reader.value.type.dtype
-            yield ColumnCheck(name, f"raw[{write_literal(name)}]", reader.range, dtype)
+            yield ColumnCheck(name, names[name], reader.range, dtype)
 
 
-def _find_column_checks(script: ScriptSpec) -> Iterator[ColumnCheck]:
+def _is_packaged(script: ScriptSpec) -> bool:
+    """Whether the data comes with a package or lies beside the script, so that it does not change
+    without a new script."""
+    data = script.train.data
+    return not data.source.code(data.schema).reads_folder
+
+
+def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[ColumnCheck]:
     """The checks of columns that losses, metrics and layers read."""
+    if _is_packaged(script):
+        return
     step = script.train.step
-    columns = {item.value.name: item.name for item in step.inputs}
+    known = {item.value.name: item.name for item in step.inputs}
     for reader in _read(step, script):
         source = _find_column(step, reader.value)
-        name = columns[source.name] if source is not None else None
+        name = known[source.name] if source is not None else None
         if source is None or name not in script.columns or _always_fits(script, name, reader):
             continue
-        column = f"columns[{script.columns.index(name)}][rows]"
+        column = f"{columns[script.columns.index(name)]}[chosen]"
         yield ColumnCheck(name, column, reader.range, source.type.dtype)
 
 

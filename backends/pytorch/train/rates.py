@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.program.train import ParameterGroup
 from compiler.training.plateau import Plateau
@@ -23,19 +24,16 @@ def emit_rates(script: ScriptSpec) -> Lines:
     return [f"LEARNING_RATES = {write_literal(rates)}"]
 
 
-def emit_schedules(script: ScriptSpec) -> list[Lines]:
+def write_schedules(script: ScriptSpec) -> list[Function]:
     """A function per group whose learning rate changes; equal ones once."""
-    functions: dict[tuple[str, ...], Lines] = {}
+    functions: dict[tuple[str, ...], Function] = {}
     for group in script.train.groups:
         body = _schedule_body(group)
         if body and body not in functions:
             name = "schedule" if not functions else f"schedule_{len(functions) + 1}"
-            parameters = ", ".join(f"{p}: int" for p in _schedule_parameters(body))
-            functions[body] = [
-                f"def {name}({parameters}) -> float:",
-                '    """The factor of the learning rate at a step."""',
-                *(f"    {line}" for line in body),
-            ]
+            parameters = tuple(f"{p}: int" for p in _schedule_parameters(body))
+            doc = ("The factor of the learning rate at a step.",)
+            functions[body] = Function(name, parameters, "float", body, doc)
     return list(functions.values())
 
 
@@ -51,16 +49,18 @@ def _schedule_parameters(body: Sequence[str]) -> Lines:
     return [name for name in names if re.search(rf"\b{name}\b", text)]
 
 
-def emit_rate_updates(script: ScriptSpec) -> Lines:
-    """Lines of a training step that set the learning rates."""
+def emit_rate_updates(script: ScriptSpec) -> list[Statement]:
+    """Statements of a training step that set the learning rates."""
     groups = script.train.groups
     bodies = [_schedule_body(group) for group in groups]
     factors = _call_schedules(bodies)
     if len(groups) > 1 and script.shares_optimizer and bodies[0] and len(set(bodies)) == 1:
         return [
             f"factor = {factors[0]}",
-            "for group, rate in zip(training.optimizer.param_groups, LEARNING_RATES, strict=True):",
-            '    group["lr"] = rate * factor',
+            suite(
+                "for group, rate in zip(optimizer.param_groups, LEARNING_RATES, strict=True):",
+                ['group["lr"] = rate * factor'],
+            ),
         ]
     lines = _emit_warmups(script)
     for number, factor in enumerate(factors):
@@ -95,10 +95,10 @@ def rate_of(script: ScriptSpec, number: int) -> str:
 
 
 def group_of(script: ScriptSpec, number: int) -> str:
-    """A group of parameters with its settings, where `training` is at hand."""
+    """A group of parameters with its settings."""
     if script.shares_optimizer:
-        return f"training.optimizer.param_groups[{number}]"
-    return f"training.optimizers[{number}].param_groups[0]"
+        return f"optimizer.param_groups[{number}]"
+    return f"optimizer_{number + 1}.param_groups[0]"
 
 
 # --- what follows figures ---------------------------------------------------------------------
@@ -127,7 +127,7 @@ def emit_plateaus(script: ScriptSpec) -> Lines:
     better = {use.name: use.better or "lower" for use in script.uses}
     lines: Lines = []
     for number, schedule in find_plateaus(script).items():
-        given = "optimizer" if script.shares_optimizer else f"optimizers[{number}]"
+        given = "optimizer" if script.shares_optimizer else f"optimizer_{number + 1}"
         settings = schedule.settings(better[schedule.figure.metric])
         texts = [given, *(f"{key}={write_literal(value)}" for key, value in settings)]
         if schedule.minimum:
@@ -143,25 +143,25 @@ def _write_minimum(script: ScriptSpec, number: int, schedule: Plateau) -> str:
     return f"{share} * {rate_of(script, number)}"
 
 
-def _emit_warmups(script: ScriptSpec) -> Lines:
-    """Lines of a training step that set the learning rates during the warm-ups of those; behind it
-    nothing but the figure does."""
-    lines: Lines = []
+def _emit_warmups(script: ScriptSpec) -> list[Statement]:
+    """Statements of a training step that set the learning rates during the warm-ups of those;
+    behind it nothing but the figure does."""
+    lines: list[Statement] = []
     for first, schedule in find_plateaus(script).items():
         if not schedule.warmup.value:
             continue
         warmup = schedule.warmup.code("(EPOCHS * steps)", "steps")
         lines.append(f"begun, warmup = (epoch - 1) * steps + step, {warmup}")
-        lines += ["if begun <= warmup:", "    factor = (begun + 1) / (warmup + 1)"]
-        for number in script.watched if script.shares_optimizer else [first]:
-            rate = f"{rate_of(script, number)} * factor"
-            lines.append(f'    {group_of(script, number)}["lr"] = {rate}')
+        numbers = script.watched if script.shares_optimizer else [first]
+        rates = (f'{group_of(script, n)}["lr"] = {rate_of(script, n)} * factor' for n in numbers)
+        head = "if begun <= warmup:"
+        lines.append(suite(head, ["factor = (begun + 1) / (warmup + 1)", *rates]))
     return lines
 
 
-def emit_plateau_steps(script: ScriptSpec) -> Lines:
-    """Lines behind an epoch that show them their figures."""
+def emit_plateau_steps(script: ScriptSpec) -> list[Statement]:
+    """Statements behind an epoch that show them their figures."""
     return [
-        f"training.{name}.step(record[{write_string(str(script.watched[number]))}])"
+        f"{name}.step(record[{write_string(str(script.watched[number]))}])"
         for number, name in name_plateaus(script).items()
     ]

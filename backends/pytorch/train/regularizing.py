@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.rates import group_of
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import path_matches
@@ -78,7 +79,7 @@ def _name_penalties(
         yield tuple(f"{label}{suffix}" for label in labels), penalty, paths
 
 
-def emit_penalty(script: ScriptSpec) -> Lines:
+def write_penalty(script: ScriptSpec) -> list[Function]:
     """The function that adds up the penalties; none where there are none."""
     terms = []
     for (*strengths, penalized), penalty, _ in _name_penalties(script):
@@ -87,12 +88,18 @@ def emit_penalty(script: ScriptSpec) -> Lines:
     if not terms:
         return []
     return [
-        "def penalize(model: nn.Module) -> Tensor:",
-        '    """The penalties of weights, which are added to the loss of a step."""',
-        "    weights = dict(model.named_parameters())",
-        f"    terms = {terms[0]}",
-        *(f"    terms += {term}" for term in terms[1:]),
-        "    return torch.stack(terms).sum()",
+        Function(
+            "penalize",
+            ("model: nn.Module",),
+            "Tensor",
+            (
+                "weights = dict(model.named_parameters())",
+                f"terms = {terms[0]}",
+                *(f"terms += {term}" for term in terms[1:]),
+                "return torch.stack(terms).sum()",
+            ),
+            ("The penalties of weights, which are added to the loss of a step.",),
+        )
     ]
 
 
@@ -110,21 +117,19 @@ def emit_shrinking(script: ScriptSpec) -> Iterator[Lines]:
         yield ["@torch.no_grad()", *cls.code(used)]
 
 
-def emit_shrink_calls(script: ScriptSpec) -> Lines:
-    """Lines of a training step that shrink weights, after the optimizer's."""
-    lines: Lines = []
+def emit_shrink_calls(script: ScriptSpec) -> list[Statement]:
+    """Statements of a training step that shrink weights, after the optimizer's."""
+    lines: list[Statement] = []
     items = find_shrinkings(script)
     used = _list_used(script)
     if items:
-        lines.append("parameters = dict(training.model.named_parameters())")
+        lines.append("parameters = dict(model.named_parameters())")
     for item in items:
         rule = item.regularizer
         rate = f'{group_of(script, item.optimizer)}["lr"]'
-        given = ("parts", f"{rule.constant}{item.suffix} * {rate}")
+        given = ("layer", f"{rule.constant}{item.suffix} * {rate}")
         arguments = ", ".join((*given, *rule.arguments(used[type(rule)])))
-        lines += [
-            f"for names in SHRUNK{item.suffix}:",
-            "    parts = [parameters[name] for name in names]",
-            f"    {rule.function}({arguments})",
-        ]
+        call = f"{rule.function}({arguments})"
+        body = ["layer = [parameters[name] for name in names]", call]
+        lines.append(suite(f"for names in SHRUNK{item.suffix}:", body))
     return lines

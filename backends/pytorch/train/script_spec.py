@@ -186,10 +186,49 @@ class ScriptSpec:
         return len(match_paths(paths, self.train.freeze)) == len(paths)
 
     @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The variables of what a checkpoint holds the state of."""
+        followed = bool(self.watched) if self.shares_optimizer else len(self.watched)
+        plateaus = [f"plateau_{n + 1}" if n else "plateau" for n in range(followed)]
+        optimizers = [f"optimizer_{number + 1}" for number in range(len(self.train.groups))]
+        scaler = ["scaler"] if self.scales else []
+        return (
+            "model",
+            *(["optimizer"] if self.shares_optimizer else optimizers),
+            *scaler,
+            *plateaus,
+        )
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the script can share a training among processes."""
+        return self.train.processes == "ddp"
+
+    @property
+    def averages(self) -> bool:
+        """Whether gradients are averaged among processes after they are computed."""
+        return self.distributed and not self.replicated
+
+    @property
+    def autocast(self) -> str:
+        """The dtype of mixed precision in PyTorch; empty where there is none."""
+        return {"bf16": "torch.bfloat16", "f16": "torch.float16"}.get(self.train.precision, "")
+
+    @property
+    def scales(self) -> bool:
+        """Whether losses are scaled, so that f16 holds their gradients."""
+        return self.train.precision == "f16"
+
+    @property
+    def draws(self) -> bool:
+        """Whether a step draws random numbers."""
+        return any(node.op.draws for node in self.step.nodes)
+
+    @cached_property
     def replicated(self) -> bool:
         """Whether several processes can share gradients through a replica of the net: the loss
         calls it once, takes nothing else from it, and needs every parameter that is trained."""
-        if not self.single or self.evaluates:
+        if not self.single or self.evaluates or not self.distributed:
             return False
         readers: dict[Frame | None, None] = {}
         for node in self.step.nodes:
@@ -256,26 +295,3 @@ class ScriptSpec:
     def said(self) -> frozenset[str]:
         """The words of the clauses that the train has."""
         return frozenset(word.word for word, _ in find_said(TRAIN, self.train))
-
-    @cached_property
-    def switches(self) -> frozenset[str]:
-        """Switches of the template that are on: clauses of the train by their words, and what else
-        lines depend on."""
-        train = self.train
-        on = {
-            "optimizers": not self.shares_optimizer,
-            "remembers": self.evaluates and not self.solves,
-            "direct": not self.evaluates,
-            "stateless": self.solves,
-            "laid_out": "layout" in self.said and not self.evaluates,
-            "plain": self.shares_optimizer and not self.evaluates,
-            "autocast": train.precision != "f32",
-            "scaler": train.precision == "f16",
-            "penalty": bool(self.penalties),
-            "charts": bool(self.charts),
-            "plateau": bool(self.watched),
-            "statistics": bool(self.statistics),
-            "replica": self.replicated,
-            "random": any(node.op.draws for node in self.step.nodes),
-        }
-        return self.said | {name for name, value in on.items() if value}

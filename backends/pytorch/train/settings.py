@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -14,55 +15,71 @@ from compiler.ir.graph import Graph
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import write_literal
 
-Lines = list[str]
-Setting = tuple[str, object, str]
-"""Its name, its value as JSON has it, and the Python expression for it in the script."""
-
-RESULTS = ("last.safetensors", "best.safetensors", "results.json", "metrics.jsonl")
+RESULTS = ("last.pt", "best.safetensors", "results.json", "metrics.jsonl")
 """Files that a training leaves; without the first there is nothing to go on with."""
 
 
 OF_FIGURES = frozenset({"best epoch", "objective and metrics", "columns", "words", "split"})
 """Settings that say what is measured too: a net may be evaluated with others."""
 
-
-def emit_settings(script: ScriptSpec) -> Lines:
-    """The dictionary `SETTINGS`; numbers that are constants of the script stand by their names."""
-    entries = [f"    {write_literal(name)}: {text}," for name, _, text in find_settings(script)]
-    return ["SETTINGS = {", *entries, "}  # a checkpoint of other settings is not gone on with"]
+CONSTANTS = "constants"
+"""The entry of `SETTINGS` with the figures that stand by their names: `SEED=0 BATCH=64`."""
 
 
-def read_settings(script: ScriptSpec) -> dict[str, object]:
-    """The settings that a script knows before it has loaded its data."""
-    return {name: value for name, value, _ in find_settings(script)}
-
-
-def find_settings(script: ScriptSpec) -> Iterator[Setting]:
-    """Everything that changes the result but the numbers of the data, which only the script
-    sees. What is too long to be read stands as a checksum."""
-    train, settings = script.train, dict(script.settings)
-    for name in ("seed", "batch", "epochs"):
-        yield name, settings.pop(name), name.upper()
-    rates = [group.optimizer.lr for group in train.groups]
-    yield (
-        "learning rate",
-        rates if rates[1:] else rates[0],
-        "LEARNING_RATES" if rates[1:] else "LEARNING_RATE",
+def emit_settings(script: ScriptSpec) -> str:
+    """The dictionary `SETTINGS`: a checkpoint of other settings is not gone on with."""
+    constants, texts = (
+        " ".join(f"{{{name}=}}" for name in _find_constants(script)),
+        _find_texts(script),
     )
-    said = {name: value for name, value in settings.items() if name in script.said}
-    for name, value in said.items():
-        if not isinstance(value, str):
-            yield name, value, name.upper()
+    entries = [f'"{CONSTANTS}": f"{constants}"']
+    entries += [f"{write_literal(name)}: {write_literal(text)}" for name, text in texts]
+    return f"SETTINGS = {{{', '.join(entries)}}}"
+
+
+def read_settings(script: ScriptSpec) -> dict[str, str]:
+    """The settings of a script, by name."""
+    constants = {_call(name): repr(value) for name, value in _find_constants(script).items()}
+    return constants | dict(_find_texts(script))
+
+
+def expand_settings(found: Mapping[str, object]) -> dict[str, str]:
+    """The settings that a script has left, by name, as `read_settings` gives them."""
+    pairs = re.findall(
+        r"([A-Z][A-Z0-9_]*)=(.*?)(?= [A-Z][A-Z0-9_]*=|$)", str(found.get(CONSTANTS, ""))
+    )
+    texts = {name: str(text) for name, text in found.items() if name != CONSTANTS}
+    return {_call(name): value for name, value in pairs} | texts
+
+
+def _call(constant: str) -> str:
+    """What a constant is called in messages."""
+    return constant.lower().replace("_", " ")
+
+
+def _find_constants(script: ScriptSpec) -> dict[str, object]:
+    """The constants of the script that its result follows from."""
+    train, settings = script.train, dict(script.settings)
+    found: dict[str, object] = {n.upper(): settings.pop(n) for n in ("seed", "batch", "epochs")}
+    rates = [group.optimizer.lr for group in train.groups]
+    if rates[1:]:
+        found["LEARNING_RATES"] = rates
+    else:
+        found["LEARNING_RATE"] = rates[0]
+    for name, value in settings.items():
+        if name in script.said and not isinstance(value, str):
+            found[name.upper()] = value
     if train.clip is not None:
-        yield f"clip {train.clip.by}", train.clip.limit, "CLIP"
+        found["CLIP"] = train.clip.limit
     if train.until is not None:
-        yield "patience", train.until.epochs, "PATIENCE"
-    for name, text in _find_texts(script):
-        yield name, text, write_literal(text)
+        found["PATIENCE"] = train.until.epochs
+    return found
 
 
 def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     train, split = script.train, script.train.data.split
+    if train.clip is not None:
+        yield "clipped", train.clip.by
     groups = [
         write_call(g.optimizer) + (f" over {', '.join(g.patterns)}" if g.patterns else "")
         for g in train.groups

@@ -22,7 +22,14 @@ from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
 from compiler.training.figure import Figure
-from compiler.vocabulary.clauses import Choice, DTypeChoice, Positive, Setting, Whole
+from compiler.vocabulary.clauses import (
+    Choice,
+    DTypeChoice,
+    Positive,
+    Setting,
+    Whole,
+    WordChoice,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,11 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
     if isinstance(setting, Choice) and bare in setting.words:
         malformed(body, clause, expression.span, f'a choice is written in quotes: "{bare}"')
         return None
+    if isinstance(setting, WordChoice):
+        if bare not in setting.words:
+            expected = f"{setting.text} belongs here, not `{expression.span.text}`"
+            malformed(body, clause, expression.span, expected)
+        return bare if bare in setting.words else None
     value = body.evaluate(expression)
     match setting, value:
         case _, Poison():

@@ -51,7 +51,7 @@ def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Tex
 
 
 @message("W0862")
-def training_out_of_memory(span: Span | None, batch: str) -> Text:
+def training_out_of_memory(span: Span | None) -> Text:
     """The training did not fit into the memory of the GPU.
 
     The whole data set is held on the device along with the network, its gradients, the state of the
@@ -59,7 +59,7 @@ def training_out_of_memory(span: Span | None, batch: str) -> Text:
     """
     return Text(
         "the GPU is out of memory",
-        label=f"with batches of {batch} rows",
+        label="is what was trained",
         help="use a smaller `batch`, `precision bf16`, or `--device cpu`",
     )
 
@@ -169,7 +169,7 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
 
     Settings are all that changes the result: seed, batch, epochs, learning rates, optimizers and
     their schedules, what is frozen, the nets with the shapes and names of their weights, the
-    objective, the metrics, the columns, their split and the numbers of the data. Nets, objective
+    objective, the metrics, the columns and their split. Nets, objective
     and columns are compared by checksums.
     """
     return Text(
@@ -192,11 +192,11 @@ $ weft train fit.weft -o out --overwrite
 """,
 )
 def nothing_to_resume(span: Span | None, folder: str) -> Text:
-    """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing next to
+    """A training cannot go on: its `last.pt` or its `best.safetensors` is missing next to
     the other files that it left. Nothing has been touched."""
     return Text(
         f"{folder} lacks what `--resume` needs",
-        label="last.safetensors and best.safetensors belong together",
+        label="last.pt and best.safetensors belong together",
         help="train anew with `-o FOLDER` or `--overwrite`",
     )
 

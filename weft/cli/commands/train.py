@@ -50,7 +50,7 @@ def train_command(
     """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
 
     The code stands alone: it runs without Weft, and under torchrun. The folder then holds
-    best.safetensors, last.safetensors, metrics.jsonl and results.json. Where a training was
+    best.safetensors, last.pt, metrics.jsonl and results.json. Where a training was
     begun, one of --resume, which asks for the same settings, and --overwrite has to be given.
 
     Examples:

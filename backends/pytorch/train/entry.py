@@ -1,0 +1,108 @@
+"""`main` of a training script: options and refusals, what is trained, its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.loading import load_parameters, reads_folder
+from backends.pytorch.train.models import emit_model
+from backends.pytorch.train.optimizing import emit_optimizers
+from backends.pytorch.train.rates import emit_plateaus
+from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.settings import RESULTS
+from compiler.writing.python import show, write_literal, write_string
+
+
+def write_main(script: ScriptSpec, description: str) -> Function:
+    """`main`; `description` is what it says of itself."""
+    statements: tuple[Statement, ...] = (
+        *_write_options(script, description),
+        *_write_refusals(script),
+        "",
+        *_write_parts(script),
+        *_write_beginning(script),
+        "",
+        *_write_results(script),
+    )
+    return Function("main", (), "None", statements)
+
+
+def _write_options(script: ScriptSpec, description: str) -> Iterator[Statement]:
+    said = write_string(show(description).replace("%", "%%"))  # argparse fills it in
+    yield f"parser = argparse.ArgumentParser(description={said})"
+    if reads_folder(script):
+        yield 'parser.add_argument("--data", type=Path, default=".", help="folder of the data")'
+    yield 'parser.add_argument("--out", type=Path, default="run", help="folder for results")'
+    yield "begun = parser.add_mutually_exclusive_group()"
+    yield 'begun.add_argument("--resume", action="store_true", help="go on where it stopped")'
+    yield 'begun.add_argument("--overwrite", action="store_true", help="start anew")'
+    yield 'parser.add_argument("--device", help="cuda where there is one, else cpu")'
+    yield "options = parser.parse_args()"
+
+
+def _write_refusals(script: ScriptSpec) -> Iterator[Statement]:
+    yield 'device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")'
+    yield 'out, last = options.out, options.out / "last.pt"'
+    yield "resume = options.resume and last.exists()"
+    yield 'found = last.exists() or (out / "best.safetensors").exists()'
+    refusal = "{out} holds a training: give --resume, --overwrite or another --out"
+    yield suite("if found and not (resume or options.overwrite):", [f'sys.exit(f"{refusal}")'])
+    if script.distributed:
+        shared = "a batch of {BATCH} does not divide among {WORLD} processes"
+        rank = 'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))'
+        group = 'dist.init_process_group("nccl" if device == "cuda" else "gloo")'
+        yield suite("if BATCH % WORLD:", [f'sys.exit(f"{shared}")'])
+        joined: list[Statement] = [suite('if device == "cuda":', [rank]), group]
+        yield suite("if WORLD > 1:", joined)
+
+
+def _write_parts(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that make what is trained, and what trains it."""
+    if script.statistics:
+        yield "out.mkdir(parents=True, exist_ok=True)"
+    yield f"splits = load_splits({', '.join(load_parameters(script))})"
+    yield "torch.manual_seed(SEED)"
+    yield from emit_model(script)
+    yield from emit_optimizers(script)
+    if script.scales:
+        yield "scaler = torch.amp.GradScaler(device)"
+    yield from emit_plateaus(script)
+    named = ", ".join(f"{write_string(name)}: {name}" for name in script.parts)
+    yield f"parts = {{{named}}}"
+
+
+def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that go on with a training, or begin one and train."""
+    yield "history = load(last, parts) if resume else []"
+    if not script.statistics:
+        yield "out.mkdir(parents=True, exist_ok=True)"
+    removed = suite(
+        f"for name in {write_literal(RESULTS)}:", ["(out / name).unlink(missing_ok=True)"]
+    )
+    rank = "RANK == 0 and " if script.distributed else ""
+    note = "  # nothing of an earlier training stays"
+    yield suite(f"if {rank}not resume:{note}", [removed])
+    yield "train(parts, splits, history, out)"
+
+
+def _write_results(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that measure the best weights."""
+    if script.distributed:
+        yield suite("if WORLD > 1:", ["dist.barrier()  # until the best weights are written"])
+    best = "len(history)"
+    if not script.keeps_last:
+        best = "find_best(history)"
+        said = f"{show(script.monitor.name)} was not a number in any epoch"
+        yield suite(f"if not {best}:", [f"sys.exit({write_string(said)})"])
+    yield 'model.load_state_dict(load_file(out / "best.safetensors"))'
+    yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
+    measured = tuple(name for name in script.splits if name != "train") or ("train",)
+    evaluated = "results[split] = evaluate(model, splits[split])"
+    yield suite(f"for split in {write_literal(measured)}:", [evaluated])
+    write: list[Statement] = [
+        "text = json.dumps(results, indent=2)",
+        "print(text)",
+        '(out / "results.json").write_text(text + "\\n")',
+    ]
+    yield from [suite("if RANK == 0:", write)] if script.distributed else write

@@ -1,0 +1,168 @@
+"""One epoch of a training script: batches, steps, their mean loss."""
+
+from __future__ import annotations
+
+from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.functions import OBJECTIVE, inline_objective
+from backends.pytorch.train.inlining import Inlined
+from backends.pytorch.train.models import model_argument
+from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
+from backends.pytorch.train.regularizing import emit_shrink_calls
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.writing.python import write_string
+
+AUTOCAST = {"bf16": "torch.bfloat16", "f16": "torch.float16"}
+
+
+def write_epoch(script: ScriptSpec) -> Function:
+    """`train_epoch`, which trains on every row once."""
+    drawn = ", as are draws," if script.draws else ""
+    return Function(
+        "train_epoch",
+        (
+            "parts: Parts",
+            *when(script.replicated, "replica: nn.Module"),
+            "columns: list[Tensor]",
+            "epoch: int",
+        ),
+        "float",
+        tuple(_write_body(script)),
+        (f"Trains on full batches of all rows; the order{drawn} follows from seed and epoch.",),
+    )
+
+
+def _write_body(script: ScriptSpec) -> list[Statement]:
+    model = "replica" if script.replicated else "model"
+    frozen = [
+        f"model[{write_string(net.name)}].eval()"
+        for net in script.train.nets
+        if net.prefix and script.is_frozen(net)
+    ]
+    rank = " + RANK" if script.distributed else ""
+    hidden = "RANK > 0 or None" if script.distributed else "None"
+    mean = "losses = all_sum(losses) / WORLD"
+    return [
+        unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
+        f"{model}.train()",
+        *frozen,
+        "rows, device = len(columns[0]), columns[0].device",
+        *when(script.draws, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
+        "steps = max(1, rows // BATCH)",
+        "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
+        "batches = torch.from_numpy(order).to(device).split(BATCH)",
+        "losses = torch.zeros(steps, device=device)",
+        f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
+        suite("for step, chosen in enumerate(bar):", _write_step(script)),
+        *when(script.distributed, mean),
+        suite(
+            "if not losses.isfinite().all():",
+            [
+                "step = int(losses.isfinite().logical_not().nonzero()[0])",
+                'sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")',
+            ],
+        ),
+        "return losses.mean().item()",
+    ]
+
+
+def unpack_parts(script: ScriptSpec, *names: str) -> str:
+    """A statement that names the first of the parts of a training."""
+    rest = len(script.parts) - len(names)
+    ignored = [] if not rest else ["_"] if rest == 1 else ["*_"]
+    return f"{', '.join([*names, *ignored])} = parts.values()"
+
+
+def _write_step(script: ScriptSpec) -> list[Statement]:
+    chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
+    loss = [] if script.evaluates else write_loss(script, f"column[{chosen}]")
+    if script.evaluates:
+        loss = [f"batch = [column[{chosen}] for column in columns]"]
+    return [
+        *loss,
+        *emit_step(script),
+        *emit_shrink_calls(script),
+        "losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait",
+    ]
+
+
+def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
+    """Statements from `columns` to the loss, with no gradients left of the last one. `column` is
+    the batch's part of one column."""
+    model = "replica" if script.replicated else "model"
+    inlined = inline_objective(script, ["loss"], model)
+    if inlined is None:
+        extra = len(script.step.outputs) - 1
+        targets = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
+        net = model if script.single else model_argument(script)
+        batch: list[Statement] = [f"batch = [{column} for column in columns]"] if column else []
+        loss: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
+    else:
+        batch = unpack_columns(inlined, column) if column else []
+        (result,) = inlined.results
+        loss = [*inlined.lines, *when(result != "loss", f"loss = {result}")]
+    if script.autocast:
+        loss = [suite(f"with torch.autocast(device.type, {script.autocast}):", loss)]
+    penalty = when(script.penalties, "loss = loss + penalize(model)")
+    return [*batch, *loss, *penalty, "model.zero_grad()"]
+
+
+def unpack_columns(inlined: Inlined, column: str, *others: str) -> list[Statement]:
+    """A statement that names the columns of a batch which an objective reads, or `others`."""
+    names = inlined.parameters[1:]
+    if len(names) == 1:
+        return [f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"]
+    read = [name if inlined.reads(name) or name in others else "_" for name in names]
+    return [f"{', '.join(read)} = ({column} for column in columns)"]
+
+
+def write_measure(script: ScriptSpec) -> list[Function]:
+    """`measure`, which an optimizer calls that evaluates the loss several times a step."""
+    if not script.evaluates:
+        return []
+    loss = write_loss(script, "")
+    inlined = inline_objective(script, ["loss"])
+    batch = [f"{', '.join(inlined.parameters[1:])} = batch"] if inlined is not None else []
+    if inlined is not None and len(inlined.parameters) == 2:
+        batch = [f"({inlined.parameters[1]},) = batch"]
+    mean = "all_sum(loss.detach()) / WORLD" if script.distributed else "loss.detach()"
+    return [
+        Function(
+            "measure",
+            ("model: nn.Module", "batch: list[Tensor]"),
+            "Tensor",
+            (
+                *when(script.autocast, "device = batch[0].device"),
+                *batch,
+                *loss,
+                *emit_gradients(script),
+                f"return {mean}",
+            ),
+            (
+                "The loss of a batch, whose gradients the parameters have then. The optimizer",
+                "asks for it several times a step.",
+            ),
+        )
+    ]
+
+
+def write_solving_epoch(script: ScriptSpec) -> Function:
+    """`train_epoch` of an optimizer that solves for the weights over all rows."""
+    lines = emit_step(script)
+    return Function(
+        "train_epoch",
+        ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
+        "float",
+        (
+            unpack_parts(script, "model", *list_optimizers(script)),
+            *when(len(lines) > 1, "step, steps = 0, 1"),
+            "model.double().eval()  # features are what they will be once the weights are used",
+            "batch = [c.double() if c.is_floating_point() else c for c in columns]",
+            *lines,
+            "model.float()",
+            suite(
+                "if not loss.isfinite():", ['sys.exit(f"the loss is {loss:g} at epoch {epoch}")']
+            ),
+            "return loss.item()",
+        ),
+        ("Solves for the weights with the least loss over all rows, in double precision.",),
+    )

@@ -1,0 +1,69 @@
+"""The epochs of a training script: each is trained, evaluated, noted and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.epoch import unpack_parts
+from backends.pytorch.train.models import emit_replica
+from backends.pytorch.train.optimizing import list_optimizers
+from backends.pytorch.train.rates import emit_plateau_steps, group_of
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.writing.python import write_formatted, write_string
+
+
+def write_train(script: ScriptSpec) -> Function:
+    """`train`, which trains on after the epochs of the history and adds to it."""
+    names = script.parts if script.watched else ("model", *list_optimizers(script))
+    unfinished = "len(history) < EPOCHS"
+    if script.train.until is not None:
+        unfinished += " and len(history) - find_best(history) < PATIENCE"
+    return Function(
+        "train",
+        (
+            "parts: Parts",
+            "splits: Splits",
+            "history: History",
+            "out: Path",
+        ),
+        "None",
+        (
+            unpack_parts(script, *names),
+            *emit_replica(script),
+            suite(f"while {unfinished}:", list(_write_epoch(script))),
+        ),
+        ("Trains on after the epochs of the history and adds to it.",),
+    )
+
+
+def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
+    replica = ", replica" if script.replicated else ""
+    yield "epoch, started = len(history) + 1, time.perf_counter()"
+    yield f'loss = train_epoch(parts{replica}, splits["train"], epoch)'
+    if script.distributed and script.has_buffers:
+        yield suite(
+            "for buffer in model.buffers():  # running statistics: each process has its own",
+            [suite("if buffer.is_floating_point():", ["all_sum(buffer).div_(WORLD)"])],
+        )
+    yield 'record = {"epoch": epoch, "train.loss": loss}'
+    for split in script.evaluated:
+        yield from _write_evaluation(script, split)
+    for number in range(len(script.train.groups)):
+        yield f'record["lr{f".{number}" if number else ""}"] = {group_of(script, number)}["lr"]'
+    yield 'record["seconds"] = time.perf_counter() - started'
+    yield "history.append(record)"
+    yield from emit_plateau_steps(script)
+    if script.distributed:
+        yield suite("if RANK > 0:", ["continue"])
+    yield "save(out, parts, history)"
+    names = (*script.splits, *(metric.name for metric in script.train.metrics))
+    shown = "name" if all(name.isprintable() for name in names) else "name!r"
+    yield f'print(*(f"{{{shown}}} {{value:.4g}}" for name, value in record.items()), flush=True)'
+
+
+def _write_evaluation(script: ScriptSpec, split: str) -> Iterator[Statement]:
+    yield f"measured = evaluate(model, splits[{write_string(split)}])"
+    chosen = " if name not in CHARTS" if script.charts else ""
+    named = f'f"{write_formatted(split)}.{{name}}": value'
+    yield f"record |= {{{named} for name, value in measured.items(){chosen}}}"

@@ -1,0 +1,89 @@
+"""Generated training scripts as a person would have written them: golden texts."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.driver import check
+from compiler.program.train import Train
+from compiler.report.diagnostics import Sink
+from tests.conftest import Golden
+from tests.table_train import TABLE, write_table
+from tests.train_scripts import NETS, PLAIN, assert_scripts_clean, open_train, share
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD = Path(__file__).parent / "good" / "train"
+EXAMPLE = (ROOT / "specs" / "examples" / "digits.weft").read_text(encoding="utf-8")
+TWO = 'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)'
+FITTED = TABLE.replace("x = concat", "b = b -> standardize\n    x = concat").replace(
+    "batch 4", "batch 4\n    precision f16\n    clip norm=1.0\n    freeze \"head.bias\""
+)
+
+SPECS = {
+    "digits": EXAMPLE,
+    "digits_shared": share(EXAMPLE),
+    "two_optimizers": PLAIN.replace("OPTIMIZER", TWO),
+    "plateau": PLAIN.replace("OPTIMIZER", "sgd(lr=0.1, schedule=plateau(val.accuracy))"),
+    "lbfgs": PLAIN.replace("OPTIMIZER", "lbfgs"),
+    "several_nets": NETS,
+    "several_nets_shared": share(NETS),
+    "table": FITTED,
+}
+LONGEST = {"digits": 225, "digits_shared": 270}
+"""Lines that a script may have."""
+
+
+def find_train(name: str, folder: Path) -> Train:
+    if name != "table":
+        return open_train(SPECS[name], folder)
+    sink = Sink()
+    program = check(write_table(folder, SPECS[name]), sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
+    return program.trains["fit"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_text_is_the_golden_one(name: str, golden: Golden, tmp_path: Path) -> None:
+    text = emit_script(ScriptSpec(find_train(name, tmp_path)))
+    golden.check(GOOD / f"{name}.py", text)
+    assert len(text.splitlines()) <= LONGEST.get(name, 340)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_nothing_stands_in_a_script_that_is_not_used(name: str) -> None:
+    """Every constant, function and parameter is read."""
+    tree = ast.parse((GOOD / f"{name}.py").read_text(encoding="utf-8"))
+    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            assert {t.id for t in statement.targets if isinstance(t, ast.Name)} <= read
+        if isinstance(statement, ast.FunctionDef):
+            assert statement.name in read
+            inside = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+            assert {argument.arg for argument in statement.args.args} <= inside
+
+
+def test_one_process_knows_of_no_others() -> None:
+    for name in SPECS:
+        text = (GOOD / f"{name}.py").read_text(encoding="utf-8")
+        for word in ("RANK", "WORLD", "dist.", "torchrun"):
+            assert (word in text) == name.endswith("_shared"), (name, word)
+
+
+def test_ruff_would_change_nothing_in_the_goldens(tmp_path: Path) -> None:
+    names = [f"{name}.py" for name in SPECS]
+    for name in names:
+        shutil.copy(GOOD / name, tmp_path / name)
+    (tmp_path / "model.py").touch()  # which the scripts import
+    assert_scripts_clean(tmp_path, *names)
+
+
+def test_every_golden_is_used() -> None:
+    assert {path.name for path in GOOD.glob("*.py")} == {f"{name}.py" for name in SPECS}
