@@ -184,13 +184,12 @@ def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
     """Statements that make numbers of the sums."""
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
-    total = f"{'all_sum(sums)' if script.distributed else 'sums'}.tolist()"
+    total = "all_sum(sums).tolist()" if script.distributed else "map(float, sums)"
     if len(targets) > LONGEST:
         targets = f"({targets})"
     elif len(f"    {targets} = {total}") > WIDTH:
         total = f"({total})"
-    place = ", device=device" if script.distributed else ""
-    return [
-        f"sums = torch.tensor([{names}], dtype=torch.float64{place})",
-        f"{targets} = {total}",
-    ]
+    sums = f"[{names}]"
+    if script.distributed:
+        sums = f"torch.tensor({sums}, dtype=torch.float64, device=device)"
+    return [f"sums = {sums}", f"{targets} = {total}"]

@@ -148,18 +148,15 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
         top_2_correct += (logits.topk(2, dim=1).indices == label.unsqueeze(1)).sum()
-    sums = torch.tensor(
-        [
-            loss_total_1,
-            loss_count_1,
-            loss_total_2,
-            loss_total_3,
-            correct,
-            undefined,
-            top_2_correct,
-        ],
-        dtype=torch.float64,
-    )
+    sums = [
+        loss_total_1,
+        loss_count_1,
+        loss_total_2,
+        loss_total_3,
+        correct,
+        undefined,
+        top_2_correct,
+    ]
     (
         loss_total_1,
         loss_count_1,
@@ -168,7 +165,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         correct,
         undefined,
         top_2_correct,
-    ) = sums.tolist()
+    ) = map(float, sums)
     return {
         "loss": sum(
             [

@@ -151,10 +151,8 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         loss_count += loss_counted
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
-    sums = torch.tensor(
-        [loss_total, loss_count, correct, undefined], dtype=torch.float64
-    )
-    loss_total, loss_count, correct, undefined = sums.tolist()
+    sums = [loss_total, loss_count, correct, undefined]
+    loss_total, loss_count, correct, undefined = map(float, sums)
     return {
         "loss": loss_total / loss_count if loss_count else math.nan,
         "accuracy": correct / loss_count if not undefined else math.nan,
