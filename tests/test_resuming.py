@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(
     DAMAGES[damage](work / "run" / "last.pt")
     before = read_all(work / "run")
     (found,) = refuse(SPEC, work, tmp_path / "spec")
-    assert found.code == "W0404"
+    assert found.code == "W0906"
     assert "last.pt is damaged" in found.text.title + str(found.text.label)
     with pytest.raises(CompileError, match="damaged"):
         run_training(work, data_root=work, out=work / "run", resume=True, device="cpu")
