@@ -22,7 +22,7 @@ GOOD = Path(__file__).parent / "good" / "train"
 EXAMPLE = (ROOT / "specs" / "examples" / "digits.weft").read_text(encoding="utf-8")
 TWO = 'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)'
 FITTED = TABLE.replace("x = concat", "b = b -> standardize\n    x = concat").replace(
-    "batch 4", "batch 4\n    precision f16\n    clip norm=1.0\n    freeze \"head.bias\""
+    "batch 4", 'batch 4\n    precision f16\n    clip norm=1.0\n    freeze "head.bias"'
 )
 
 SPECS = {

@@ -97,11 +97,18 @@ def test_a_short_body_is_written_where_it_is_needed() -> None:
     assert not found.reads("z")
 
 
+def test_variables_get_names_that_are_free_there() -> None:
+    text = SHORT.replace("x", "step").replace("y", "größe").replace("inplace", "step")
+    found = inline(text, {"step", "größe", "größe_2"})
+    assert found is not None
+    assert found.parameters == ("model", "step_2")
+    assert found.lines == ("größe_3 = model(step_2, 1)  # [batch, 2]",)
+    assert found.results == ("F.relu(größe_3, step=True)", "größe_3")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        SHORT.replace("y", "taken"),  # a name of the function around it
-        SHORT.replace("x: Tensor", "taken: Tensor"),
         SHORT + "\n\ndef g(x: Tensor) -> Tensor:\n    return x\n",
         SHORT.replace("    y =", "    if x:\n        x = 1\n    y ="),
         SHORT.replace("    y =", "    a = 1\n" * 4 + "    y ="),
@@ -151,7 +158,7 @@ def test_names_that_python_would_not_tell_apart_get_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("_", "X"), ("training", "Training_"), ("path", "Path_"), ("none", "None_"), ("ﬁx", "Fix")],
+    [("_", "X"), ("history", "History_"), ("path", "Path_"), ("none", "None_"), ("ﬁx", "Fix")],
 )
 def test_classes_hide_nothing_of_a_script(name: str, expected: str) -> None:
     assert class_name(name) == expected

@@ -57,18 +57,19 @@ LOCAL_RESERVED = frozenset(
 """What functions of a spec may use: no argument or variable of theirs has such a name."""
 
 _SCRIPT_GLOBALS = """
-BATCH CHARTS CLIP EPOCHS L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED RANK RESULTS
-SEED SETTINGS SHRUNK Training WORLD all_sum average_gradients check_folder check_range
-check_settings checksum checksum_tensors clear_folder compute_columns compute_loss evaluate
-find_state load_checkpoint load_columns load_splits main measure pack penalize restore
-restore_rates run save save_checkpoint schedule shrink_groups split_parameters split_rows
-start_process status train train_epoch unpack
+BATCH CHARTS CLIP EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED Parts
+RANK SEED SETTINGS SHRUNK Splits WORLD all_sum average_gradients check_range compute_columns
+compute_loss evaluate find_best load load_splits main measure penalize save schedule shrink_groups
+split_parameters train train_epoch
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""
 
 SCRIPT_LOCALS = frozenset(
-    {"batch", "columns", "device", "loss", "model", "rows", "size", "start", "sums"}
+    {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "epoch", "factor"}
+    | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
+    | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
+    | {"warmup"}
 )
 """Variables of a training script where it also has variables for outputs and columns."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.writing.python import show, write_string
+from compiler.writing.python import quote_docstring, write_string
 
 
 def write_checkpoints(script: ScriptSpec) -> Iterator[Function]:
@@ -25,7 +25,7 @@ def _write_find_best(script: ScriptSpec) -> Function:
     if monitor.metric != "loss":
         sign = "" if monitor.higher else "-"
         score = f"({sign}record[{write_string(monitor.name)}], {loss})"
-        tie = f"; among equals, of the lowest {show(monitor.split)}.loss"
+        tie = f"; among equals, of the lowest {quote_docstring(monitor.split)}.loss"
     lowest = "(-math.inf,)" if tie else "-math.inf"
     return Function(
         "find_best",
@@ -42,7 +42,7 @@ def _write_find_best(script: ScriptSpec) -> Function:
             ),
             "return epoch",
         ),
-        (f"The epoch of the best {show(monitor.name)}{tie}.",),
+        (f"The epoch of the best {quote_docstring(monitor.name)}{tie}.",),
     )
 
 

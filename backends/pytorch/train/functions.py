@@ -54,7 +54,7 @@ def emit_objective_function(script: ScriptSpec) -> list[str]:
 def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) -> Inlined | None:
     kept = tuple(o for o in script.step.outputs if o.name in outputs)
     step = DeadCode().run(replace(script.step, outputs=kept), Context())
-    taken = (SCRIPT_GLOBALS | SCRIPT_LOCALS) - {"loss", "model"}
+    taken = (SCRIPT_GLOBALS | SCRIPT_LOCALS | set(script.parts)) - {"loss", model}
     return inline(_emit_objective(script, step, model), taken)
 
 

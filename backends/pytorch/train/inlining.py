@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from backends.pytorch.train.layout import join_lines
+from compiler.writing.names import free_name
 
 LONGEST = 4
 """Statements of a body that are repeated where they are needed; more are a function."""
@@ -14,9 +15,11 @@ LONGEST = 4
 
 @dataclass(frozen=True)
 class Inlined:
-    """The statements of a function, its parameters, and the expressions that it returns."""
+    """The statements of a function, its parameters and variables, and the expressions that it
+    returns."""
 
     parameters: tuple[str, ...]
+    variables: frozenset[str]
     lines: tuple[str, ...]
     results: tuple[str, ...]
 
@@ -26,8 +29,9 @@ class Inlined:
 
 
 def inline(text: str, taken: Collection[str]) -> Inlined | None:
-    """The body of the only function of a text as statements for another function; None where it
-    is long, branches, calls functions beside it or uses names that are `taken` there."""
+    """The body of the only function of a text as statements for another function, where its
+    variables have names that are not `taken`; None where it is long, branches, or calls functions
+    beside it."""
     tree = ast.parse(text)
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         return None
@@ -36,13 +40,23 @@ def inline(text: str, taken: Collection[str]) -> Inlined | None:
     simple = all(isinstance(s, ast.Assign) for s in statements)
     if len(statements) > LONGEST or not simple or not isinstance(last, ast.Return):
         return None
-    if last.value is None or _find_variables(function) & set(taken):
+    if last.value is None:
         return None
+    variables = _find_variables(function)
+    clashing = sorted(variables & set(taken))
+    if clashing:
+        used = {*taken, *variables, *_find_names(text)}
+        return inline(_rename(text, {n: free_name(n, used, "_") for n in clashing}), ())
     lines = text.split("\n")
     parameters = tuple(argument.arg for argument in function.args.args)
     written = tuple(_cut_statement(lines, statement) for statement in statements)
     elements = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
-    return Inlined(parameters, written, tuple(_cut(lines, element) for element in elements))
+    return Inlined(
+        parameters,
+        frozenset(variables),
+        written,
+        tuple(_cut(lines, element) for element in elements),
+    )
 
 
 def _find_variables(function: ast.FunctionDef) -> set[str]:
@@ -53,6 +67,20 @@ def _find_variables(function: ast.FunctionDef) -> set[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     return stored | {argument.arg for argument in function.args.args}
+
+
+def _rename(text: str, names: Mapping[str, str]) -> str:
+    """Code in which variables and parameters have other names."""
+    lines = [line.encode() for line in text.split("\n")]
+    places = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name | ast.arg):
+            name = node.id if isinstance(node, ast.Name) else node.arg
+            places += [(node.lineno - 1, node.col_offset, name)] if name in names else []
+    for line, start, name in sorted(places, reverse=True):
+        old = lines[line]
+        lines[line] = old[:start] + names[name].encode() + old[start + len(name.encode()) :]
+    return "\n".join(line.decode() for line in lines)
 
 
 def _find_names(text: str) -> set[str]:

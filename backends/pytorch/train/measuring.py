@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.pytorch.train.code import Function, Statement, suite, when
@@ -34,9 +34,10 @@ class Measured:
     figures: tuple[tuple[str, str], ...]  # name in the record, Python expression
 
 
-def measure(script: ScriptSpec) -> Measured:
-    """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
-    taken = {*EVALUATION_NAMES, *script.functions, *script.argument_names.values()}
+def measure(script: ScriptSpec, arguments: Mapping[str, str], taken: Collection[str]) -> Measured:
+    """The sums and figures of the loss and of every metric, of the variables of outputs; equal
+    sums and steps are shared. No other variable has a name that is `taken`."""
+    taken = {*EVALUATION_NAMES, *script.functions, *arguments.values(), *taken}
     namer = _Namer(taken)
     sums: dict[str, str] = {}
     steps: dict[str, str] = {}
@@ -46,7 +47,7 @@ def measure(script: ScriptSpec) -> Measured:
     finals: dict[str, str] = {}
     figures = []
     for use in script.uses:
-        code = use.metric.code([name and script.argument_names[name] for name in use.arguments])
+        code = use.metric.code([name and arguments[name] for name in use.arguments])
         renamed = {"rows": "size"}
         for name, expression in code.steps:
             renamed[name] = namer.share(steps, rename(expression, renamed), name, use.name)
@@ -100,7 +101,8 @@ def rename(expression: str, names: Mapping[str, str]) -> str:
 
 def write_evaluation(script: ScriptSpec) -> Function:
     """`evaluate`: loss and metrics over a split."""
-    measured = measure(script)
+    objective = _Objective(script)
+    measured = measure(script, objective.names, objective.variables)
     rank = "columns = [column[RANK::WORLD] for column in columns]"
     figure = "float | list[list[float]]" if script.charts else "float"
     text = " ".join((*(text for _, text in measured.figures), *measured.shapes.values()))
@@ -111,7 +113,7 @@ def write_evaluation(script: ScriptSpec) -> Function:
         *when(placed, "device = columns[0].device"),
         *when(script.distributed, rank),
         *_start_sums(script, measured),
-        suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(script, measured)),
+        suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(objective, measured)),
         *_read_sums(script, measured),
         *measured.finals,
     ]
@@ -140,41 +142,61 @@ def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
     yield f"{line}0"
 
 
-def _write_batch(script: ScriptSpec, measured: Measured) -> list[Statement]:
-    """Statements that compute what a batch adds to the sums, and add it."""
-    read = {name for use in script.uses for name in use.reads}
-    names = script.argument_names
-    outputs = [o.name for o in script.step.outputs if o.name in read]
-    inlined = inline_objective(script, outputs) if outputs else None
-    size = re.search(r"\bsize\b", "\n".join((*measured.steps, *measured.additions)))
-    column = "column[start : start + BATCH]"
-    columns = {n: place for n, place in script.column_of.items() if n in names}
-    if inlined is None:
-        first: list[Statement] = [f"batch = [{column} for column in columns]"]
-        targets = ", ".join(
-            ["loss" if "loss" in read else "_", *(names[o.name] for o in script.step.outputs[1:])]
+class _Objective:
+    """The objective in `evaluate`: what it is computed by, and the variables of its outputs."""
+
+    def __init__(self, script: ScriptSpec) -> None:
+        self.script = script
+        self.read = {name for use in script.uses for name in use.reads}
+        self.outputs = [o.name for o in script.step.outputs if o.name in self.read]
+        self.columns = {n: place for n, place in script.column_of.items() if n in self.read}
+        inlined = inline_objective(script, self.outputs) if self.outputs else None
+        self.inlined = inlined
+        self.variables = inlined.variables if inlined is not None else ()
+        self.names = dict(script.argument_names)
+        if inlined is not None:
+            results = dict(zip(self.outputs, inlined.results, strict=True))
+            self.names |= {n: text for n, text in results.items() if text.isidentifier()}
+            self.names |= {n: inlined.parameters[1 + at] for n, at in self.columns.items()}
+
+    def compute(self, column: str, *, sized: bool) -> list[Statement]:
+        """Statements from a batch, whose part of one column is given, to the outputs."""
+        script, names = self.script, self.names
+        if self.inlined is None:
+            others = [names[o.name] for o in script.step.outputs[1:]]
+            targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
+            net = "model" if script.single else model_argument(script)
+            computed: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
+            return [
+                f"batch = [{column} for column in columns]",
+                *self._cast(computed),
+                *(f"{names[n]} = batch[{place}]" for n, place in self.columns.items()),
+                *when(sized, "size = len(batch[0])"),
+            ]
+        given = self.inlined.parameters[1:]
+        used = [given[place] for place in self.columns.values()]
+        results = zip(self.outputs, self.inlined.results, strict=True)
+        named = [f"{names[n]} = {text}" for n, text in results if text != names[n]]
+        return [
+            *unpack_columns(self.inlined, column, *used, *when(sized, given[0])),
+            *self._cast([*self.inlined.lines, *named]),
+            *when(sized, f"size = len({given[0]})"),
+        ]
+
+    def _cast(self, statements: Sequence[Statement]) -> Sequence[Statement]:
+        cast = self.script.autocast
+        return (
+            [suite(f"with torch.autocast(device.type, {cast}):", statements)]
+            if cast
+            else statements
         )
-        net = "model" if script.single else model_argument(script)
-        computed: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
-        renamed = [f"{names[output]} = batch[{place}]" for output, place in columns.items()]
-        counted = "size = len(batch[0])"
-    else:
-        given = inlined.parameters[1:]
-        used = [given[place] for place in columns.values()]
-        first = unpack_columns(inlined, column, *used, *when(size, given[0]))
-        results = zip(outputs, inlined.results, strict=True)
-        changed = {names[output]: result for output, result in results}
-        changed |= {names[output]: given[place] for output, place in columns.items()}
-        computed = list(inlined.lines)
-        renamed = [f"{name} = {text}" for name, text in changed.items() if name != text]
-        counted = f"size = len({given[0]})"
-    if script.autocast:
-        computed = [suite(f"with torch.autocast(device.type, {script.autocast}):", computed)]
+
+
+def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
+    """Statements that compute what a batch adds to the sums, and add it."""
+    sized = re.search(r"\bsize\b", "\n".join((*measured.steps, *measured.additions)))
     return [
-        *first,
-        *computed,
-        *renamed,
-        *when(size, counted),
+        *objective.compute("column[start : start + BATCH]", sized=bool(sized)),
         *measured.steps,
         *measured.additions,
     ]

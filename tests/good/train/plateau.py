@@ -119,22 +119,24 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    loss_total = loss_count = correct = undefined = 0
+    loss_total_2 = loss_count = correct = undefined = 0
     for start in range(0, len(columns[0]), BATCH):
         features, label = (column[start : start + BATCH] for column in columns)
         logits = model(features)  # [batch, 3]
         loss_total = F.cross_entropy(logits, label, reduction="sum")
         loss_counted = (label != -100).sum().clamp(min=1)
         loss = loss_total / loss_counted
-        loss_counted = (label != -100).sum()
-        loss_total += torch.where(loss_counted > 0, loss.double() * loss_counted, 0)
-        loss_count += loss_counted
+        loss_counted_2 = (label != -100).sum()
+        loss_total_2 += torch.where(
+            loss_counted_2 > 0, loss.double() * loss_counted_2, 0
+        )
+        loss_count += loss_counted_2
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
-    sums = [loss_total, loss_count, correct, undefined]
-    loss_total, loss_count, correct, undefined = map(float, sums)
+    sums = [loss_total_2, loss_count, correct, undefined]
+    loss_total_2, loss_count, correct, undefined = map(float, sums)
     return {
-        "loss": loss_total / loss_count if loss_count else math.nan,
+        "loss": loss_total_2 / loss_count if loss_count else math.nan,
         "accuracy": correct / loss_count if not undefined else math.nan,
     }
 

@@ -133,7 +133,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
     device = columns[0].device
-    loss_total = loss_count = correct = undefined = 0
+    loss_total_2 = loss_count = correct = undefined = 0
     for start in range(0, len(columns[0]), BATCH):
         label, x = (column[start : start + BATCH] for column in columns)
         with torch.autocast(device.type, torch.float16):
@@ -141,15 +141,17 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
             loss_total = F.cross_entropy(y, label, reduction="sum")
             loss_counted = (label != -100).sum().clamp(min=1)
             loss = loss_total / loss_counted
-        loss_counted = (label != -100).sum()
-        loss_total += torch.where(loss_counted > 0, loss.double() * loss_counted, 0)
-        loss_count += loss_counted
+        loss_counted_2 = (label != -100).sum()
+        loss_total_2 += torch.where(
+            loss_counted_2 > 0, loss.double() * loss_counted_2, 0
+        )
+        loss_count += loss_counted_2
         correct += (y.argmax(1) == label).sum()
         undefined += ((label != -100) * (~y.amax(1).isfinite())).sum()
-    sums = [loss_total, loss_count, correct, undefined]
-    loss_total, loss_count, correct, undefined = map(float, sums)
+    sums = [loss_total_2, loss_count, correct, undefined]
+    loss_total_2, loss_count, correct, undefined = map(float, sums)
     return {
-        "loss": loss_total / loss_count if loss_count else math.nan,
+        "loss": loss_total_2 / loss_count if loss_count else math.nan,
         "accuracy": correct / loss_count if not undefined else math.nan,
     }
 
