@@ -166,7 +166,8 @@ class _Objective:
             others = [names[o.name] for o in script.step.outputs[1:]]
             targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
             net = "model" if script.single else model_argument(script)
-            computed: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
+            depth = 12 if script.autocast else 8
+            computed: list[Statement] = [_unpack(targets, f"{OBJECTIVE}({net}, *batch)", depth)]
             return [
                 f"batch = [{column} for column in columns]",
                 *self._cast(computed),
@@ -190,6 +191,15 @@ class _Objective:
             if cast
             else statements
         )
+
+
+def _unpack(targets: str, call: str, depth: int) -> str:
+    """An assignment of a call with brackets where a formatter puts them."""
+    if depth + len(f"{targets} = {call.partition('(')[0]}(") <= WIDTH:
+        return f"{targets} = {call}"
+    if depth + len(f"{targets} = (") <= WIDTH:
+        return f"{targets} = ({call})"
+    return f"({targets}) = {call}"
 
 
 def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
