@@ -215,8 +215,7 @@ class TopK(ScoreComparison):
         axis = -1 if self.axis is None else self.axis
         # `topk` may name any of equal scores, and then other ones than the meaning.
         order = f"{scores}.argsort(dim={axis}, descending=True, stable=True)"
-        best = f"{order}.narrow({axis}, 0, {self.k})"
-        hits = f"({best} == {labels}.unsqueeze({axis}))"
+        hits = f"(ranked.narrow({axis}, 0, {self.k}) == {labels}.unsqueeze({axis}))"
         return MetricCode(
             (
                 ("correct", self.spell_hits(hits, arguments, f".any({axis})")),
@@ -224,7 +223,7 @@ class TopK(ScoreComparison):
                 self.spell_unscored(arguments, axis),
             ),
             self.spell_result("correct / count", arguments),
-            self.spell_steps(arguments),
+            (("ranked", order), *self.spell_steps(arguments)),
         )
 
 

@@ -139,6 +139,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         label = batch[1]
         size = len(batch[0])
         loss_counted_1 = (label != -100).sum()
+        ranked = logits.argsort(dim=1, descending=True, stable=True)
         loss_total_1 += torch.where(
             loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
         )
@@ -147,11 +148,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         loss_total_3 += mean.double() * size
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
-        top_2_correct += (
-            logits.argsort(dim=1, descending=True, stable=True).narrow(
-                1, 0, 2
-            ) == label.unsqueeze(1)
-        ).sum()
+        top_2_correct += (ranked.narrow(1, 0, 2) == label.unsqueeze(1)).sum()
     sums = [
         loss_total_1,
         loss_count_1,
