@@ -424,8 +424,7 @@ def _over(target: TurnClass, turns: Sequence[TurnFrame], instances: Sequence[int
     settings = {setting.name: setting.values for setting in target.settings}
     for turn, instance in zip(turns, instances, strict=True):
         row = tuple(
-            settings[n.name][instance] if n.name in settings else n.value
-            for n in _turn(turn).names
+            settings[n.name][instance] if n.name in settings else n.value for n in _turn(turn).names
         )
         rows.append(row[0] if len(row) == 1 else row)
     return Hole(tuple(rows), "over", hint=over)
