@@ -202,6 +202,7 @@ CHANGES = {
     "precision": ("", "precision bf16"),
     "clip": ("", "clip 1.0"),
     "layout": ("", 'layout "channels_last"'),
+    "processes": ("", "processes ddp"),
     "until": ("", "until stalled(val.loss, epochs=3)"),
     "regularize": ("", "regularize group_lasso(1e-3)"),
     "freeze": ("", 'freeze "*.bias"'),
@@ -298,11 +299,11 @@ plain, limited = check("")[0], check("limit 100")[0]
 train = limited.trains["fit"]
 assert train.limit == 100
 assert identify(train) != identify(plain.trains["fit"])
-assert read_settings(ScriptSpec(train))["limit"] == 100
+assert read_settings(ScriptSpec(train))["limit"] == "100"
 assert "limit" not in read_settings(ScriptSpec(plain.trains["fit"]))
 assert "LIMIT" not in emit_script(ScriptSpec(plain.trains["fit"]))
 script = emit_script(ScriptSpec(train))
-assert 'LIMIT = 100' in script and '"limit": LIMIT' in script and "min(steps, LIMIT)" in script
+assert 'LIMIT = 100' in script and '{LIMIT=}' in script and "min(steps, LIMIT)" in script
 assert "  limit 100" in describe_program(limited)
 assert any(word.word == "limit" for _, word in find_clauses())
 assert "`limit 100`" in op_reference()

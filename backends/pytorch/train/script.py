@@ -21,6 +21,7 @@ from backends.pytorch.train.regularizing import emit_shrinking, emit_strengths, 
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
 from compiler.program.train import Clip
+from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
 from compiler.writing.imports import sort_names, write_imports
 from compiler.writing.python import show, write_literal, write_long_docstring
 
@@ -33,6 +34,9 @@ FIRST = (
 )
 """The first lines of code: `python train.py` would look for every module in the script's folder
 first, where anyone may have put a file."""
+
+ALWAYS = ("seed", "batch", "epochs")
+"""Clauses with a number that every script has."""
 
 TYPES = (
     "Parts = dict[str, Any]  # what a checkpoint holds the state of",
@@ -107,6 +111,9 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
     yield f"SEED = {train.seed}"
     yield f"BATCH = {train.batch}  # {rows}"
     yield f"EPOCHS = {train.epochs}"
+    for word, value in find_said(TRAIN, train):
+        if isinstance(word.setting, Whole | Positive) and word.word not in ALWAYS:
+            yield f"{word.word.upper()} = {write_literal(value)}  # {word.doc}"
     yield from emit_rates(script)
     yield from emit_strengths(script)
     if train.clip is not None:

@@ -49,9 +49,10 @@ def train_command(
 ) -> None:
     """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
 
-    The code stands alone: it runs without Weft, and under torchrun. The folder then holds
-    best.safetensors, last.pt, metrics.jsonl and results.json. Where a training was
-    begun, one of --resume, which asks for the same settings, and --overwrite has to be given.
+    The code stands alone: it runs without Weft, and under torchrun where the spec says
+    `processes ddp`. The folder then holds best.safetensors, last.pt, metrics.jsonl and
+    results.json. Where a training was begun, one of --resume, which asks for the same settings,
+    and --overwrite has to be given.
 
     Examples:
 
