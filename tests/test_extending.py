@@ -85,5 +85,5 @@ def test_a_regularizer_takes_one_file(tmp_path: Path) -> None:
     _, script = build(extended, "ridge", CLAUSE=both)
     assert "RIDGE = 0.1  # strength of the penalty on squares" in script
     assert "def shrink_weights(parts: list[Tensor], amount: float) -> None:" in script
-    assert 'shrink_weights(parts, RIDGE * training.optimizer.param_groups[0]["lr"])' in script
+    assert 'shrink_weights(layer, RIDGE * optimizer.param_groups[0]["lr"])' in script
     assert "def shrink_groups" in script

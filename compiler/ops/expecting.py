@@ -35,7 +35,8 @@ class Expect(Function):
     Errors: W0392 where neither, or both, are given, and where the bounds hold no number. W0724
     where data holds others.
     Example: `loss = mean(relu(1 - expect(sign(target), values=[-1, 1]) * score))`
-    Source: none; what is not refused is only a wrong figure
+    Source: targets of -1 and 1 as in
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html
     """
 
     name = "expect"

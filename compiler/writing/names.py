@@ -69,9 +69,9 @@ SCRIPT_LOCALS = frozenset(
     {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "epoch", "factor"}
     | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
-    | {"warmup"}
+    | {"enumerate", "map", "partial", "sys", "warmup"}
 )
-"""Variables of a training script where it also has variables for outputs and columns."""
+"""What a training script reads where it also has variables for outputs and columns."""
 
 GLOBAL_RESERVED = (
     LOCAL_RESERVED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,15 +15,15 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 
 LOADER_LOCALS = frozenset(
     {"bunch", "by_class", "cells", "chosen", "classes", "codes", "column", "counts", "encode"}
     | {"figures", "file", "files", "folder", "images", "labels", "mask_root", "masks", "names"}
     | {"mend_numbers", "order", "out", "path", "paths", "place", "read", "read_dates", "root"}
-    | {"split", "splits", "suffixes", "table", "tables", "tensors", "text"}
+    | {"set", "sorted", "split", "splits", "suffixes", "table", "tables", "tensors", "text"}
 )
-"""Variables of the code that loads and divides rows."""
+"""Variables of the code that loads and divides rows, and what it calls."""
 
 OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
 """What the functions of the objective and of column expressions are called."""
@@ -70,8 +71,21 @@ def _emit_objective(script: ScriptSpec, step: Graph, model: str = "model") -> st
 def inline_columns(script: ScriptSpec) -> Inlined | None:
     """The statements that compute the columns of raw ones; None where they are a function, or
     where the train takes raw columns as they are."""
-    taken = SCRIPT_GLOBALS | SCRIPT_LOCALS | LOADER_LOCALS
-    return inline(_emit_columns(script), taken) if script.column_graph.nodes else None
+    if not script.column_graph.nodes:
+        return None
+    return inline(_emit_columns(script), list_loader_names(script))
+
+
+def list_loader_names(script: ScriptSpec) -> frozenset[str]:
+    """What the code that loads and divides rows reads: no column is called so there."""
+    statements = ast.parse("\n".join(script.train.data.source.imports())).body
+    imported = {
+        alias.asname or alias.name
+        for statement in statements
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for alias in statement.names
+    }
+    return SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | imported
 
 
 def emit_column_function(script: ScriptSpec) -> list[str]:

@@ -6,11 +6,16 @@ import re
 
 from backends.pytorch.train.code import Function, Statement, Suite, suite, when
 from backends.pytorch.train.column_statistics import TRAINING
-from backends.pytorch.train.functions import COLUMNS, LOADER_LOCALS, inline_columns
+from backends.pytorch.train.functions import (
+    COLUMNS,
+    LOADER_LOCALS,
+    inline_columns,
+    list_loader_names,
+)
 from backends.pytorch.train.ranges import emit_column_checks, emit_raw_checks
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.base import LoadingCode
-from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.names import name_all
 from compiler.writing.python import quote_docstring, write_literal, write_string
 
 Lines = list[str]
@@ -69,7 +74,7 @@ def _name_columns(script: ScriptSpec) -> dict[str, str]:
     inlined = inline_columns(script)
     inputs = [item.name for item in script.column_graph.inputs]
     known = dict(zip(inputs, inlined.parameters, strict=False)) if inlined is not None else {}
-    taken = SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | set(known.values())
+    taken = {*list_loader_names(script), *known.values()}
     others = [name for name in _load(script).columns if name not in known]
     return known | name_all(others, taken)
 

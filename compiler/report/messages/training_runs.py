@@ -184,7 +184,7 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
     console=FIT
     + """\
 $ weft train fit.weft -o out
-$ rm out/fit/last.safetensors
+$ rm out/fit/last.pt
 $ weft train fit.weft -o out --resume
 """,
     mended="""\
