@@ -141,8 +141,8 @@ def test_several_regularizers_and_optimizers(tmp_path: Path) -> None:
     assert not sink.messages
     write_training(program.trains["fit"], tmp_path / "fit")
     text = (tmp_path / "fit" / "train.py").read_text()
-    assert "LASSO_2 * training.optimizers[0]" in text
-    assert "LASSO_3 * training.optimizers[1]" in text or "LASSO_2 * training.optimizers[1]" in text
+    assert "LASSO_2 * optimizer_1.param_groups" in text
+    assert "LASSO_3 * optimizer_2.param_groups" in text or "LASSO_2 * optimizer_2." in text
     lint(tmp_path / "fit")
     run_training(tmp_path / "fit", data_root=tmp_path, device="cpu")
 

@@ -26,7 +26,7 @@ block unit(
     x: f32[n, d], width: int = d, act: str = "relu", bias: bool = true, factor: float = 1.0
 ) {
     param scale: f32[d] = normal(0.1)
-    y = x * scale * factor -> dense(width, bias=bias) as first -> dense(d) as second
+    y = (x * scale * factor) -> dense(width, bias=bias) as first -> dense(d) as second
     if act == "relu" {
         y = relu(y)
     } else {
