@@ -194,6 +194,7 @@ def run_with_hub(command: str) -> tuple[int, str]:
             HF_HOME=str(Path("cache").absolute()),
             HF_HUB_DISABLE_TELEMETRY="1",
             HF_HUB_DISABLE_XET="1",
+            HF_HUB_ETAG_TIMEOUT="120",  # a busy machine is not one that cannot be reached
             NO_PROXY="127.0.0.1",
         )
         return status, printed.replace(hub.address, "https://huggingface.co")

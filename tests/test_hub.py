@@ -53,6 +53,7 @@ def weft(
         "HF_ENDPOINT": address,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_ETAG_TIMEOUT": "120",  # a busy machine is not one that cannot be reached
         "NO_PROXY": "127.0.0.1",
         **more,
     }
