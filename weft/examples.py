@@ -14,6 +14,7 @@ from typing import Any
 from backends.onnx_graph.check import read_structure
 from backends.onnx_graph.compile import compile_onnx
 from backends.pytorch.modules import emit_module
+from backends.pytorch.train.functions import OBJECTIVE, emit_objective
 from backends.pytorch.train.script import emit_script
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.driver import check_source
@@ -62,9 +63,9 @@ def spell(page: Page) -> Spelled:
 
 
 def _write_training(page: Page, program: Program) -> str:
-    script = _emit(program)
     if page.kind not in USUAL:
-        return _cut_objective(script)
+        return _write_objective(program)
+    script = _emit(program)
     pattern, usual = USUAL[page.kind]
     other = usual.format(other="sgd" if page.name == "adamw" else "adamw")
     without = check_example(re.sub(pattern, other, page.example))
@@ -109,11 +110,12 @@ def _list_operators(graph: Any) -> Iterator[str]:
                 yield from _list_operators(attribute.g)
 
 
-def _cut_objective(script: list[str]) -> str:
-    """The function of a training script that computes the loss."""
-    start = next(n for n, line in enumerate(script) if line.startswith("def compute_loss"))
-    end = next(n for n, line in enumerate(script) if n > start and line[:1] not in ("", " ", ")"))
-    return "\n".join(script[start:end]).strip("\n")
+def _write_objective(program: Program) -> str:
+    """The objective as a function of PyTorch."""
+    (train,) = program.trains.values()
+    lines = emit_objective(ScriptSpec(train))
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"def {OBJECTIVE}"))
+    return "\n".join(lines[start:])
 
 
 def _find_added(usual: list[str], script: list[str]) -> str:
