@@ -57,6 +57,7 @@ class Writer:
         """A dense layer of its own."""
         self.layers += 1
         bias = self.pick("", ", bias=false")
+        source = f"({source})" if " " in source else source
         return f"({source} -> dense({width}{bias}) as d{self.layers})"
 
     def products(self, states: Sequence[str], width: int) -> str:
