@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import load_module, run_source
 from backends.pytorch.run.running import read_metrics
-from tests.train_scripts import run, write
+from backends.pytorch.train.functions import emit_objective
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.writing.imports import write_imports
+from tests.train_scripts import open_train, run, write
 
 SPEC = """
 model Net {
@@ -63,21 +66,18 @@ CASES: list[tuple[str, Reference, list[int]]] = [
 
 @pytest.mark.parametrize(("loss", "reference", "ignored"), CASES, ids=[c[0] for c in CASES])
 def test_the_objective_of_nothing_is_0(
-    loss: str,
-    reference: Reference,
-    ignored: list[int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    loss: str, reference: Reference, ignored: list[int], tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "d.npz", x=np.zeros((40, 4), np.float32), t=np.zeros(40, np.int64))
-    write(SPEC.replace("SOURCE", 'npz("d.npz")').replace("LOSS", loss), tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "model", raising=False)
-    script = runpy.run_path(str(tmp_path / "train.py"))
-    net = script["Net"]()
+    text = SPEC.replace("SOURCE", 'npz("d.npz")').replace("LOSS", loss)
+    train = open_train(text, tmp_path)
+    body = "\n".join(emit_objective(ScriptSpec(train)))
+    compute_loss = run_source("\n".join([*write_imports(body), "", body, ""])).compute_loss
+    graph = train.nets[0].net.graph
+    net = load_module(emit_module([graph], title="Net."), graph)
 
     def compute(labels: Any) -> Any:
-        found = script["compute_loss"](net, X, labels)
+        found = compute_loss(net, X, labels)
         return found[0] if isinstance(found, tuple) else found
 
     found, expected = compute(SOME), reference(net(X), SOME)
