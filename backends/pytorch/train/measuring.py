@@ -217,11 +217,7 @@ def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
     total = "all_sum(sums).tolist()" if script.distributed else "map(float, sums)"
-    if len(targets) > LONGEST:
-        targets = f"({targets})"
-    elif len(f"    {targets} = {total}") > WIDTH:
-        total = f"({total})"
     sums = f"[{names}]"
     if script.distributed:
         sums = f"torch.tensor({sums}, dtype=torch.float64, device=device)"
-    return [f"sums = {sums}", f"{targets} = {total}"]
+    return [f"sums = {sums}", _unpack(targets, total, 4)]
