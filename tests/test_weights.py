@@ -156,8 +156,8 @@ def entry(dtype: object = "F32", shape: object = (4,), offsets: object = (0, 16)
         (f'{{"a": {entry()}, "__metadata__": {{"a": 1}}}}', "metadata is not text"),
         (f'{{"a": {entry()}, "__metadata__": [1]}}', "metadata is not text"),
         (
-            f'{{"a": {entry()}, "__metadata__": {{"progress": "{{}}"}}}}',
-            "header is not as a training",
+            f'{{"a": {entry()}, "__metadata__": {{"training": "{{}}"}}}}',
+            "are not those that a training wrote",
         ),
         (f'{{"a": {entry()}, "a": {entry()}}}', "names a twice"),
         ("[" * 100_000 + "]" * 100_000, "its header is no"),
@@ -171,7 +171,7 @@ def test_refuses_entries_that_do_not_hold(tmp_path: Path, header: str, reason: s
 
 
 def test_metadata_of_others_is_theirs(tmp_path: Path) -> None:
-    for note in ("null", '{"progress": "50 %"}', '{"format": "pt"}'):
+    for note in ("null", '{"training": "50 %"}', '{"format": "pt"}'):
         header = f'{{"a": {entry()}, "__metadata__": {note}}}'
         assert read_weights(write_file(tmp_path / "w.safetensors", header))["a"].shape == (4,)
 
