@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -53,14 +54,24 @@ def _open_locked(path: Path) -> IO[str]:
         file = os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
         if not _lock(file):
             with file:
-                file.seek(0)
-                holder, _, since = file.read().partition(" ")
+                holder, _, since = _read_note(file).partition(" ")
             raise CompileError([folder_in_use(None, str(path.parent), holder, since)])
         # Whoever held it before may have removed the file between our two steps.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()
+
+
+def _read_note(file: IO[str]) -> str:
+    """What the holder of a lock has written; it does so right after it has the lock."""
+    for _ in range(20):
+        file.seek(0)
+        note = file.read()
+        if note:
+            return note
+        time.sleep(0.05)
+    return ""
 
 
 def _lock(file: IO[str]) -> bool:
