@@ -11,8 +11,6 @@ from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import write_string
 
-AUTOCAST = {"bf16": "torch.bfloat16", "f16": "torch.float16"}
-
 
 def write_epoch(script: ScriptSpec) -> Function:
     """`train_epoch`, which trains on every row once."""

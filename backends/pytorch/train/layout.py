@@ -36,11 +36,6 @@ def break_line(line: str, ending: str = "") -> list[str]:
     return [head, *parts, indent + tail]
 
 
-def break_lines(lines: Iterable[str]) -> list[str]:
-    """Lines of code with long ones broken."""
-    return [part for line in lines for part in break_line(line)]
-
-
 def join_lines(lines: Iterable[str]) -> str:
     """A broken line of code as one: what `break_line` is given."""
     joined = ""
