@@ -253,6 +253,7 @@ def test_loss_does_not_fit(loss: str, told: bool) -> None:
         ("muon(lr=0.02)", False),
         ("adadelta(lr=1)", False),
         ("adamw(lr=1, schedule=inverse_square_root(warmup=4000steps))", True),
+        ("adam(lr=1e-3, schedule=exponential(1e30))", True),  # beyond all numbers
     ],
 )
 def test_unusual_rate(optimizer: str, told: bool) -> None:

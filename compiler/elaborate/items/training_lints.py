@@ -3,6 +3,7 @@ scores of classes that there are not."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
@@ -125,11 +126,15 @@ def _find_rates(train: Train) -> Iterator[Message]:
 
 
 def _find_peak(group: ParameterGroup) -> float:
-    """The highest rate of a training, at steps of which there are more at its beginning."""
+    """The highest rate of a training, at steps of which there are more at its beginning; infinite
+    where one is beyond all numbers."""
     optimizer = group.optimizer
     steps = {*range(0, EPOCH), *range(EPOCH, STEPS, EPOCH)}
     factors = (optimizer.schedule.multiplier(step, STEPS, EPOCH) for step in steps)
-    return optimizer.lr * max(factors)
+    try:
+        return optimizer.lr * max(factors)
+    except OverflowError:
+        return math.inf
 
 
 def _find_single_rows(train: Train) -> Iterator[Message]:
