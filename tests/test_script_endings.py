@@ -127,6 +127,15 @@ def test_a_reader_that_went_away_is_told(tmp_path: Path) -> None:
     assert "Broken pipe" in done.stderr
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_a_closed_output_is_no_fault(closed: str, tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    command = f"'{sys.executable}' train.py --device cpu {closed}"
+    done = subprocess.run(command, shell=True, cwd=folder, env=one_thread(), check=False)
+    assert done.returncode == 0
+    assert (folder / "run" / "results.json").exists()
+
+
 RANGES = """
 use std.losses
 model Net() {{

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from compiler.report.diagnostics import CompileError
 HEAD = """
 import argparse, json, os, signal, sys
 from pathlib import Path
+from zipfile import ZipFile
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=Path)
 parser.add_argument("--resume", action="store_true")
@@ -58,6 +60,8 @@ def test_results_and_epochs_are_read(tmp_path: Path) -> None:
 def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
     write_weights(tmp_path / "best.safetensors", {"w": np.ones(1)}, {})
+    with ZipFile(tmp_path / "last.pt", "w") as archive:
+        archive.writestr("data.pkl", b"")
     epochs: list[float] = []
     body = "assert options.resume and options.device == 'cpu'\nepoch(2)\n" + FINISH
     results = run(
@@ -71,7 +75,10 @@ def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
     assert results.seconds == 3.5
 
 
-def test_a_training_without_its_best_weights_starts_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["best.safetensors", "last.pt"])
+def test_half_of_a_training_starts_anew(left: str, tmp_path: Path) -> None:
+    """The other file was not written yet when it was killed, or is gone."""
+    (tmp_path / left).write_bytes(b"")
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
     body = "assert options.overwrite and not options.resume\nepoch(1)\n"
     run(tmp_path, body + FINISH, resume=True)

@@ -69,7 +69,7 @@ SCRIPT_LOCALS = frozenset(
     {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "epoch", "factor"}
     | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
-    | {"enumerate", "map", "partial", "sys", "warmup"}
+    | {"enumerate", "hidden", "map", "partial", "sys", "warmup"}
 )
 """What a training script reads where it also has variables for outputs and columns."""
 

@@ -103,8 +103,9 @@ def run_training(
     out.mkdir(parents=True, exist_ok=True)
     _refuse_links(out)
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
-    # Without the weights of its best epoch so far, a training that goes on may end without any.
-    if resume and (out / "best.safetensors").is_file():
+    # A training that was killed before its first checkpoint begins anew, and so does one that lacks
+    # the weights of its best epoch so far: it may find no better ones.
+    if resume and all((out / name).is_file() for name in ("last.pt", "best.safetensors")):
         _refuse_damaged(out, span)
         command.append("--resume")
     elif resume or overwrite:

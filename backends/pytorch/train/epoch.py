@@ -37,7 +37,8 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         if net.prefix and script.is_frozen(net)
     ]
     rank = " + RANK" if script.distributed else ""
-    hidden = "RANK > 0 or None" if script.distributed else "None"
+    # None is: where there is no terminal; a process without an error output has none to write to
+    hidden = "hidden" if script.distributed else "not sys.stderr or None"
     mean = "losses = all_sum(losses) / WORLD"
     return [
         unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
@@ -49,6 +50,7 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
         "batches = torch.from_numpy(order).to(device).split(BATCH)",
         "losses = torch.zeros(steps, device=device)",
+        *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
         f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
         suite("for step, chosen in enumerate(bar):", _write_step(script)),
         *when(script.distributed, mean),

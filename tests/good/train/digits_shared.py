@@ -98,7 +98,8 @@ def train_epoch(
     order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
     batches = torch.from_numpy(order).to(device).split(BATCH)
     losses = torch.zeros(steps, device=device)
-    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=RANK > 0 or None)
+    hidden = RANK > 0 or not sys.stderr or None
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         image, label = (column[chosen[RANK::WORLD]] for column in columns)
         logits = replica(image)  # [batch, 10]

@@ -113,7 +113,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
     batches = torch.from_numpy(order).to(device).split(BATCH)
     losses = torch.zeros(steps, device=device)
-    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=None)
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
         batch = [column[chosen] for column in columns]
         loss = optimizer.step(partial(measure, model, batch))
