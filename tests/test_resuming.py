@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,6 +149,19 @@ def test_nothing_is_written_through_a_link(name: str, folder: Path, tmp_path: Pa
     assert read_all(work / "run") == before
 
 
+def test_other_numbers_are_other_settings(folder: Path, tmp_path: Path) -> None:
+    work = copy_script(folder, tmp_path / "work")
+    with np.load(work / "iris.npz") as data:
+        arrays = dict(data)
+    arrays["features"][0, 0] += 1
+    np.savez(work / "iris.npz", **arrays)
+    before = read_all(work / "run")
+    done = run(work, "run", "--resume")
+    assert done.returncode == 1
+    assert "was trained with" in done.stderr
+    assert read_all(work / "run") == before
+
+
 @pytest.mark.parametrize(
     ("change", "setting"),
     [
@@ -245,6 +259,7 @@ def test_a_figure_that_is_never_a_number_is_said(tmp_path: Path) -> None:
 
 def test_settings_are_read_as_they_are_written(folder: Path, tmp_path: Path) -> None:
     found = expand_settings(read_training(folder / "run" / "best.safetensors"))
+    assert found.pop("data").startswith("[")
     assert found == read_settings(ScriptSpec(open_train(SPEC, tmp_path)))
     assert found["learning rate"] == "0.1"
     assert found["optimizer"].startswith("sgd(lr=0.1, momentum=0.9, ")

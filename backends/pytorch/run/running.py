@@ -199,7 +199,7 @@ def _find_settings(path: Path) -> Mapping[str, str]:
 
 def _compare(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """How settings of a file differ from others; what only the script knows is left out."""
-    unknown = {"start", "masks"}
+    unknown = {"data", "start", "masks"}
     return {
         name: f"{name} is {found.get(name)} there and {wanted.get(name)} here"
         for name in {**wanted, **found}

@@ -50,12 +50,12 @@ def _write_save(script: ScriptSpec) -> Function:
     weights = 'dict(sorted(parts["model"].state_dict().items()))'
     if "layout" in script.said:
         weights = f"{{k: v.contiguous() for k, v in {weights}.items()}}"
-    added = "checksum = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), checksum)"
+    added = "crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)"
     best: list[Statement] = [
         f"weights = {weights}",
-        "checksum = zlib.crc32(json.dumps(SETTINGS).encode())",
+        "crc = zlib.crc32(json.dumps(SETTINGS).encode())",
         suite("for value in weights.values():", [added]),
-        'note = json.dumps({"settings": SETTINGS, "checksum": checksum})',
+        'note = json.dumps({"settings": SETTINGS, "checksum": crc})',
         'save_file(weights, part, {"training": note})',
         'part.replace(out / "best.safetensors")',
     ]

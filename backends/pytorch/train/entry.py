@@ -62,6 +62,8 @@ def _write_parts(script: ScriptSpec) -> Iterator[Statement]:
     if script.statistics:
         yield "out.mkdir(parents=True, exist_ok=True)"
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
+    yield "data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]"
+    yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)
     yield from emit_optimizers(script)

@@ -169,7 +169,7 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
 
     Settings are all that changes the result: seed, batch, epochs, learning rates, optimizers and
     their schedules, what is frozen, the nets with the shapes and names of their weights, the
-    objective, the metrics, the columns and their split. Nets, objective
+    objective, the metrics, the columns, their split and the numbers of the data. Nets, objective
     and columns are compared by checksums.
     """
     return Text(

@@ -197,12 +197,10 @@ def save(out: Path, parts: Parts, history: History) -> None:
     part.replace(out / "metrics.jsonl")
     if find_best(history) == len(history):
         weights = dict(sorted(parts["model"].state_dict().items()))
-        checksum = zlib.crc32(json.dumps(SETTINGS).encode())
+        crc = zlib.crc32(json.dumps(SETTINGS).encode())
         for value in weights.values():
-            checksum = zlib.crc32(
-                value.cpu().flatten().view(torch.uint8).numpy(), checksum
-            )
-        note = json.dumps({"settings": SETTINGS, "checksum": checksum})
+            crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
+        note = json.dumps({"settings": SETTINGS, "checksum": crc})
         save_file(weights, part, {"training": note})
         part.replace(out / "best.safetensors")
     state = {name: value.state_dict() for name, value in parts.items()}
@@ -256,6 +254,8 @@ def main() -> None:
         sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
 
     splits = load_splits(options.data, device)
+    data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]
+    SETTINGS["data"] = repr(data)  # with other numbers it is another training
     torch.manual_seed(SEED)
     model = nn.ModuleDict(
         {"body": Body(width=24), "frozen": Body(), "head": Head(24)}
