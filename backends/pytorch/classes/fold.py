@@ -77,10 +77,8 @@ def fold_graphs(
             )
             folding.run()
         except Unfoldable as error:
-            if error.but_first and not error.loops <= opened:
-                opened |= error.loops
-            else:
-                unrolled |= error.loops
+            opens = error.but_first and not error.loops <= opened
+            (opened if opens else unrolled).update(error.loops)
             continue
         except Wanted as error:
             wanted |= error.sizes
