@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from backends.pytorch.run import running
 from compiler.report.console import Step
+from tests.environments import make_environment
 from tests.hub_server import serve
 from weft.cli.main import run_command
 
@@ -204,7 +205,7 @@ def run_other(command: str, **more: str) -> tuple[int, str]:
     """What a command of the system does."""
     places = [str(Path(sys.executable).parent), os.environ["PATH"]]
     paths = {"PATH": os.pathsep.join(places), "PYTHONPATH": str(ROOT)}
-    environment = {**os.environ, **paths, **more}
+    environment = make_environment(**paths, **more)
     shown = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
     return shown.returncode, shown.stdout + shown.stderr
 

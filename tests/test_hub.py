@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from compiler.report.messages.repositories import bad_repository, bad_revision
 from tests.elaborating import elaborate
+from tests.environments import make_environment
 from tests.hub_server import Hub, serve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +47,7 @@ def hub() -> Iterator[Hub]:
 def weft(
     folder: Path, address: str, *arguments: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
-    environment |= {
+    settings = {
         "PYTHONPATH": str(ROOT),
         "HF_HOME": str(folder / "cache"),
         "HF_ENDPOINT": address,
@@ -57,6 +57,7 @@ def weft(
         "NO_PROXY": "127.0.0.1",
         **more,
     }
+    environment = make_environment(**settings)
     command = [sys.executable, "-m", "weft.cli.main", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert "Traceback" not in done.stderr, done.stderr

@@ -6,6 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -14,10 +15,11 @@ from tests.torchvision_models import import_models
 
 @cache
 def import_transformers() -> Any:
-    """`transformers`, which asks nobody, and finds a torchvision that can be imported."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import_models()
-    import transformers
+    """`transformers`, which asks nobody, and finds a torchvision that can be imported. Its packages
+    read the environment while they are imported; what this process starts later is told nothing."""
+    with patch.dict(os.environ, HF_HUB_OFFLINE="1"):
+        import_models()
+        import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
