@@ -136,6 +136,9 @@ def replace_ops(graph: Graph, change: Callable[[Node], Any]) -> Graph:
 class _Disturbed:
     """An op whose results move by some rounding steps of the magnitude that it promises."""
 
+    of_graph = False
+    bodies = ()
+
     op: Op
     dtypes: tuple[DType, ...]
     draw: np.random.Generator

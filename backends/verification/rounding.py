@@ -43,6 +43,9 @@ Rounding = FakeQuantize | DynamicDense | PackedDense
 class _Moved:
     """A rounding whose operand is moved first."""
 
+    of_graph = False
+    bodies = ()
+
     op: Rounding
     draw: np.random.Generator
 

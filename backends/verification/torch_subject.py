@@ -15,6 +15,7 @@ from backends.verification.margins import Margin
 from backends.verification.messages import describe_divergence
 from backends.verification.narrow import Divergence, bisect_divergence, cut_graph, make_probe
 from backends.verification.tolerance import Difference
+from compiler.ir.evaluate import expand
 from compiler.ir.graph import Graph, Value
 from compiler.report.diagnostics import Message
 
@@ -37,10 +38,10 @@ class TorchSubject:
 
     def explain(self, margin: Margin, output: str, found: Difference) -> Message:
         """The first node at fault, found with modules for parts of the graph."""
-        inputs = margin.case.inputs
+        inputs, graph = margin.case.inputs, expand(self.graph)
 
         def observe(values: Sequence[Value]) -> dict[str, Array]:
-            part = cut_graph(self.graph, values)
+            part = cut_graph(graph, values)
             module = load_module(emit_module([part], title=part.name), part)
             assign_weights(module, {p.path: self.weights[p.path] for p in part.parameters})
             made = run_module(module, part, inputs)
@@ -48,8 +49,8 @@ class TorchSubject:
 
         divergence = bisect_divergence(make_probe(margin), observe)
         if divergence is None:
-            value = next(o.value for o in self.graph.outputs if o.name == output)
-            divergence = Divergence(self.graph.producers[value.name], found)
+            value = next(o.value for o in graph.outputs if o.name == output)
+            divergence = Divergence(graph.producers[value.name], found)
         return describe_divergence(self.name, divergence, margin.case.at(found.index))
 
 

@@ -27,7 +27,7 @@ from backends.verification.rounding import (
 )
 from backends.verification.tolerance import Difference
 from backends.verification.torch_subject import TorchSubject
-from compiler.ir.evaluate import bind_sizes
+from compiler.ir.evaluate import bind_sizes, expand
 from compiler.ir.graph import Graph
 from compiler.ir.input_ranges import OutsideDomain, check_inputs
 from compiler.ir.memory import need_values
@@ -192,6 +192,7 @@ def compare_subjects(
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
+    graph = expand(graph)
     search, reference = SizeSearch(graph, pinned), Reference(graph, weights)
     drawing = _Drawing(reference, search, seed)
     cases = list(drawing.cases)

@@ -208,6 +208,8 @@ class Builder:
             self.assume(left, relation, right, origin.span)
 
         made = op.infer(assume, *types)
+        if op.of_graph:
+            op.check_graph(self._nodes, inputs)
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
         self._add_node(Node(op, tuple(inputs), outputs, scope, origin))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,9 @@ def evaluate(
 
     Raises:
         InputError: an input is missing or its shape contradicts the graph's types.
+        CompileError: a derivative in it cannot be written out.
     """
+    graph = expand(graph)
     sizes = bind_sizes(graph, inputs)
     values: dict[str, Array] = {}
     for item in graph.inputs:
@@ -56,6 +58,28 @@ def evaluate(
         for name in drops.get(index, ()):
             del values[name]
     return {output.name: values[output.value.name] for output in graph.outputs}
+
+
+def expand(graph: Graph) -> Graph:
+    """The graph with nothing in it whose meaning follows from other nodes than its own.
+
+    Raises:
+        CompileError: a derivative in it cannot be written out.
+    """
+    while True:
+        ops = (node.op for one in _list_graphs(graph) for node in one.nodes)
+        found = next((op for op in ops if op.of_graph), None)
+        if found is None:
+            return graph
+        graph = found.expand(graph)
+
+
+def _list_graphs(graph: Graph) -> Iterator[Graph]:
+    """A graph and those in it."""
+    yield graph
+    for node in graph.nodes:
+        for body in node.op.bodies:
+            yield from _list_graphs(body)
 
 
 def decode_weights(graph: Graph, weights: Mapping[str, Array]) -> tuple[Graph, dict[str, Array]]:

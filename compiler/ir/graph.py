@@ -31,6 +31,7 @@ from compiler.ir.operands import (
     Weight,
 )
 from compiler.ir.spelled import Spelled
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol, shorten
 from compiler.ir.target_range import TargetRange
 from compiler.ir.tracing import Trace, align_axis, shift_axis
 from compiler.records import dataclass
@@ -92,6 +93,71 @@ class Op(Spelled):
     def number(self) -> float | None:
         """The number that its result always is; None of any other op."""
         return None
+
+    def check_graph(self, before: Sequence[Node], inputs: Sequence[Value | None]) -> None:
+        """What `infer` is for types, for the nodes before one that is `of_graph`.
+
+        Raises:
+            Fault: they do not fit.
+        """
+
+    def expand(self, graph: Graph) -> Graph:
+        """A graph with other nodes in place of those whose op is `of_graph`.
+
+        Raises:
+            CompileError: there is no telling which.
+        """
+        return graph
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], *inputs: Any
+    ) -> Slopes:
+        """How a sum changes with each of the inputs, by how it changes with the results (None: not
+        at all), in evaluation mode. An op that only changes in jumps (`is_flat`), or has no
+        floating-point results, is not asked.
+
+        Raises:
+            NoDerivative: it is not written down.
+        """
+        if len(results) != 1:
+            raise NoDerivative("this has no derivative that is written down")
+        (slope,), (result,) = slopes, results
+        assert slope is not None, "what changes nothing is not asked"
+        return self.pull_back(slope, result, *inputs)
+
+    def spell_out(self, *inputs: Any, **_: Any) -> Sequence[Symbol] | None:
+        """Its results said with other ops, with the parameters of `infer` as symbols, for `derive`
+        to follow from these; None where it has a rule of its own."""
+        return None
+
+    def pull_back(self, slope: Symbol, result: Symbol, /, *inputs: Any, **_: Any) -> Slopes:
+        """`derive` of an op with one result, with the parameters of `infer` as symbols.
+
+        Raises:
+            NoDerivative: it is not written down.
+        """
+        if self.moves:
+            return self._move_back(slope, inputs)
+        raise NoDerivative("this has no derivative that is written down")
+
+    def _move_back(self, slope: Symbol, inputs: Sequence[Symbol | None]) -> Slopes:
+        """The slopes of what an op only moves: where each entry of its result comes from follows
+        from the op applied to the numbers of the entries of its operands."""
+        build, start = slope.build, Dim.of(0)
+        numbers: list[Symbol | None] = []
+        for x in inputs:
+            moved = x is not None and x.dtype.is_float
+            numbers.append(x.number_entries(start) if moved and x is not None else x)
+            start = start + (x.type.size if moved and x is not None else 0)
+        (places,) = build.add(self, numbers)
+        rows = (slope.type.size,)
+        zeros = slope.like(0).expand((start,))
+        total = zeros.apply("index_add", places.reshape(rows), slope.reshape(rows), axis=0)
+        moved_inputs = [x for x in inputs if x is not None and x.dtype.is_float]
+        sizes = shorten([x.type.size for x in moved_inputs])
+        parts = total.apply_all("split", sizes=sizes, axis=0) if len(sizes) > 1 else (total,)
+        found = iter(part.reshape(x.shape) for part, x in zip(parts, moved_inputs, strict=True))
+        return [next(found) if x is not None and x.dtype.is_float else None for x in inputs]
 
     def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
         """The degree of its results in weights, for inputs that are polynomials of these degrees in

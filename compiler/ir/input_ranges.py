@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir.domain import Domain
+from compiler.ir.evaluate import expand
 from compiler.ir.graph import Graph, Input, Node
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType
@@ -124,7 +125,7 @@ def find_ranges(
     Raises:
         OutsideDomain: none was found; the error names a node.
     """
-    search = _Search(graph, weights or {}, sizes, frozenset(finite))
+    search = _Search(expand(graph), weights or {}, sizes, frozenset(finite))
     return search.run() if search.watched else {}
 
 
@@ -139,7 +140,7 @@ def check_inputs(
     Raises:
         OutsideDomain: they do not; the error names the node.
     """
-    search = _Search(graph, weights, sizes)
+    search = _Search(expand(graph), weights, sizes)
     if search.watched:
         search.follow({item.name: inputs[item.name] for item in graph.inputs})
 
@@ -351,6 +352,9 @@ def watch_body(node: Node) -> Any:
 @dataclass(frozen=True)
 class _Watched:
     """An op that looks at its operands before it is evaluated."""
+
+    of_graph = False
+    bodies = ()
 
     op: Any
     node: Node

@@ -23,6 +23,9 @@ class Traits(Described):
     """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
     operator: ClassVar[str] = ""
     """The operator that stands for it where a tensor is involved: `+`."""
+    of_graph: ClassVar[bool] = False
+    """Whether its result follows from the nodes before it, not from its operands alone: its meaning
+    are the nodes that `expand_graph` puts in its place."""
     variable: ClassVar[str] = ""
     """What a variable with its result is called where nothing else says it."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Types
+from compiler.ir.symbols import Symbol
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
@@ -18,6 +19,9 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.spelling import Call, Name, Spelling, Term
+
+_SELU = 1.6732632423543772, 1.0507009873554805
+"""Alpha and scale, for which activations keep mean 0 and variance 1."""
 
 
 class Activation(Function):
@@ -76,6 +80,9 @@ class Relu(Activation):
     def calculate(self, x: Array) -> Array:
         return np.maximum(x, 0)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x > 0
+
 
 @OPS.register
 @final
@@ -98,6 +105,9 @@ class Relu6(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.clip(x, 0, 6)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (x > 0) & (x < 6)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Clip", [x, write_number(build, 0, type), write_number(build, 6, type)])
@@ -125,6 +135,9 @@ class LeakyRelu(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x * x.dtype.type(self.negative_slope))
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (x > 0).choose(x.like(1), self.negative_slope)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("LeakyRelu", [x], {"alpha": float(self.negative_slope)})
@@ -170,6 +183,9 @@ class Rrelu(Activation):
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x * x.dtype.type(self.slope))
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (x > 0).choose(x.like(1), self.slope)
+
     def spell_options(self) -> tuple[tuple[str, Term], ...]:
         return (*super().spell_options(), ("training", Name("self.training")))
 
@@ -206,6 +222,10 @@ class Elu(Activation):
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(x))
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        falling = x.apply("minimum", 0).apply("exp")
+        return (x > 0).choose(1, self.alpha * falling)
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Elu", [x], {"alpha": float(self.alpha)})
 
@@ -232,10 +252,15 @@ class Selu(Activation):
         return [np.maximum(np.abs(results[0]), 1.76)]  # exp(x) - 1, times scale * alpha
 
     def calculate(self, x: Array) -> Array:
-        alpha, scale = 1.6732632423543772, 1.0507009873554805
+        alpha, scale = _SELU
         kind = x.dtype.type
         y: Array = kind(scale) * np.where(x > 0, x, kind(alpha) * np.expm1(x))
         return y
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        falling = x.apply("minimum", 0).apply("exp")
+        alpha, scale = _SELU
+        return scale * (x > 0).choose(1, alpha * falling)
 
 
 @OPS.register
@@ -274,6 +299,15 @@ class Gelu(Activation):
         y: Array = kind(0.5) * x * (1 + bell)
         return y
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        if self.approximate == "none":
+            share = 0.5 * (1 + (x / math.sqrt(2)).apply("erf"))
+            return share + x * (-0.5 * x * x).apply("exp") / math.sqrt(2 * math.pi)
+        factor = math.sqrt(2 / math.pi)
+        inner = (factor * (x + 0.044715 * x * x * x)).apply("tanh")
+        rise = factor * (1 + 3 * 0.044715 * x * x)
+        return 0.5 * (1 + inner) + 0.5 * x * (1 - inner * inner) * rise
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         attributes = {} if self.approximate == "none" else {"approximate": self.approximate}
         return build.op("Gelu", [x], attributes)
@@ -301,6 +335,10 @@ class Silu(Activation):
 
     def calculate(self, x: Array) -> Array:
         return x * sigmoid(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        share = x.apply("sigmoid")
+        return share * (1 + x * (1 - share))
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Mul", [x, build.op("Sigmoid", [x])])
@@ -332,6 +370,9 @@ class Sigmoid(Activation):
     def calculate(self, x: Array) -> Array:
         return sigmoid(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return y * (1 - y)
+
 
 @OPS.register
 @final
@@ -352,6 +393,9 @@ class Tanh(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.tanh(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 1 - y * y
 
 
 @OPS.register
@@ -378,6 +422,10 @@ class HardSigmoid(Activation):
     def calculate(self, x: Array) -> Array:
         y: Array = np.clip(x / 6 + x.dtype.type(0.5), 0, 1)
         return y
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        inside = (x > -3) & (x < 3)
+        return inside.choose(x.like(1 / 6), 0)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})
@@ -406,6 +454,10 @@ class HardSwish(Activation):
     def calculate(self, x: Array) -> Array:
         y: Array = x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1)
         return y
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        rising = (x <= 3).choose(x / 3 + 0.5, 1)
+        return (x < -3).choose(0, rising)
 
 
 @OPS.register
@@ -437,6 +489,9 @@ class HardTanh(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.clip(x, x.dtype.type(self.low), x.dtype.type(self.high))
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (x > self.low) & (x < self.high)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         bounds = [write_number(build, value, type) for value in (self.low, self.high)]

@@ -13,6 +13,7 @@ from compiler.ir.graph import Node
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_number
 from compiler.ops.broadcasting import Elementwise, Paired, cast, cast_operands, promoted
 from compiler.ops.registry import OPS
@@ -94,6 +95,9 @@ class Add(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.add(left, right)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope, slope]
+
 
 @OPS.register
 @final
@@ -129,6 +133,9 @@ class Sub(Arithmetic):
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.subtract(left, right)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope, lambda: -slope]
 
 
 @OPS.register
@@ -166,6 +173,10 @@ class Mul(Arithmetic):
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.multiply(left, right)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        a, b = inputs
+        return [lambda: slope * b, lambda: slope * a]
 
 
 @OPS.register
@@ -208,6 +219,10 @@ class Div(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.divide(left, right)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        _, b = inputs
+        return [lambda: slope / b, lambda: -slope * result / b]
+
     def compute(self, *numbers: float) -> float:
         left, right = numbers
         return super().compute(float(left), float(right))
@@ -239,6 +254,10 @@ class FloorDivide(Arithmetic):
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.floor_divide(left, right)
+
+    @property
+    def is_flat(self) -> bool:
+        return True
 
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
@@ -331,6 +350,10 @@ class Remainder(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.remainder(left, right)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        a, b = inputs
+        return [slope, lambda: -slope * (a / b).apply("floor")]
+
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         left, right = cast_operands(build, (a, b), dtype)
@@ -388,6 +411,13 @@ class Pow(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        a, b = inputs
+        return [
+            lambda: slope * _differentiate_base(a, b),
+            lambda: slope * _differentiate_exponent(a, b, result),
+        ]
+
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
         if dtype.is_integer:
@@ -396,6 +426,20 @@ class Pow(Arithmetic):
             base, exponent = cast_operands(build, (a, b), wide)
             return [cast(build, _write_whole_power(build, base, exponent, wide), wide, dtype)]
         return [build.op("Pow", cast_operands(build, (a, b), dtype))]
+
+
+def _differentiate_base(a: Symbol, b: Symbol) -> Symbol:
+    """`b * a ** (b - 1)`, and 0 where b is 0."""
+    power = b.build.find_number(b)
+    if power is None:
+        return b.equals(0).choose(0, b * a ** (b - 1))
+    return a * 2 if power == 2 else a.zeros() if power == 0 else power * a ** (power - 1)
+
+
+def _differentiate_exponent(a: Symbol, b: Symbol, y: Symbol) -> Symbol:
+    """`y * log(a)`, and 0 where a power of 0 stays 0."""
+    kept = a.equals(0) & (b >= 0)
+    return kept.choose(0, y * kept.choose(1, a).apply("log"))
 
 
 def _write_whole_power(build: OnnxBuilder, base: Any, exponent: Any, dtype: DType) -> Any:
@@ -455,6 +499,9 @@ class Neg(Elementwise):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.negative(x),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [-slope]
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("-", In(0)))

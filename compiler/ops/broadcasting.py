@@ -11,6 +11,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.symbols import Slope, Slopes, Symbol
 from compiler.ops.axes import operand_type
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_shapes import shapes_do_not_broadcast
@@ -40,12 +41,25 @@ class Elementwise(Op):
         self.check(types)
         return (TensorType(self.result_dtype(types), broadcast_shapes(types, assume)),)
 
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], *inputs: Symbol
+    ) -> Slopes:
+        made = super().derive(slopes, results, *inputs)
+        return [_fit(part, found.type) for part, found in zip(made, inputs, strict=True)]
+
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         """The op itself, unless stacking would change the dtype: a row's tensor without axes
         does not widen the others, and the stack of them has an axis."""
         types = [operand_type(operands, i) for i in range(len(operands))]
         stacked = [TensorType(t.dtype, (rows, *t.shape)) for t in types]
         return self if self.inner_dtype(types) is self.inner_dtype(stacked) else None
+
+
+def _fit(part: Slope, type: TensorType) -> Slope:
+    """A slope for an operand of this type, which was broadcast."""
+    if part is None:
+        return None
+    return lambda: (part if isinstance(part, Symbol) else part()).fit(type)
 
 
 class Paired(Elementwise):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_
 from typing import ClassVar, final
 
 import numpy as np
@@ -11,6 +13,7 @@ from compiler.ir.graph import Node
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Limits, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_bool, need_number
 from compiler.ops.broadcasting import (
     Elementwise,
@@ -69,6 +72,10 @@ class Where(Elementwise):
     def evaluate(self, condition: Array, a: Array, b: Array) -> tuple[Array, ...]:
         return (np.where(condition, *promoted(a, b)),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        condition, *_ = inputs
+        return [None, lambda: condition.choose(slope, 0), lambda: condition.choose(0, slope)]
+
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
 
@@ -109,6 +116,14 @@ class Extreme(Elementwise):
         wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: max_of_i16
         made = build.op(self.onnx_type, cast_operands(build, (a, b), wide))
         return [cast(build, made, wide, dtype)]
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        first, second = inputs if self.bound == "min" else inputs[::-1]
+        shared = first.equals(second).choose(slope / 2, 0)  # as PyTorch shares it
+        return [
+            lambda: (first > second).choose(slope, shared),
+            lambda: (first < second).choose(slope, shared),
+        ]
 
 
 @OPS.register
@@ -214,6 +229,15 @@ class Clip(Elementwise):
             x = np.minimum(x, x.dtype.type(self.maximum))
         return (np.asarray(x),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        (x,) = inputs
+        inside = []
+        if self.minimum is not None:
+            inside.append(x >= self.minimum)
+        if self.maximum is not None:
+            inside.append(x <= self.maximum)
+        return [slope.only(reduce(and_, inside))]
+
     def compute(self, *numbers: float) -> float:
         bounds = [b for b in (self.minimum, self.maximum) if b is not None]
         whole = all(isinstance(n, int) for n in (*numbers, *bounds))
@@ -306,6 +330,9 @@ class Cast(Elementwise):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
             return (x.astype(self.dtype.numpy),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope]
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(spell_cast(In(0), self.dtype))

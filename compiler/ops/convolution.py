@@ -15,6 +15,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import (
     LinearLayer,
@@ -32,6 +33,7 @@ from compiler.ops.layers import (
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
+from compiler.ops.window_slopes import correlate_windows, cut_space, scatter_windows
 from compiler.ops.windows import (
     Padding,
     Sizes,
@@ -197,6 +199,22 @@ class Conv(Convolution):
         if bias is not None:
             y = y + widen(bias).reshape(-1, *[1] * (x.ndim - 2))
         return (y.astype(x.dtype, copy=False),)
+
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol, bias: Symbol | None = None
+    ) -> Slopes:
+        sizes, windows = x.shape[2:], self.windows(x.shape[2:])
+
+        def by_weight() -> Symbol:
+            padded = [size + w.low + w.high for size, w in zip(sizes, windows, strict=True)]
+            seen = cut_space(x, [-w.low for w in windows], padded)
+            return correlate_windows(seen, slope, windows, weight.shape, self.groups)
+
+        made: Slopes = [
+            lambda: scatter_windows(slope, weight, windows, sizes, self.groups),
+            by_weight,
+        ]
+        return made if bias is None else [*made, lambda: slope.sum(_without_channels(slope))]
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * product(operand_type(inputs, 1).shape[1:])
@@ -396,6 +414,24 @@ class ConvTranspose(Convolution):
             y = y + widen(bias).reshape(-1, *[1] * axes)
         return (y.astype(dtype, copy=False),)
 
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol, bias: Symbol | None = None
+    ) -> Slopes:
+        windows = self.windows(x.rank - 2)
+        pairs = zip(x.shape[2:], windows, strict=True)
+        full = [(size - 1) * window.stride + window.span for size, window in pairs]
+        whole = cut_space(slope, [-window.low for window in windows], full)
+        options = {
+            name: tuple(getattr(window, name) for window in windows)
+            for name in ("kernel", "stride", "dilation")
+        }
+        out = known(x.shape[1])
+        made: Slopes = [
+            lambda: whole.apply("conv", weight, out=out, groups=self.groups, bias=False, **options),
+            lambda: correlate_windows(whole, x, windows, weight.shape, self.groups),
+        ]
+        return made if bias is None else [*made, lambda: slope.sum(_without_channels(slope))]
+
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])
 
@@ -451,6 +487,11 @@ class ConvTranspose(Convolution):
 
     def list_rows(self, x: Array) -> None:
         return None
+
+
+def _without_channels(slope: Symbol) -> list[int]:
+    """The axes of samples and of space."""
+    return [axis for axis in range(slope.rank) if axis != 1]
 
 
 def _spread_entries(x: Array, weight: Array, groups: int) -> Array:

@@ -348,6 +348,10 @@ class FilledLike(Op):
 
     dtype: DType | None = None
 
+    @property
+    def is_flat(self) -> bool:
+        return True
+
     def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         return (TensorType(self.dtype or x.dtype, x.shape),)
 

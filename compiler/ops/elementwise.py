@@ -13,6 +13,7 @@ import numpy as np
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Results
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ops.axes import need_number
 from compiler.ops.broadcasting import Elementwise, cast
 from compiler.ops.registry import OPS
@@ -38,6 +39,15 @@ class Function(Elementwise):
     @abstractmethod
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        (x,) = inputs
+        rate = self.differentiate(x, result)
+        return [slope.only(rate) if rate.dtype is DType.BOOL else slope * rate]
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        """The derivative `dy/dx` for an operand and its result; a bool where it is 1 or 0."""
+        raise NoDerivative("this has no derivative that is written down")
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         source = x.dtype
@@ -116,6 +126,9 @@ class Exp(FloatFunction):
     def calculate(self, x: Array) -> Array:
         return np.exp(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return y
+
 
 @OPS.register
 @final
@@ -138,6 +151,9 @@ class Expm1(FloatFunction):
 
     def calculate(self, x: Array) -> Array:
         return np.expm1(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return y + 1
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Sub", [build.op("Exp", [x]), _one(build, type.dtype)])
@@ -165,6 +181,9 @@ class Log(FloatFunction):
     def calculate(self, x: Array) -> Array:
         return np.log(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 1 / x
+
 
 @OPS.register
 @final
@@ -187,6 +206,9 @@ class Log1p(FloatFunction):
 
     def calculate(self, x: Array) -> Array:
         return np.log1p(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 1 / (x + 1)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Log", [build.op("Add", [x, _one(build, type.dtype)])])
@@ -214,6 +236,9 @@ class Sqrt(FloatFunction):
     def calculate(self, x: Array) -> Array:
         return np.sqrt(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 0.5 / y
+
 
 @OPS.register
 @final
@@ -234,6 +259,9 @@ class Rsqrt(FloatFunction):
 
     def calculate(self, x: Array) -> Array:
         return np.reciprocal(np.sqrt(x))
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return -0.5 * y * y * y
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Reciprocal", [build.op("Sqrt", [x])])
@@ -261,6 +289,9 @@ class Reciprocal(FloatFunction):
     def calculate(self, x: Array) -> Array:
         return np.reciprocal(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return -y * y
+
 
 @OPS.register
 @final
@@ -282,6 +313,9 @@ class Sin(FloatFunction):
 
     def calculate(self, x: Array) -> Array:
         return np.sin(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x.apply("cos")
 
 
 @OPS.register
@@ -305,6 +339,9 @@ class Cos(FloatFunction):
     def calculate(self, x: Array) -> Array:
         return np.cos(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return -x.apply("sin")
+
 
 @OPS.register
 @final
@@ -324,3 +361,6 @@ class Erf(FloatFunction):
 
     def calculate(self, x: Array) -> Array:
         return erf(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 2 / math.sqrt(math.pi) * (-x * x).apply("exp")

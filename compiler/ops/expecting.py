@@ -9,6 +9,7 @@ from typing import Any, final
 from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.target_range import TargetRange
 from compiler.ops.elementwise import Function
 from compiler.ops.registry import OPS
@@ -66,6 +67,9 @@ class Expect(Function):
 
     def calculate(self, x: Array) -> Array:
         return x
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope]
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(In(0))

@@ -15,6 +15,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol, fill, shorten
 from compiler.ops.axes import AlongAxis, known_size, need_rank, places, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.registry import OPS
@@ -107,6 +108,16 @@ class Concat(AlongAxis):
     def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
         return (np.concatenate(promoted(*tensors), axis=self.axis),)
 
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], *tensors: Symbol
+    ) -> Slopes:
+        (slope,) = slopes
+        assert slope is not None, "what changes nothing is not asked"
+        axis = self.axis % slope.rank
+        sizes = shorten([tensor.shape[axis] for tensor in tensors])
+        parts = slope.apply_all("split", sizes=sizes, axis=axis) if len(sizes) > 1 else [slope]
+        return [part.cast(x.dtype) for part, x in zip(parts, tensors, strict=True)]
+
     def couple(self, outputs: Results, *tensors: NodeInput) -> Coupling:
         axis = self.axis % outputs[0].rank
         ties = [t for i, t in enumerate(coupling.tie_broadcast(tensors, outputs[0])) if i != axis]
@@ -157,6 +168,14 @@ class Stack(Op):
 
     def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
         return (np.stack(promoted(*tensors), axis=self.axis),)
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], *tensors: Symbol
+    ) -> Slopes:
+        (slope,) = slopes
+        assert slope is not None, "what changes nothing is not asked"
+        parts = slope.apply_all("unbind", axis=self.axis)
+        return [part.cast(x.dtype) for part, x in zip(parts, tensors, strict=True)]
 
     def couple(self, outputs: Results, *tensors: NodeInput) -> Coupling:
         return Coupling(
@@ -244,6 +263,11 @@ class Split(AlongAxis):
             bounds = np.arange(piece, x.shape[self.axis], piece)
         return tuple(np.split(x, bounds, axis=self.axis))
 
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], x: Symbol
+    ) -> Slopes:
+        return [x.build.apply("concat", fill(slopes, results), axis=self.axis)[0]]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return coupling.couple_pieces(x, self.axis, outputs)
 
@@ -319,6 +343,11 @@ class Chunk(AlongAxis):
         size = -(-x.shape[self.axis] // self.parts)
         return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
 
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], x: Symbol
+    ) -> Slopes:
+        return [x.build.apply("concat", fill(slopes, results), axis=self.axis)[0]]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return coupling.couple_pieces(x, self.axis, outputs)
 
@@ -369,6 +398,11 @@ class Unbind(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return tuple(np.moveaxis(x, self.axis, 0))
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], x: Symbol
+    ) -> Slopes:
+        return [x.build.apply("stack", fill(slopes, results), axis=self.axis)[0]]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         entries = [partial(coupling.result, index=i) for i in range(len(outputs))]

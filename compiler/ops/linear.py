@@ -14,6 +14,7 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.layers import (
@@ -91,6 +92,16 @@ class Dense(LinearLayer):
         if bias is not None:
             y = y + widen(bias)
         return (y.astype(x.dtype, copy=False),)
+
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol, bias: Symbol | None = None
+    ) -> Slopes:
+        rows = product(x.shape[:-1])
+        made: Slopes = [
+            lambda: slope @ weight,
+            lambda: slope.reshape((rows, slope.shape[-1])).swap() @ x.reshape((rows, x.shape[-1])),
+        ]
+        return [*made, lambda: slope.fit(bias.type)] if bias is not None else made
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out
@@ -188,6 +199,14 @@ class Embedding(Layer):
 
     def evaluate(self, x: Array, weight: Array) -> tuple[Array, ...]:
         return (weight[x],)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol) -> Slopes:
+        rows = product(x.shape)
+        if self.padding_idx is not None:
+            counts = x.apply("not_equal", self.padding_idx % self.count)
+            slope = slope.only(counts.unsqueeze([x.rank]))
+        entries, names = slope.reshape((rows, weight.shape[1])), x.reshape((rows,))
+        return [None, lambda: weight.zeros().apply("index_add", names, entries, axis=0)]
 
     def couple(self, outputs: Results, x: NodeInput, weight: NodeInput) -> Coupling:
         last = outputs[0].rank - 1

@@ -12,6 +12,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput, Port
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_number, need_rank, operand_type, places, squeeze, unsqueeze
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
@@ -93,6 +94,19 @@ class MatMul(Op):
             wide = np.matmul(a.astype(np.float32), b.astype(np.float32))
             return (np.asarray(wide, dtype=a.dtype),)
         return (np.asarray(np.matmul(a, b)),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, a: Symbol, b: Symbol) -> Slopes:
+        """Rows and columns get the axis that they lack, and each factor is that of the other."""
+        left = a if a.rank > 1 else a.unsqueeze([0])
+        right = b if b.rank > 1 else b.unsqueeze([1])
+        if b.rank == 1:
+            slope = slope.unsqueeze([slope.rank])
+        if a.rank == 1:
+            slope = slope.unsqueeze([slope.rank - 1])
+        return [
+            lambda: (slope @ right.swap()).fit(left.type).reshape(a.shape),
+            lambda: (left.swap() @ slope).fit(right.type).reshape(b.shape),
+        ]
 
     def find_degree(self, degrees: Sequence[int], numbers: Sequence[float | None]) -> int | None:
         return sum(degrees)

@@ -23,6 +23,7 @@ from compiler.ir.operands import (
     Results,
     Types,
 )
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import (
     axes_constant,
@@ -39,7 +40,7 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import bad_option
-from compiler.types.dims import Dim
+from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import In, Leaf, Method, Spelling, Term
@@ -88,6 +89,16 @@ class Reduction(Op):
     @abstractmethod
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The meaning for an array."""
+
+    def spread(self, value: Symbol, x: Symbol) -> Symbol:
+        """What a result, or its slope, is beside each entry of x."""
+        if not self.keep:
+            value = value.unsqueeze(count_axes(self.axis, x.rank))
+        return value.expand(x.shape)
+
+    def count(self, x: Symbol) -> Dim:
+        """Over how many entries each result goes."""
+        return product(x.shape[axis] for axis in count_axes(self.axis, x.rank))
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = x.rank
@@ -261,6 +272,9 @@ class Sum(Total):
         dtype = x.dtype if x.dtype.kind == "f" else np.int64
         return np.sum(x, axis=axes, keepdims=self.keep, dtype=dtype)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [self.spread(slope, x)]
+
 
 @OPS.register
 @final
@@ -298,6 +312,9 @@ class Mean(Reduction):
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         return np.asarray(np.mean(x, axis=axes, keepdims=self.keep))
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [self.spread(slope / slope.like(self.count(x)), x)]
+
     def write(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
         space = self.keep and rank > 2 and axes == tuple(range(2, rank))
         if space and build.dtype_of(x) is not DType.F64:  # of which there is no kernel
@@ -317,6 +334,12 @@ class Extremum(Reduction):
         axes = self.axis_terms(node)
         method = f"a{self.torch_method}" if axes else self.torch_method
         return Spelling(Method(In(0), method, axes, self.keep_terms()))
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        chosen = x.equals(self.spread(result, x))
+        # As in PyTorch, equal numbers share it.
+        count = chosen.cast(slope.dtype).apply("sum", axis=self.axis, keep=self.keep)
+        return [self.spread(slope / count, x).only(chosen)]
 
 
 @OPS.register
@@ -397,6 +420,19 @@ class Prod(Total):
         dtype = x.dtype if x.dtype.kind == "f" else np.int64
         return np.asarray(np.prod(x, axis=axes, keepdims=self.keep, dtype=dtype))
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        axes = count_axes(self.axis, x.rank)
+        kept = [axis for axis in range(x.rank) if axis not in axes]
+        order = (*kept, *axes)
+        turned = x.permute(order)
+        row = turned.reshape((*(x.shape[axis] for axis in kept), self.count(x)))
+        before = _multiply_before(row)
+        behind = _multiply_before(row.apply("flip", axis=-1)).apply("flip", axis=-1)
+        others = (before * behind).reshape(turned.shape)
+        return [
+            self.spread(slope, x) * others.permute([order.index(axis) for axis in range(x.rank)])
+        ]
+
     def torch(self, node: Node) -> Spelling:
         rank = _rank(node)
         if not rank:
@@ -407,6 +443,11 @@ class Prod(Total):
         for axis in reversed(count_axes(self.axis, rank)):
             made = Method(made, self.torch_method, (Leaf(axis),), self.keep_terms())
         return Spelling(made)
+
+
+def _multiply_before(row: Symbol) -> Symbol:
+    """The products of the entries in front of each, along the last axis."""
+    return row.apply("pad", widths=(1, -1), value=1).apply("cumprod", axis=-1)
 
 
 class Quantifier(Reduction):

@@ -12,6 +12,7 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
 from compiler.ir.spelled import fill_axes
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_float, need_rank
 from compiler.ops.layers import need_rate
 from compiler.ops.modules import input_type
@@ -42,6 +43,9 @@ class Noise(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (x,)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope]  # in evaluation its result is its operand
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return Coupling(tie_same(x, outputs[0].rank))

@@ -12,6 +12,7 @@ from compiler.ir.hint import hint_names
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import operand_type, places, resolve_axis
 from compiler.ops.items import Rest, ShapeItem
@@ -180,6 +181,9 @@ class Reshape(Op):
         target = resolve_shape(type_, self.shape, lambda *_: None)
         return (x.reshape([d.evaluate({}) for d in target]),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.reshape(x.shape)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         ties, factors = factor_shapes(x, outputs[0].shape)
         return Coupling(ties, factors=factors)
@@ -342,6 +346,9 @@ class Flatten(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         start, end = self.start % x.ndim, self.end % x.ndim
         return (x.reshape(*x.shape[:start], -1, *x.shape[end + 1 :]),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.reshape(x.shape)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         ties, factors = factor_shapes(x, outputs[0].shape)

@@ -10,6 +10,7 @@ import numpy as np
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Results
+from compiler.ir.symbols import Symbol
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function
 from compiler.ops.registry import OPS
@@ -57,6 +58,9 @@ class Square(Function):
     def calculate(self, x: Array) -> Array:
         return np.square(x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return 2 * x
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Mul", [x, x])
 
@@ -84,6 +88,9 @@ class Abs(Function):
 
     def calculate(self, x: Array) -> Array:
         return np.abs(x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x.apply("sign")
 
 
 @OPS.register

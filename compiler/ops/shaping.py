@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import Trace, shift_axis
 from compiler.ops.axes import (
     axes_constant,
@@ -71,6 +72,9 @@ class Transpose(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.swapaxes(x, self.a, self.b),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("transpose", a=self.a, b=self.b)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return Coupling(tie_moved(x, ((a, i) for i, a in enumerate(self._order(outputs[0].rank)))))
 
@@ -115,6 +119,10 @@ class Permute(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.transpose(x, self.axes),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        order = [axis % x.rank for axis in self.axes]
+        return [slope.permute([order.index(axis) for axis in range(x.rank)])]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = len(self.axes)
@@ -176,6 +184,9 @@ class Squeeze(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.squeeze(x, self.axis),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.reshape(x.shape)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = x.rank
         gone = count_axes(self.axis, rank)
@@ -228,6 +239,9 @@ class Unsqueeze(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.expand_dims(x, self.axis),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.reshape(x.shape)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank
@@ -304,6 +318,9 @@ class Expand(Op):
         (made,) = self.infer(lambda *_: None, TensorType.of(DType.F32, x.shape))
         return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.fit(x.type)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return Coupling(tie_last(x, outputs[0]))
 
@@ -367,6 +384,9 @@ class Flip(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.flip(x, self.axis),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("flip", axis=self.axis)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         turned = count_axes(self.axis, outputs[0].rank)

@@ -10,6 +10,7 @@ import numpy as np
 from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Arrays
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.activation import Activation, write_number
 from compiler.ops.axes import need_float
 from compiler.ops.broadcasting import cast
@@ -72,6 +73,9 @@ class HardShrink(Shrink):
         bound = x.dtype.type(self.lambd)
         return np.where((x >= -bound) & (x <= bound), x.dtype.type(0), x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x.apply("abs") > self.lambd
+
 
 @OPS.register
 @final
@@ -101,6 +105,9 @@ class SoftShrink(Shrink):
         bound = x.dtype.type(self.lambd)
         return np.where(x > bound, x - bound, np.where(x < -bound, x + bound, x * 0))
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x.apply("abs") > self.lambd
+
 
 @OPS.register
 @final
@@ -124,6 +131,9 @@ class TanhShrink(Activation):
     def calculate(self, x: Array) -> Array:
         y: Array = x - np.tanh(x)
         return y
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (x - y) * (x - y)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Sub", [x, build.op("Tanh", [x])])
@@ -155,6 +165,9 @@ class Threshold(Activation):
         # As in PyTorch, NaN is not at most the threshold.
         return np.where(x <= x.dtype.type(self.threshold), x.dtype.type(self.value), x)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return x > self.threshold
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         below = build.op("LessOrEqual", [x, write_number(build, self.threshold, type)])
         return build.op("Where", [below, write_number(build, self.value, type), x])
@@ -184,6 +197,9 @@ class Identity(Function):
 
     def calculate(self, x: Array) -> Array:
         return x
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope]
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(In(0), module=Call("nn.Identity"))
@@ -220,6 +236,9 @@ class UnitStep(Activation):
 
     def calculate(self, x: Array) -> Array:
         return (x >= 0).astype(x.dtype)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope]  # the identity's, where it has one
 
     def torch(self, node: Node) -> Spelling:
         step = Method(Infix(">=", In(0), Leaf(0)), "to", (Attribute(In(0), "dtype"),))
@@ -267,6 +286,9 @@ class Sign(Function):
 
     def calculate(self, x: Array) -> Array:
         return np.sign(x)
+
+    def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
+        return [slope]  # the identity's, where it has one
 
     def torch(self, node: Node) -> Spelling:
         sign = Call("torch.sign", (In(0),))

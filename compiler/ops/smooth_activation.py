@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Results, Types, Weight
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis
 from compiler.ops.layers import find_place, given, need_channels, need_weights, refuse_option, widen
@@ -65,6 +66,10 @@ class Softplus(Activation):
         smooth = softplus(scaled) / x.dtype.type(self.beta)
         return np.where(scaled > self.threshold, x, smooth)
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        steep = x * self.beta
+        return (steep > self.threshold).choose(1, steep.apply("sigmoid"))
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         scaled, beta = x, write_number(build, self.beta, type)
         if self.beta != 1:
@@ -99,6 +104,10 @@ class Softsign(Activation):
         y: Array = x / (1 + np.abs(x))
         return y
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        far = 1 + x.apply("abs")
+        return 1 / (far * far)
+
 
 @OPS.register
 @final
@@ -124,6 +133,10 @@ class Mish(Activation):
         y: Array = x * np.tanh(softplus(x))
         return y
 
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        bent = x.apply("softplus").apply("tanh")
+        return bent + x * (1 - bent * bent) * x.apply("sigmoid")
+
 
 @OPS.register
 @final
@@ -148,6 +161,9 @@ class LogSigmoid(Activation):
 
     def calculate(self, x: Array) -> Array:
         return -softplus(-x)
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        return (-x).apply("sigmoid")
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Neg", [build.op("Softplus", [build.op("Neg", [x])])])
@@ -185,6 +201,10 @@ class Celu(Activation):
     def calculate(self, x: Array) -> Array:
         alpha = x.dtype.type(self.alpha)
         return np.where(x > 0, x, alpha * np.expm1(x / alpha))
+
+    def differentiate(self, x: Symbol, y: Symbol) -> Symbol:
+        falling = (x.apply("minimum", 0) / self.alpha).apply("exp")
+        return (x > 0).choose(1, falling)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         alpha = write_number(build, self.alpha, type)
@@ -234,6 +254,18 @@ class Prelu(Modular):
         wide = widen(x)
         weight = widen(weight).reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
         return (np.where(wide > 0, wide, wide * weight).astype(x.dtype, copy=False),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol) -> Slopes:
+        low = weight.reshape(self._align(weight.shape, x.rank))
+        below = slope * x.apply("minimum", 0)
+        return [
+            (x > 0).choose(slope, slope * low),
+            lambda: below.fit(low.type).reshape(weight.shape),
+        ]
+
+    def _align(self, shape: Sequence[Dim], rank: int) -> Sequence[Dim]:
+        """The shape of the weight beside x."""
+        return (*shape, *[Dim.of(1)] * (rank - 2)) if self.per_channel else ()
 
     def couple(self, outputs: Results, x: NodeInput, weight: NodeInput) -> Coupling:
         rank = outputs[0].rank
@@ -303,6 +335,12 @@ class Glu(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         value, gate = np.split(widen(x), 2, axis=self.axis)
         return ((value * sigmoid(gate)).astype(x.dtype, copy=False),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        value, gate = x.apply_all("chunk", parts=2, axis=self.axis)
+        share = gate.apply("sigmoid")
+        parts = [slope * share, slope * value * share * (1 - share)]
+        return [x.build.apply("concat", parts, axis=self.axis)[0]]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank

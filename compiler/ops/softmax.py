@@ -11,6 +11,7 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import AlongAxis, need_float, resolve_axis
 from compiler.ops.layers import widen
 from compiler.ops.registry import OPS
@@ -70,6 +71,9 @@ class Softmax(AxisShares):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [result * (slope - (slope * result).sum([self.axis % x.rank], keep=True))]
+
 
 @OPS.register
 @final
@@ -95,6 +99,9 @@ class Softmin(AxisShares):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (softmax(-widen(x), self.axis).astype(x.dtype, copy=False),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [result * ((slope * result).sum([self.axis % x.rank], keep=True) - slope)]
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [build.op("Softmax", [build.op("Neg", [x.value])], {"axis": self.axis})]
@@ -127,6 +134,9 @@ class LogSoftmax(AxisShares):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (log_softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope - result.apply("exp") * slope.sum([self.axis % x.rank], keep=True)]
 
 
 def softmax(x: Array, axis: int) -> Array:

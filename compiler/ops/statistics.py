@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self, final
 
@@ -14,6 +15,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import (
     axes_constant,
@@ -52,6 +54,14 @@ class Spread(Reduction):
         away = center(x, axes)
         total = np.sum(away * away, axis=axes, keepdims=self.keep)
         return self.finish_array(np.asarray(np.divide(total, count, dtype=x.dtype)))
+
+    def center(self, x: Symbol) -> Symbol:
+        """How far entries lie from their mean."""
+        return x - x.apply("mean", axis=self.axis, keep=True)
+
+    def degrees(self, x: Symbol) -> Dim:
+        """What the sum of squares is divided by."""
+        return self.count(x) - int(self.unbiased)
 
     def finish_array(self, variance: Array) -> Array:
         """The result from the variance."""
@@ -109,6 +119,9 @@ class Var(Spread):
     name = "var"
     torch_method = "var"
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [self.spread(2 * slope, x) * self.center(x) / slope.like(self.degrees(x))]
+
 
 @OPS.register
 @final
@@ -135,6 +148,9 @@ class Std(Spread):
 
     def finish(self, build: OnnxBuilder, variance: Any) -> Any:
         return build.op("Sqrt", [variance])
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [self.spread(slope / result, x) * self.center(x) / slope.like(self.degrees(x))]
 
 
 @OPS.register
@@ -168,6 +184,9 @@ class LogSumExp(Reduction):
         top = np.where(np.isfinite(top), top, np.zeros_like(top))
         total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
         return np.asarray(total if self.keep else np.squeeze(total, axis=axes))
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [self.spread(slope, x) * (x - self.spread(result, x)).apply("exp")]
 
     def axis_terms(self, node: Node) -> tuple[Term, ...]:
         value = node.inputs[0]
@@ -213,6 +232,21 @@ class Norm(Reduction):
             return np.asarray(np.max(size, axis=axes, keepdims=self.keep))
         total = np.sum(size**self.order, axis=axes, keepdims=self.keep)
         return np.asarray(total ** (1 / self.order), dtype=x.dtype)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        sign, length = x.apply("sign"), self.spread(result, x)
+        if self.order == 1:
+            return [self.spread(slope, x) * sign]
+        if math.isinf(self.order):
+            chosen = x.apply("abs").equals(length)
+            count = chosen.cast(slope.dtype).apply("sum", axis=self.axis, keep=self.keep)
+            return [(self.spread(slope / count, x) * sign).only(chosen)]
+        # As in PyTorch, it is 0 where the vector is.
+        still = x.equals(0) if self.order < 2 else length.equals(0)
+        share = still.choose(0, x) / still.choose(1, length)
+        if self.order != 2:
+            share = sign * share.apply("abs") ** (self.order - 1)
+        return [still.choose(0, self.spread(slope, x) * share)]
 
     def torch(self, node: Node) -> Spelling:
         order: Term = self.leaf("order")
@@ -373,6 +407,10 @@ class L2Normalize(Op):
         least = float(x.dtype.type(self.eps))  # half precision makes nothing of 1e-12
         with np.errstate(invalid="ignore"):
             return ((wide / np.maximum(length, least)).astype(x.dtype),)
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        length = x.apply("norm", axis=self.axis, keep=True)
+        return [x / length.apply("clip", minimum=self.eps)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axes = count_axes(self.axis, outputs[0].rank)

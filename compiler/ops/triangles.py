@@ -11,6 +11,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_rank
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, check_sizes, write_full
@@ -94,6 +95,9 @@ class Triangle(Op):
             given.append(build.constant(np.array(self.diagonal, np.int64)))
         made = build.op("Trilu", given, {"upper": self.upper})
         return [cast(build, made, wide, dtype)]
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply(self.name, diagonal=self.diagonal)]
 
 
 @OPS.register

@@ -13,6 +13,7 @@ from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
 from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
+from compiler.passes.expand_gradients import ExpandGradients
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
 from compiler.passes.hoist_products import HoistProducts
@@ -33,6 +34,8 @@ CLEAN_PASSES: tuple[Pass, ...] = (
 )
 
 ONNX_PASSES: tuple[Pass, ...] = (
+    # First, for it goes by the ops of the spec, and what follows looks at what it writes.
+    ExpandGradients(),
     *CLEAN_PASSES,
     # Before all that looks at dense layers: what remains is a net without adapters.
     MergeAdapters(),

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.ops import activation, expecting, shrinking, smooth_activation
+from compiler.ops import activation, derivative, expecting, shrinking, smooth_activation
 from compiler.ops.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from compiler.ops.softmax import LogSoftmax, Softmax, Softmin
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
@@ -29,6 +29,7 @@ PLAIN = {
         smooth_activation.LogSigmoid,
         shrinking.TanhShrink,
         shrinking.Identity,
+        derivative.Detach,
     )
 }
 

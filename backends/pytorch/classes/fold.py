@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backends.pytorch.classes.bodies import BodyMaker
 from backends.pytorch.classes.bucket import group_by_structure, merge_bodies
@@ -19,6 +19,7 @@ from backends.pytorch.fold.fused_loops import fuse_loops
 from backends.pytorch.fold.holders import Holders
 from backends.pytorch.fold.index import Index, sort_topologically
 from backends.pytorch.fold.items import Body
+from backends.pytorch.fold.tracking import track, tracked_inputs
 from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_loops
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph
@@ -62,6 +63,12 @@ def fold_graphs(
         holders: modules that functions are given, and read weights off.
     """
     dissolved = set(inline)
+    names = {old: new for graph in graphs for old, new in tracked_inputs(graph).items()}
+    calls = {
+        frame: replace(call, formals=tuple(names.get(value, value) for value in call.formals))
+        for frame, call in (nets or {}).items()
+    }
+    graphs = [track(graph, calls) for graph in graphs]
     if not as_function:
         fused = [fuse_loops(graph) for graph in graphs]
         graphs = [graph for graph, _ in fused]
@@ -72,9 +79,7 @@ def fold_graphs(
     settled = (dissolved, taken, unrolled, opened, wanted)
     while True:
         try:
-            folding = _Folding(
-                graphs, nets or {}, *settled, as_function=as_function, holders=holders
-            )
+            folding = _Folding(graphs, calls, *settled, as_function=as_function, holders=holders)
             folding.run()
         except Unfoldable as error:
             opens = error.but_first and not error.loops <= opened

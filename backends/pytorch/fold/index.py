@@ -12,6 +12,7 @@ from backends.pytorch.fold.holders import MODE, MODE_TYPE, Holders
 from backends.pytorch.fold.lists import Lists
 from backends.pytorch.fold.live import find_keys, find_rebound, keep_live
 from backends.pytorch.fold.spelled import Spelled, spell_graph, unmark
+from backends.pytorch.fold.tracking import find_recording
 from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Turns, Unfoldable, find_owner
 from backends.pytorch.fold.weaving import weave
 from backends.pytorch.terms.naming import user_name
@@ -173,6 +174,11 @@ class Index:
         if frame is self.root:
             return self.outputs
         return sorted(self.leaving[frame], key=self._places.__getitem__)
+
+    @cached_property
+    def recording(self) -> frozenset[Frame]:
+        """The calls that PyTorch has to keep a record of, to differentiate in them."""
+        return frozenset(map(self.find_printed, find_recording(self.graph)))
 
     @cached_property
     def held(self) -> dict[str, Tree]:

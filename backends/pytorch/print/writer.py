@@ -60,7 +60,7 @@ def _write_function(
     given += [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     given += [_argument(s) for s in sort_settings(target)]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
-    lines = lay_out("", head, 0, f" -> {_result(target)}:")
+    lines = [*_decorate(target, 0), *lay_out("", head, 0, f" -> {_result(target)}:")]
     body = Forward(target, reading, expressions, STEP, paths).write()
     names = "" if _names_results(body[-1]) else _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:
@@ -68,6 +68,12 @@ def _write_function(
     doc = write_docstring(target.doc, STEP)
     top = write_asserts(target, expressions, reading.argument, STEP)
     return lines + doc + _shape_line(target, STEP) + top + reading.unpack(STEP) + body
+
+
+def _decorate(target: Class, indent: int) -> list[str]:
+    """What stands over a function that differentiates: it does so under `torch.no_grad()` too."""
+    records = any(body.frame in body.index.recording for body in target.bodies)
+    return [f"{' ' * indent}@torch.enable_grad()"] if records else []
 
 
 def _kind(target: Class, place: int) -> str:
@@ -83,7 +89,7 @@ def _write_forward(
     formals = [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     head: Doc = ("def forward", Group("(", ("self", *formals), ")"))
     body = Forward(target, reading, expressions, INDENT, paths).write()
-    lines = lay_out("", head, STEP, f" -> {_result(target)}:")
+    lines = [*_decorate(target, STEP), *lay_out("", head, STEP, f" -> {_result(target)}:")]
     names = _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:
         lines[-1] += names

@@ -30,14 +30,14 @@ class Inlined:
 
 def inline(text: str, taken: Collection[str]) -> Inlined | None:
     """The body of the only function of a text as statements for another function, where its
-    variables have names that are not `taken`; None where it is long, branches, or calls functions
-    beside it."""
+    variables have names that are not `taken`; None where it is long, branches, is decorated, or
+    calls functions beside it."""
     tree = ast.parse(text)
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         return None
     function = tree.body[0]
     *statements, last = function.body
-    simple = all(isinstance(s, ast.Assign) for s in statements)
+    simple = all(isinstance(s, ast.Assign) for s in statements) and not function.decorator_list
     if len(statements) > LONGEST or not simple or not isinstance(last, ast.Return):
         return None
     if last.value is None:

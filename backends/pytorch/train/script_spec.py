@@ -227,8 +227,11 @@ class ScriptSpec:
     @cached_property
     def replicated(self) -> bool:
         """Whether several processes can share gradients through a replica of the net: the loss
-        calls it once, takes nothing else from it, and needs every parameter that is trained."""
+        calls it once, takes nothing else from it, not even a derivative, and needs every parameter
+        that is trained."""
         if not self.single or self.evaluates or not self.distributed:
+            return False
+        if any(node.op.of_graph for node in self.step.nodes):
             return False
         readers: dict[Frame | None, None] = {}
         for node in self.step.nodes:

@@ -18,12 +18,14 @@ from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
+from compiler.ir.evaluate import expand
 from compiler.ir.graph import Graph, Node
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
 from compiler.program.net import Net
+from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import (
     dim_both_ways,
     dimension_without_size,
@@ -253,7 +255,14 @@ class DeployElaborator(ItemElaborator):
         return DeadCode().run(replace(graph, outputs=kept), Context())
 
     def check_operators(self, graph: Graph) -> None:
-        """Whether ONNX has an operator for every layer, also those of loops."""
+        """Whether ONNX has an operator for every layer, also those of loops, and a derivative can
+        be written with them."""
+        try:
+            graph = expand(graph)
+        except CompileError as error:
+            for message in error.messages:
+                self.body.report(message)
+            return
         node = find_unexported(graph)
         if node is not None:
             span, used = self.item.subject.span, node.origin.span

@@ -1,0 +1,245 @@
+"""Derivatives written out: for every `grad` of a graph, the nodes that compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Condition, Graph, Node, Op, Value
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol
+from compiler.ops.registry import load_ops
+from compiler.ops.scan import Scan
+from compiler.report.diagnostics import CompileError, Label, Message
+from compiler.report.messages.derivatives import no_derivative
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
+
+
+def expand_graph(graph: Graph) -> Graph:
+    """The graph with what computes a derivative in place of each node that asks for one, in the
+    bodies of its loops too.
+
+    Raises:
+        CompileError: there are ops between without a derivative; all of them are named.
+    """
+    writer = _Writer(graph)
+    faults: list[Message] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Scan):
+            body = expand_graph(node.op.body)
+            same = body is node.op.body
+            node = node if same else replace(node, op=replace(node.op, body=body))
+        if not node.op.of_graph:
+            writer.nodes.append(node)
+            continue
+        try:
+            _differentiate(writer, node)
+        except CompileError as error:
+            faults += error.messages
+    if faults:
+        raise CompileError(faults)
+    conditions = tuple(writer.conditions.values())
+    return replace(graph, nodes=tuple(writer.nodes), conditions=conditions)
+
+
+class _Writer:
+    """Adds nodes to those of a graph, at the place of one of them."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Node] = []
+        self.ops = load_ops()
+        self.conditions = {(c.left, c.relation, c.right): c for c in graph.conditions}
+        self.taken = {v.name for n in graph.nodes for v in n.outputs} | set(graph.parameter)
+        self.taken |= {i.name for i in graph.inputs}
+        self.makers = {v.name: n.op for n in graph.nodes for v in n.outputs}
+        self.serial = 0
+        self.scope: Frame = graph.frame
+        self.origin = Site()
+
+    def stand_at(self, node: Node) -> None:
+        """Lets what is added stand where a node does."""
+        self.scope = node.scope
+        self.origin = Site(node.origin.span, guard=node.origin.guard, turns=node.origin.turns)
+
+    def apply(self, op: str, inputs: Sequence[Symbol | None], **options: Any) -> tuple[Symbol, ...]:
+        """The results of the op of that name."""
+        cls = self.ops.get(op)
+        assert cls is not None, f"there is no op {op}"
+        return self.add(cls(**options), inputs)
+
+    def add(self, op: Op, inputs: Sequence[Symbol | None]) -> tuple[Symbol, ...]:
+        """The results of an op."""
+
+        def assume(left: Dim, relation: str, right: Dim) -> None:
+            key = (left, relation, right)
+            self.conditions.setdefault(key, Condition(left, relation, right, self.origin.span))
+
+        types = op.infer(assume, *(s.type if s is not None else None for s in inputs))
+        values = tuple(Value(self._name(), made) for made in types)
+        self.makers.update((v.name, op) for v in values)
+        read = tuple(s.value if s is not None else None for s in inputs)
+        self.nodes.append(Node(op, read, values, self.scope, self.origin))
+        return tuple(map(self.symbol, values))
+
+    def number(self, value: float | Dim, dtype: DType) -> Symbol:
+        """A number as a tensor without axes."""
+        found = value.known if isinstance(value, Dim) else value
+        op = "size" if found is None else "constant"
+        (made,) = self.apply(op, (), value=value if found is None else found, dtype=dtype)
+        return made
+
+    def find_number(self, symbol: Symbol) -> float | None:
+        """The number that all entries of a tensor always are; None where that is not known."""
+        op = self.makers.get(symbol.value.name)
+        return None if op is None else op.number
+
+    def symbol(self, value: Value) -> Symbol:
+        """A value of the graph to compute with."""
+        return Symbol(value, value.type, self)
+
+    def _name(self) -> str:
+        while True:
+            self.serial += 1
+            name = f"%slope{self.serial}"
+            if name not in self.taken:
+                return name
+
+
+def _differentiate(writer: _Writer, node: Node) -> None:
+    """Adds what computes the result of a `grad` from the nodes before it."""
+    y, x = node.inputs
+    assert y is not None, "y is required"
+    assert x is not None, "x is required"
+    writer.stand_at(node)
+    before, writer.nodes = writer.nodes, []
+    between, wanted = _find_between(before, y, x)
+    slopes = {y.name: [writer.symbol(y).apply("ones_like")]}
+    faults = list(_pull_back(writer, between, slopes, wanted, node))
+    if faults:
+        raise CompileError(faults)
+    total = _add_up(slopes.get(x.name)) or writer.symbol(x).zeros()
+    (identity,) = (cls() for cls in [writer.ops.get("identity")] if cls is not None)
+    last = Node(identity, (total.value,), node.outputs, node.scope, node.origin)
+    writer.nodes = [*before, *_keep_needed(writer.nodes, total.value), last]
+
+
+def _pull_back(
+    writer: _Writer,
+    between: Sequence[Node],
+    slopes: dict[str, list[Symbol]],
+    wanted: Collection[str],
+    asked: Node,
+) -> Iterator[Message]:
+    """Adds slopes of what nodes read to those of what they make, last nodes first. Gives what
+    keeps it from that."""
+    for node in reversed(between):
+        found = [_add_up(slopes.get(v.name)) for v in node.outputs]
+        if all(slope is None for slope in found):
+            continue
+        try:
+            made = list(_derive(writer, node, found, wanted, asked))
+        except NoDerivative as reason:
+            place = node.origin.span
+            told = () if place is None else (Label(place, str(reason)),)
+            yield no_derivative(asked.origin.span, node.op.name, told)
+            continue
+        for value, slope in made:
+            slopes.setdefault(value.name, []).append(slope)
+
+
+def _find_between(
+    before: Sequence[Node], y: Value, x: Value
+) -> tuple[Sequence[Node], Collection[str]]:
+    """The nodes through which y follows from x, and the values that do so themselves."""
+    reached = _find_reached(before, [x.name])
+    needed = {y.name}
+    between: list[Node] = []
+    for node in reversed(before):
+        if any(v.name in needed and v.name in reached for v in node.outputs):
+            read = [v for v in node.inputs if v is not None and v.name in reached]
+            needed.update(v.name for v in read)
+            if read and passes_slope(node):
+                between.append(node)
+    return between[::-1], reached
+
+
+def _find_reached(nodes: Sequence[Node], names: Iterable[str]) -> set[str]:
+    """These values, and those that change with them."""
+    reached = set(names)
+    for node in nodes:
+        if passes_slope(node) and any(v is not None and v.name in reached for v in node.inputs):
+            reached.update(v.name for v in node.outputs if v.type.dtype.is_float)
+    return reached
+
+
+def passes_slope(node: Node) -> bool:
+    """Whether the results of a node change with what it reads, other than in jumps."""
+    return not node.op.is_flat and any(v.type.dtype.is_float for v in node.outputs)
+
+
+def _derive(
+    writer: _Writer,
+    node: Node,
+    found: Sequence[Symbol | None],
+    wanted: Collection[str],
+    asked: Node,
+) -> Iterator[tuple[Value, Symbol]]:
+    """The slopes of those inputs of a node that are wanted, of the slopes of its results."""
+    inputs = [writer.symbol(v) if v is not None else None for v in node.inputs]
+    results = [writer.symbol(v) for v in node.outputs]
+    start = len(writer.nodes)
+    spelled = node.op.spell_out(*inputs)
+    if spelled is None:
+        made = node.op.derive(found, results, *inputs)
+    else:
+        made = _derive_spelled(writer, writer.nodes[start:], spelled, found, inputs, asked)
+    for value, slope in zip(node.inputs, made, strict=True):
+        if value is None or slope is None or value.name not in wanted:
+            continue
+        if value.type.dtype.is_float:
+            settled = slope if isinstance(slope, Symbol) else slope()
+            assert settled.rank == value.type.rank, f"{node.op.name}: {settled.type} of {value}"
+            yield value, settled
+
+
+def _derive_spelled(
+    writer: _Writer,
+    nodes: Sequence[Node],
+    spelled: Sequence[Symbol],
+    found: Sequence[Symbol | None],
+    inputs: Sequence[Symbol | None],
+    asked: Node,
+) -> Slopes:
+    """The slopes of the inputs of an op that is said with other ops."""
+    slopes: dict[str, list[Symbol]] = {}
+    for result, slope in zip(spelled, found, strict=True):
+        if slope is not None:
+            slopes.setdefault(result.value.name, []).append(slope)
+    given = {s.value.name for s in inputs if s is not None and s.dtype.is_float}
+    reached = _find_reached(nodes, given)
+    faults = list(_pull_back(writer, nodes, slopes, reached, asked))
+    if faults:
+        raise CompileError(faults)
+    return [None if s is None else _add_up(slopes.get(s.value.name)) for s in inputs]
+
+
+def _add_up(slopes: Sequence[Symbol] | None) -> Symbol | None:
+    if not slopes:
+        return None
+    total = slopes[0]
+    for slope in slopes[1:]:
+        total = total + slope
+    return total
+
+
+def _keep_needed(nodes: Sequence[Node], value: Value) -> list[Node]:
+    """Those nodes that a value needs."""
+    needed = {value.name}
+    kept = []
+    for node in reversed(nodes):
+        if any(v.name in needed for v in node.outputs):
+            needed.update(v.name for v in node.inputs if v is not None)
+            kept.append(node)
+    return kept[::-1]
