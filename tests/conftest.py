@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.warm_python import WarmPopen
 
 NEW_CASES = "LAWS_NEW_CASES"
 """The variable of the environment with which `make laws` asks for cases of a seed of its own."""
 
 settings.register_profile("weft", derandomize=NEW_CASES not in os.environ)
 settings.load_profile("weft")
+subprocess.Popen = WarmPopen  # type: ignore[misc]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

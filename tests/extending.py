@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("grammar", "compiler", "backends", "weft", "specs")
-LAWS = ("tests/laws", "tests/__init__.py", "tests/conftest.py")
+RUN = ("tests/__init__.py", "tests/conftest.py", "tests/warm_python.py", "tests/warm_server.py")
+LAWS = ("tests/laws", *RUN)
 
 
 @dataclass(frozen=True)

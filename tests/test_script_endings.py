@@ -50,6 +50,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the script where no file may be longer than so many bytes."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limited = largest != resource.RLIM_INFINITY
     return subprocess.run(
         [sys.executable, "train.py", "--device", "cpu", *options],
         cwd=folder,
@@ -57,7 +58,9 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard)),
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard)))
+        if limited
+        else None,
     )
 
 

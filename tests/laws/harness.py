@@ -54,6 +54,10 @@ class Case:
         types = ", ".join(str(t) for t in self.types)
         return f"Case({self.op}, {types}, sizes={dict(self.sizes)})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What Hypothesis shows: it reads variables of classes as fields, and some are not set."""
+        printer.text(repr(self))
+
 
 CASES: dict[str, SearchStrategy[Case]] = {}
 """A strategy of cases for each op, by the op's name."""
