@@ -73,7 +73,7 @@ def _describe_data(data: DataSet) -> Iterator[str]:
 
 
 def _describe_train(train: Train) -> Iterator[str]:
-    yield f"train {train.name} on {train.data.name}: {_describe_graph(train.step)}"
+    yield f"train {train.name} on {train.data.name}: {_describe_graph(train.graph)}"
     for net in train.nets:
         yield f"  net {net.name} = {net.net.model} under {net.prefix or 'the root'}"
     yield from _describe_clauses(TRAIN, train)
@@ -132,6 +132,6 @@ def describe_graphs(program: Program) -> str:
     """Every graph in the textual form of the IR."""
     graphs = [net.graph for net in (*program.models.values(), *program.nets.values())]
     graphs += [data.columns for data in program.data.values()]
-    graphs += [train.step for train in program.trains.values()]
+    graphs += [train.graph for train in program.trains.values()]
     graphs += [deploy.graph for deploy in program.deploys]
     return "\n".join(print_graph(graph) for graph in graphs)

@@ -18,7 +18,7 @@ def check_text(text: str, overrides: dict[str, str] | None = None, folder: str =
     assert not errors, [(m.code, m.text.title, m.text.label) for m in errors]
     assert program is not None
     for train in program.trains.values():
-        verify_graph(train.step)
+        verify_graph(train.graph)
     for data in program.data.values():
         verify_graph(data.columns)
     for deploy in program.deploys:

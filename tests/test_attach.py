@@ -155,7 +155,7 @@ def test_the_own_graph_changes_nothing(text: str, tmp_path: Path) -> None:
     train = open_train(text, tmp_path)
     net = train.nets[0]
     again = attach(train, net.name, net.net.graph)
-    assert print_graph(again.step).splitlines()[1:] == print_graph(train.step).splitlines()[1:]
+    assert print_graph(again.graph).splitlines()[1:] == print_graph(train.graph).splitlines()[1:]
 
 
 @pytest.mark.parametrize("text", [*SPECS.values(), LOOP], ids=[*SPECS, "loop"])
@@ -163,9 +163,9 @@ def test_another_graph_computes_what_its_own_train_computes(text: str, tmp_path:
     train, wanted = open_train(text, tmp_path), widen(text, tmp_path, 3)
     name = train.nets[0].name
     made = attach(train, name, find_net(wanted, name).net.graph)
-    verify_graph(made.step)
-    weights = draw_weights(wanted.step)
-    expected, found = run_step(wanted.step, weights), run_step(made.step, weights)
+    verify_graph(made.graph)
+    weights = draw_weights(wanted.graph)
+    expected, found = run_step(wanted.graph, weights), run_step(made.graph, weights)
     assert expected.keys() == found.keys()
     for output, array in expected.items():
         np.testing.assert_array_equal(found[output], array, err_msg=output)
@@ -187,11 +187,11 @@ def test_generated_code_is_that_of_the_new_net(text: str, tmp_path: Path) -> Non
 def test_values_that_the_net_computes_twice_have_counterparts(loss: str, tmp_path: Path) -> None:
     train = open_train(REPEATED.replace("{loss}", loss), tmp_path)
     made = attach(train, "m", train.nets[0].net.graph)
-    weights = draw_weights(train.step)
-    expected, found = run_step(train.step, weights), run_step(made.step, weights)
+    weights = draw_weights(train.graph)
+    expected, found = run_step(train.graph, weights), run_step(made.graph, weights)
     np.testing.assert_array_equal(found["loss"], expected["loss"])
-    (call,) = find_calls(train.step, find_net(train, "m"))
-    used = {v.name for node in train.step.nodes for v in node.outputs}
+    (call,) = find_calls(train.graph, find_net(train, "m"))
+    used = {v.name for node in train.graph.nodes for v in node.outputs}
     for output in train.nets[0].net.graph.outputs:
         value = call.values.get(output.value.name)
         assert value is None or value.name in used
@@ -200,9 +200,9 @@ def test_values_that_the_net_computes_twice_have_counterparts(loss: str, tmp_pat
 def test_a_prefix_moves_the_weights(tmp_path: Path) -> None:
     train = open_train(ONCE, tmp_path)
     moved = attach(train, "fit", train.nets[0].net.graph, prefix="fit.")
-    weights = draw_weights(train.step)
+    weights = draw_weights(train.graph)
     renamed = {f"fit.{path}": array for path, array in weights.items()}
-    expected, found = run_step(train.step, weights), run_step(moved.step, renamed)
+    expected, found = run_step(train.graph, weights), run_step(moved.graph, renamed)
     for output, array in expected.items():
         np.testing.assert_array_equal(found[output], array, err_msg=output)
     assert moved.nets[0].prefix == "fit."
@@ -210,7 +210,7 @@ def test_a_prefix_moves_the_weights(tmp_path: Path) -> None:
 
 def test_calls_know_the_values_of_the_net(tmp_path: Path) -> None:
     train = open_train(TWICE, tmp_path)
-    calls = find_calls(train.step, find_net(train, "m"))
+    calls = find_calls(train.graph, find_net(train, "m"))
     assert len(calls) == 2
     for call in calls:
         assert call.values["logits"].type.known_shape is None
@@ -220,9 +220,9 @@ def test_calls_know_the_values_of_the_net(tmp_path: Path) -> None:
 
 def test_a_net_that_is_not_applied_is_refused(tmp_path: Path) -> None:
     train = open_train(ONCE, tmp_path)
-    step = replace(train.step, nodes=(), outputs=())
+    step = replace(train.graph, nodes=(), outputs=())
     with pytest.raises(CompileError) as caught:
-        attach(replace(train, step=step), "fit", train.nets[0].net.graph)
+        attach(replace(train, graph=step), "fit", train.nets[0].net.graph)
     assert [m.code for m in caught.value.messages] == ["W1100"]
     assert "cannot be exchanged" in caught.value.messages[0].text.title
 
@@ -243,6 +243,6 @@ def test_nets_of_examples_are_put_back_as_they_were(path: Path) -> None:
             again = attach(train, net.name, net.net.graph)
             before, after = (
                 re.sub(r"call=\d+", "call", print_graph(step)).splitlines()[1:]
-                for step in (train.step, again.step)
+                for step in (train.graph, again.graph)
             )
             assert after == before

@@ -264,5 +264,5 @@ ADAPTERS = {
 )
 def test_an_option_of_nets_is_carried_out(function: type[Described], option: str) -> None:
     first, second = (check_text(LORA.replace("OPTIONS", text)) for text in ADAPTERS[option])
-    trains = [(print_graph(p.trains["fit"].step), p.trains["fit"].freeze) for p in (first, second)]
+    trains = [(print_graph(p.trains["fit"].graph), p.trains["fit"].freeze) for p in (first, second)]
     assert trains[0] != trains[1]

@@ -43,12 +43,12 @@ def test_a_group_follows_the_factors_of_its_layer(
     optimizers = f'with adamw(lr=1e-3)\n        with sgd(lr=1e-2) over "{pattern}"'
     tuned = tune(tmp_path, optimizers, teach=teach)
     slow = next(g for g in tuned.train.groups if g.optimizer.name == "sgd")
-    held = set(tuned.train.find_held(slow))
+    held = set(tuned.train.find_held(tuned.train.steps[0], slow))
     prefix = tuned.prefix
     assert {f"{prefix}head.0.weight", f"{prefix}head.1.weight"} <= held
     assert (f"{prefix}head.1.bias" in held) == (pattern in ("head.*", "head"))
     others = [g for g in tuned.train.groups if g is not slow]
-    assert not any(held & set(tuned.train.find_held(g)) for g in others)
+    assert not any(held & set(tuned.train.find_held(tuned.train.steps[0], g)) for g in others)
 
 
 def test_factors_of_a_frozen_layer_stay_frozen(tmp_path: Path) -> None:

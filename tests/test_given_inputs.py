@@ -63,11 +63,11 @@ def test_a_file_computes_what_the_train_gives_its_net(case: str, tmp_path: Path)
     (deploy,), train = program.deploys, program.trains["fit"]
     assert deploy.preprocess is not None
     loaded = load_data(train.data, tmp_path)
-    weights = draw_weights(train.step)
+    weights = draw_weights(train.graph)
     fitted = {f"preprocess.{path}": array for path, array in loaded.statistics.items()}
     raw = {i.name: loaded.raw[i.name] for i in deploy.graph.inputs}
     made = evaluate(deploy.graph, {**weights, **fitted}, raw)["logits"]
-    expected = evaluate(train.step, weights, dict(loaded.columns))
+    expected = evaluate(train.graph, weights, dict(loaded.columns))
     np.testing.assert_allclose(made, expected["logits"], atol=1e-5)
 
     place = find_place(deploy, program)
@@ -80,12 +80,12 @@ def test_the_rows_of_a_net_are_what_its_train_gives_it(case: str, tmp_path: Path
     program = open_program(NETS + TRAIN.replace("BODY", CASES[case]), tmp_path)
     train = program.trains["fit"]
     net = find_net(train, "m").net.graph
-    weights = draw_weights(train.step)
+    weights = draw_weights(train.graph)
     own = {path: weights[f"m.{path}"] for path in net.parameter}
     place = BoundNet(train, "m", tmp_path)
     scores = score_rows(place, "val", lambda inputs: evaluate(net, own, inputs))
     columns = load_data(train.data, tmp_path).split("val")
-    expected = evaluate(train.step, weights, columns)
+    expected = evaluate(train.graph, weights, columns)
     right = (expected["logits"].argmax(1) == columns["label"]).mean()
     assert scores["accuracy"].total() == pytest.approx(right)
 
@@ -99,7 +99,7 @@ def test_inputs_that_other_nets_compute_need_their_weights(tmp_path: Path) -> No
     with pytest.raises(CompileError) as caught:
         choose_inputs(find_place(deploy, program), np.arange(5))
     assert caught.value.messages[0].kind is input_needs_weights
-    weights = draw_weights(train.step)
+    weights = draw_weights(train.graph)
     inputs = choose_inputs(find_place(deploy, program, weights), np.arange(30))
     columns = load_data(train.data, tmp_path).columns
     features = columns["features"][:30]

@@ -79,19 +79,19 @@ def test_train_of_a_model() -> None:
     (net,) = train.nets
     assert (net.name, net.prefix, net.net.model) == ("fit", "", "Net")
     assert net.net.graph.parameter["stem.weight"].value.type.known_shape == (16, 64)
-    assert [o.name for o in train.step.outputs] == ["loss", "logits", "label"]
-    assert [i.name for i in train.step.inputs] == ["image", "label"]
-    paths = {p.path for p in train.step.parameters}
+    assert [o.name for o in train.graph.outputs] == ["loss", "logits", "label"]
+    assert [i.name for i in train.graph.inputs] == ["image", "label"]
+    paths = {p.path for p in train.graph.parameters}
     assert paths == {p.path for p in net.net.graph.parameters}
 
 
 def test_the_step_computes_the_loss() -> None:
     program = check_text(train_text(MINIMIZE, "metric accuracy = accuracy(logits, label)"))
     train = program.trains["fit"]
-    weights = draw_weights(train.step, 0)
+    weights = draw_weights(train.graph, 0)
     image = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
     label = np.arange(5)
-    results = evaluate(train.step, weights, {"image": image, "label": label})
+    results = evaluate(train.graph, weights, {"image": image, "label": label})
     alone = evaluate(train.nets[0].net.graph, weights, {"image": image})
     np.testing.assert_array_equal(results["logits"], alone["logits"])
     scores = alone["logits"].astype(np.float64)
@@ -107,7 +107,7 @@ def test_inputs_from_named_columns() -> None:
     )
     text += "deploy fit as onnx { preprocess digits }\n"
     program = check_text(text)
-    step = program.trains["fit"].step
+    step = program.trains["fit"].graph
     assert [i.name for i in step.inputs] == ["label", "pixels"]
     assert program.trains["fit"].nets[0].net.graph.outputs[0].value.type.known_shape is None
     (deploy,) = program.deploys
@@ -133,7 +133,7 @@ def test_nets_in_the_body() -> None:
     head, rest = train.groups
     assert head.optimizer == Sgd(lr=0.1, momentum=0.9)
     assert (head.patterns, rest.patterns) == (("a.head",), ())
-    assert "a.stem.weight" in train.step.parameter
+    assert "a.stem.weight" in train.graph.parameter
     assert train.metrics[0].arguments == ("logits", "label")
 
 
@@ -161,7 +161,7 @@ def test_one_net_called_twice_shares_its_weights() -> None:
     )
     train = program.trains["twice"]
     assert len(train.nets) == 1
-    assert {p.path for p in train.step.parameters} == {
+    assert {p.path for p in train.graph.parameters} == {
         "m.stem.weight",
         "m.stem.bias",
         "m.head.weight",
@@ -436,7 +436,7 @@ def test_a_weight_has_the_name_that_a_value_had() -> None:
         "    batch 8  epochs 1\n}\n"
     )
     train = check_text(text).trains["fit"]
-    assert "scale" in train.step.parameter
+    assert "scale" in train.graph.parameter
 
 
 @pytest.mark.parametrize(

@@ -183,4 +183,4 @@ def test_a_net_that_a_train_looks_into_is_not_exchanged(tmp_path: Path) -> None:
     text = (DATA + NETS + INSIDE).replace("m.backbone(2 * features)", "features")
     train = open_train(text.replace("+ sum(m.backbone.`fc.weight` ** 2)", ""), tmp_path)
     attached = attach(train, "m", train.nets[0].net.graph)
-    assert attached.step.parameter.keys() == train.step.parameter.keys()
+    assert attached.graph.parameter.keys() == train.graph.parameter.keys()

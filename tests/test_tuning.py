@@ -87,7 +87,7 @@ def test_the_distilled_loss_is_the_textbooks(fitted: Fitted, tmp_path: Path) -> 
     small = halve(net, tmp_path)
     tuned = prepare_tuning(train, "fit", small, Tuning(1, teacher=net, alpha=0.3, temperature=3.0))
     columns = {n: a[:16] for n, a in load_data(train.data, root).split("val").items()}
-    step = tuned.train.step
+    step = tuned.train.graph
     taken = {i.name: columns[i.name] for i in step.inputs}
     found = evaluate(step, {p: tuned.weights[p] for p in step.parameter}, taken)
     image = {"image": columns["image"]}

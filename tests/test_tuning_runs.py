@@ -126,7 +126,7 @@ train fit on digits {
 
 def test_other_nets_start_from_what_they_learned(tmp_path: Path) -> None:
     train = open_train(AUTOENCODER, tmp_path)
-    weights = draw_weights(train.step, 1)
+    weights = draw_weights(train.graph, 1)
     net = find_net(train, "encoder")
     own = {path: weights[f"encoder.{path}"] for path in net.net.graph.parameter}
     trainer = make_trainer(
@@ -144,13 +144,13 @@ def test_other_nets_start_from_what_they_learned(tmp_path: Path) -> None:
 
 def test_without_cross_entropy_outputs_are_followed(tmp_path: Path) -> None:
     train = open_train(AUTOENCODER, tmp_path)
-    weights = draw_weights(train.step, 1)
+    weights = draw_weights(train.graph, 1)
     net = find_net(train, "encoder").net.graph
     own = WeightedNet(net, {path: weights[f"encoder.{path}"] for path in net.parameter})
     teacher = WeightedNet(net, draw_weights(net, 5))
     tuned = prepare_tuning(train, "encoder", own, Tuning(1, teacher=teacher, alpha=0.25), weights)
     x = load_data(train.data, tmp_path).split("val")["x"]
-    step = tuned.train.step
+    step = tuned.train.graph
     found = evaluate(step, {p: tuned.weights[p] for p in step.parameter}, {"x": x})["loss"]
     z, wanted = (evaluate(n.graph, n.weights, {"x": x})["z"] for n in (own, teacher))
     made = z @ weights["decoder.fc.weight"].T + weights["decoder.fc.bias"]
@@ -185,7 +185,7 @@ def test_only_cross_entropies_of_what_the_student_says_are_mixed(tmp_path: Path)
     tuning = Tuning(1, teacher=teacher, alpha=0.4, temperature=2.0)
     tuned = prepare_tuning(train, "m", own, tuning)
     columns = load_data(train.data, tmp_path).split("val")
-    step = tuned.train.step
+    step = tuned.train.graph
     taken = {i.name: columns[i.name] for i in step.inputs}
     found = evaluate(step, {p: tuned.weights[p] for p in step.parameter}, taken)["loss"]
     said, wanted = (
@@ -228,7 +228,7 @@ train fit on digits {
 
 def test_a_net_behind_the_student_is_applied_to_both(tmp_path: Path) -> None:
     train = open_train(CHAIN, tmp_path)
-    weights = draw_weights(train.step, 1)
+    weights = draw_weights(train.graph, 1)
     net = find_net(train, "body").net.graph
     own = WeightedNet(net, {path: weights[f"body.{path}"] for path in net.parameter})
     teacher = WeightedNet(net, draw_weights(net, 5))
@@ -238,8 +238,8 @@ def test_a_net_behind_the_student_is_applied_to_both(tmp_path: Path) -> None:
     objective = (tmp_path / "made" / "train.py").read_text().partition("def compute_loss")[2]
     assert objective.count("top(") == 2
     columns = load_data(train.data, tmp_path).split("val")
-    taken = {item.name: columns[item.name] for item in tuned.train.step.inputs}
-    wanted = evaluate(tuned.train.step, dict(tuned.weights), taken)["loss"]
+    taken = {item.name: columns[item.name] for item in tuned.train.graph.inputs}
+    wanted = evaluate(tuned.train.graph, dict(tuned.weights), taken)["loss"]
     script = ScriptSpec(tuned.train)
     body = "\n".join(emit_objective(script))
     made = run_source("\n".join([*write_imports(body), "", body]), "objective")
@@ -254,7 +254,7 @@ def test_a_train_that_has_nothing_left_to_change_is_refused(tmp_path: Path) -> N
     frozen = replace(
         net, parameters=tuple(replace(parameter, trainable=False) for parameter in net.parameters)
     )
-    weights = draw_weights(train.step, 1)
+    weights = draw_weights(train.graph, 1)
     own = WeightedNet(frozen, {path: weights[f"top.{path}"] for path in net.parameter})
     with pytest.raises(CompileError) as caught:
         prepare_tuning(train, "top", own, Tuning(1), weights)
@@ -275,7 +275,7 @@ def test_a_weight_that_the_objective_reads_moves_with_the_student(tmp_path: Path
     net = find_net(train, "fit").net.graph
     own, teacher = (WeightedNet(net, draw_weights(net, seed)) for seed in (1, 5))
     tuned = prepare_tuning(train, "fit", own, Tuning(1, teacher=teacher, alpha=0.5))
-    readers = [n for n in tuned.train.step.nodes if n.op.name in ("square", "pow")]
+    readers = [n for n in tuned.train.graph.nodes if n.op.name in ("square", "pow")]
     assert [v.name for node in readers for v in node.inputs if v is not None] == ["student.scale"]
     write_training(tuned.train, tmp_path / "made", start=tuned.weights)
     lint(tmp_path / "made")

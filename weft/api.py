@@ -430,7 +430,7 @@ class Spec:
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
         with speaking_as_commands(), hold_folder(Path(folder), [name]), warning() as warn:
-            need_weights(found.step)
+            need_weights(found.graph)
             check_data(found)
             write_training(found, place, files=GeneratedFiles(Path(folder), warn))
             results = run_training(

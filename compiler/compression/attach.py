@@ -45,15 +45,15 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         replace(old.net, graph=graph, loads=(), frozen=()),
         old.prefix if prefix is None else prefix,
     )
-    calls = find_calls(train.step, old)
+    calls = find_calls(train.graph, old)
     fault = find_obstacle(train, name, graph.parameter.keys())
     if fault is not None:
         raise CompileError([fault])
-    step = _Replacement(train.step, old, new, calls).run()
+    step = _Replacement(train.graph, old, new, calls).run()
     nets = tuple(new if net is old else net for net in train.nets)
     freed = {old.prefix + path for path in old.net.frozen}
     freeze = tuple(pattern for pattern in train.freeze if pattern not in freed)
-    return replace(train, nets=nets, step=step, freeze=freeze)
+    return replace(train, nets=nets, graph=step, freeze=freeze)
 
 
 def find_net(train: Train, name: str) -> TrainedNet:
@@ -96,7 +96,7 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
 def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
     """The calls of a net, outside of loops, that are given what the first one is: in evaluation
     all of them put out the same. None where the train's outputs need none."""
-    found = find_calls(train.step, find_net(train, name))
+    found = find_calls(train.graph, find_net(train, name))
     if not found:
         return ()
     first, *others = found
@@ -110,12 +110,12 @@ def find_obstacle(
     it inside a loop, or takes more from it than its outputs: a part of it, or a weight whose path
     in the net is not among those `kept`. None where one can."""
     net = find_net(train, name)
-    calls = find_calls(train.step, net)
+    calls = find_calls(train.graph, net)
     if not calls:
         return net_inside_loop(train.span, name, passes)
     own = {net.prefix + path for path in net.net.graph.parameter}
     inside = {id(node) for call in calls for node in call.nodes}
-    for node in train.step.nodes:
+    for node in train.graph.nodes:
         if id(node) in inside:
             continue
         frames = [f for f in node.scope.chain[1:] if f.path]

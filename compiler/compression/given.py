@@ -32,16 +32,16 @@ class GivenInputs:
 
 def find_given(train: Train, net: TrainedNet) -> GivenInputs:
     """What a net is given where the train applies it first, outside of loops."""
-    calls = find_calls(train.step, net)
+    calls = find_calls(train.graph, net)
     if not calls:
         return GivenInputs({})
     given = dict(calls[0].frame.tensors)
-    columns = {item.name for item in train.step.inputs}
+    columns = {item.name for item in train.graph.inputs}
     inputs = [item.name for item in net.net.graph.inputs if item.name in given]
     found = {name: given[name] for name in inputs if given[name] in columns}
-    made = {v.name: v for node in train.step.nodes for v in node.outputs}
+    made = {v.name: v for node in train.graph.nodes for v in node.outputs}
     outputs = [Output(name, made[given[name]]) for name in inputs if given[name] in made]
-    part = extract_subgraph(train.step, (), outputs) if outputs else None
+    part = extract_subgraph(train.graph, (), outputs) if outputs else None
     settled = find_sizes(net.net.graph, calls[0].values).items()
     sizes = {name: dim.known for name, dim in settled if dim.known is not None}
     return GivenInputs(found, part, sizes)

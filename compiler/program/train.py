@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
@@ -12,7 +13,16 @@ from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.training.base import Metric, Optimizer, Regularizer
 from compiler.types.tensor import DType
-from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Whole, WordChoice, clause
+from compiler.vocabulary.clauses import (
+    STEP,
+    TRAIN,
+    Choice,
+    ClauseWord,
+    DTypeChoice,
+    Whole,
+    WordChoice,
+    clause,
+)
 from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
@@ -36,6 +46,52 @@ class ParameterGroup:
     optimizer: Optimizer
     patterns: tuple[str, ...] = ()
     span: Span | None = None
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """An objective, and which parameters follow which optimizer for it.
+
+    A train has one without a name, or several with names: `step critic, every=5steps { … }` is
+    taken in every fifth step. `over` are patterns of what it may change; none: all.
+    """
+
+    groups: tuple[ParameterGroup, ...]
+    name: str = ""
+    every: int = 1
+    over: tuple[str, ...] = ()
+    span: Span | None = None
+
+    @property
+    def loss(self) -> str:
+        """The output of the train's graph that it lowers, and the figure of a split."""
+        return f"{self.name}.loss" if self.name else "loss"
+
+
+STEP.add(
+    ClauseWord(
+        "minimize",
+        "minimize mean(softplus(-C(fake))) over G with adam(lr=2e-4)",
+        "the objective, and the optimizers of groups of parameters",
+        required=True,
+    )
+)
+STEP.add(
+    ClauseWord(
+        "metric",
+        "metric distance = mean(C(image)) - mean(C(fake))",
+        "a figure of every split",
+        repeats=True,
+    )
+)
+TRAIN.add(
+    ClauseWord(
+        "step",
+        "step critic, every=5steps { minimize … over C with … }",
+        "one of several objectives that take turns, in the order written",
+        repeats=True,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -89,18 +145,18 @@ class Clip:
 class Train:
     """A train item: nets, data, objective and settings. Its clauses fill its fields.
 
-    `step` is one graph from the data's columns (leading dim `batch`) through the nets (frames)
-    to its outputs: `loss` (a scalar), and what metrics read. The nets' frames are children of
-    its root frame, so the objective prints as a function that calls the nets.
+    `graph` goes from the data's columns (leading dim `batch`) through the nets (frames)
+    to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
+    children of its root frame, so the objective prints as a function that calls the nets.
     """
 
     name: str
     nets: tuple[TrainedNet, ...]
     data: DataSet
-    step: Graph
+    graph: Graph
     doc: str = ""
     span: Span | None = None
-    groups: tuple[ParameterGroup, ...] = clause(
+    steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",
     )
@@ -170,10 +226,33 @@ class Train:
             if parameter.trainable
         }
 
-    def find_held(self, group: ParameterGroup) -> Mapping[str, Parameter]:
-        """The parameters that follow a group's optimizer."""
-        others = [p for g in self.groups for p in g.patterns]
-        frozen = match_paths(self.trainable, self.freeze)
-        held = match_paths(self.trainable, group.patterns or ["*"])
-        left_out = {*frozen, *(() if group.patterns else match_paths(held, others))}
-        return {path: self.trainable[path] for path in held if path not in left_out}
+    @property
+    def groups(self) -> tuple[ParameterGroup, ...]:
+        """The groups of parameters of all steps."""
+        return tuple(group for step in self.steps for group in step.groups)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The outputs of the graph that the steps lower."""
+        return tuple(step.loss for step in self.steps)
+
+    def change_groups(
+        self, change: Callable[[tuple[ParameterGroup, ...]], tuple[ParameterGroup, ...]]
+    ) -> Train:
+        """The train with other groups of parameters in each step."""
+        steps = tuple(replace(step, groups=change(step.groups)) for step in self.steps)
+        return replace(self, steps=steps)
+
+    def find_updated(self, step: TrainStep) -> Mapping[str, Parameter]:
+        """The parameters that a step changes."""
+        allowed = match_paths(self.trainable, step.over or ["*"])
+        frozen = set(match_paths(self.trainable, self.freeze))
+        return {path: self.trainable[path] for path in allowed if path not in frozen}
+
+    def find_held(self, step: TrainStep, group: ParameterGroup) -> Mapping[str, Parameter]:
+        """The parameters that follow the optimizer of a group of a step."""
+        updated = self.find_updated(step)
+        others = [p for g in step.groups for p in g.patterns]
+        held = match_paths(updated, group.patterns or ["*"])
+        left_out = set() if group.patterns else set(match_paths(held, others))
+        return {path: updated[path] for path in held if path not in left_out}

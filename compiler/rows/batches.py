@@ -15,7 +15,7 @@ def find_thin_norms(train: Train, rows: int) -> Iterator[Message]:
     """What takes statistics of a batch of so many rows while training, and finds a single value for
     each channel. Nets that are frozen whole run in evaluation mode."""
     frozen = [net for net in train.nets if _is_frozen(train, net)]
-    for node in train.step.nodes:
+    for node in train.graph.nodes:
         if not node.op.over_batch or any(_belongs(node, net) for net in frozen):
             continue
         value = node.inputs[0]

@@ -17,8 +17,8 @@ class ClassWords:
 
 def find_target_words(train: Train, target: Value) -> ClassWords | None:
     """The column of words whose codes are those of a target; None where there is none."""
-    code = _find_codes(train.step, target).name
-    column = next((item.name for item in train.step.inputs if item.value.name == code), None)
+    code = _find_codes(train.graph, target).name
+    column = next((item.name for item in train.graph.inputs if item.value.name == code), None)
     columns = train.data.columns
     given = next((o.value for o in columns.outputs if o.name == column), None)
     if given is None:

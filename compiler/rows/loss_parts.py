@@ -26,9 +26,14 @@ class _Term:
     target: Value | None = None
 
 
-def measure_loss(train: Train) -> tuple[Graph, MetricUse]:
-    """The loss of a train as a figure of a split, and the step with the outputs it reads."""
-    return count_targets(train.step, MetricUse("loss", BatchMean(), ("loss",)))
+def measure_losses(train: Train) -> tuple[Graph, tuple[MetricUse, ...]]:
+    """The loss of each step of a train as a figure of a split, and its graph with the outputs that
+    these read."""
+    graph, uses = train.graph, []
+    for name in train.losses:
+        graph, use = count_targets(graph, MetricUse(name, BatchMean(), (name,)))
+        uses.append(use)
+    return graph, tuple(uses)
 
 
 def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
@@ -41,7 +46,7 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
     terms = _split(step, outputs[name].value, 1.0)
     if all(term.part.is_plain for term in terms):
         return step, use
-    names = {o.value.name: o.name for o in step.outputs if o.name != "loss"}
+    names = {o.value.name: o.name for o in step.outputs if o.name != name}
     names[outputs[name].value.name] = name
     read = [v for term in terms for v in (term.value, term.target) if v is not None]
     for value in read:

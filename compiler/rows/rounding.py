@@ -38,10 +38,10 @@ def check_rounding(train: Train, loaded: LoadedData, rows: Array) -> Iterator[Me
         raw = {item.name: loaded.raw[item.name][rows] for item in part.inputs}
         values = evaluate(part, loaded.statistics, raw)
         yield from _report(columns, readers, values, fitted=True)
-    if any(_may_lose(loaded.columns[item.name][rows]) for item in train.step.inputs):
-        readers = list(find_conversions(train.step.nodes))
+    if any(_may_lose(loaded.columns[item.name][rows]) for item in train.graph.inputs):
+        readers = list(find_conversions(train.graph.nodes))
         values = compute_values(train, loaded, rows, [value for value, _, _ in readers])
-        yield from _report(train.step, readers, values, fitted=False)
+        yield from _report(train.graph, readers, values, fitted=False)
 
 
 Conversion = tuple[Value, Node, type[np.floating[Any]]]

@@ -57,15 +57,15 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Targets that follow from the columns alone, over all splits: as they are, or computed in
     the train. What the nets put out is left alone."""
     used = np.concatenate(list(loaded.rows.values()))
-    readers = list(find_readers(train.step, train.metrics))
-    outputs = {o.name: o.value for o in train.step.outputs}
+    readers = list(find_readers(train.graph, train.metrics))
+    outputs = {o.name: o.value for o in train.graph.outputs}
     counts = [outputs[n] for use in train.metrics for n in use.arguments[1:] if n is not None]
     known = compute_values(train, loaded, used, [*(reader.value for reader in readers), *counts])
     seen: set[tuple[str, str]] = set()
     for reader in readers:
         key = reader.value.name, str(reader.range)
         if reader.value.name in known and key not in seen:
-            name = describe_source(train.step, reader.value)
+            name = describe_source(train.graph, reader.value)
             faults = list(find_outside(reader, name, known[reader.value.name], used))
             seen |= {key} if faults else set()
             yield from faults
@@ -117,7 +117,7 @@ def compute_values(
     train: Train, loaded: LoadedData, rows: Array, wanted: Sequence[Value]
 ) -> dict[str, Array]:
     """Those of the values that follow from the columns alone, of all rows, by name."""
-    step = train.step
+    step = train.graph
     columns = {item.value.name: loaded.columns[item.name] for item in step.inputs}
     found = {v.name: columns[v.name][rows] for v in wanted if v.name in columns}
     fixed = find_fixed(step)
@@ -210,14 +210,14 @@ def _find_uncounted(
 ) -> Iterator[tuple[str, Message]]:
     """Splits of which no label counts for a loss or a metric: its figure would be that of
     nothing."""
-    for node in train.step.nodes:
+    for node in train.graph.nodes:
         labels = node.inputs[1] if is_counted(node) else None
         target = known.get(labels.name) if labels is not None else None
         if isinstance(node.op, ClassLoss) and target is not None:
             weights = Counting(node.op.weight, node.op.ignore_index).weigh_each(target)
             given = node.op.ignore_index, target, weights
             yield from _find_empty(node.origin.span, node.op.name, given, loaded)
-    outputs = {o.name: o.value.name for o in train.step.outputs}
+    outputs = {o.name: o.value.name for o in train.graph.outputs}
     for use in train.metrics:
         if not isinstance(use.metric, Comparison):
             continue

@@ -39,7 +39,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     used = np.concatenate(list(loaded.rows.values()))
     unfitted = _find_unfitted(loaded)
     told: set[str] = set()
-    for item in train.step.inputs:
+    for item in train.graph.inputs:
         column = loaded.columns[item.name][used]
         if column.dtype.kind != "f" or np.isfinite(column).all():
             continue

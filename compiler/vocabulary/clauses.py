@@ -169,6 +169,7 @@ MODEL = ClauseHome("model", "a model")
 SCAN = ClauseHome("scan", "a scan")
 DATA = ClauseHome("data", "a data item")
 TRAIN = ClauseHome("train", "a train")
+STEP = ClauseHome("step", "a step")
 VARIANT = ClauseHome("variant", "a variant")
 DEPLOY = ClauseHome("deploy", "a deployment")
 SWEEP = ClauseHome("sweep", "a sweep", later="search the parameters of a train")
@@ -180,7 +181,6 @@ DATA.add_later(
     balance="draw rows so that classes come equally often",
 )
 TRAIN.add_later(
-    step="alternate between several objectives",
     update="compute a buffer after the optimizer",
     sample="draw samples while training",
 )

@@ -14,7 +14,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ops.registry import OPS, load_ops
 from compiler.program.train import MetricUse, Train
 from compiler.report.diagnostics import Sink
-from compiler.rows.loss_parts import measure_loss
+from compiler.rows.loss_parts import measure_losses
 from tests.metric_code import run_batches
 
 ROWS = 23
@@ -112,12 +112,12 @@ def test_a_figure_does_not_depend_on_batches(call: str, folder: Path) -> None:
     assert program is not None
     assert not sink.has_errors, [m.text.title for m in sink.messages]
     train = program.trains["fit"]
-    step, loss = measure_loss(train)
+    step, (loss,) = measure_losses(train)
     weights = {
         p.path: DRAWN.normal(size=p.value.type.known_shape or ()).astype(np.float32)
         for p in step.parameters
     }
-    (expected,) = split_into(train, weights, ROWS, train.step, "loss")
+    (expected,) = split_into(train, weights, ROWS, train.graph, "loss")
     for batch in (3, 5, 8, ROWS):
         for use in (*train.metrics, loss):
             found = measure(train, step, use, weights, batch)
@@ -128,7 +128,7 @@ def split_into(
     train: Train, weights: dict[str, Any], batch: int, step: Any, *names: str
 ) -> list[Any]:
     """Values of the first batch of a step."""
-    given = {item.name: COLUMNS[item.name][:batch] for item in train.step.inputs}
+    given = {item.name: COLUMNS[item.name][:batch] for item in train.graph.inputs}
     values = evaluate(step, weights, given)
     return [values[name] for name in names]
 
@@ -139,7 +139,7 @@ def measure(
     """A figure in NumPy, and by the lines of a script."""
     batches = []
     for start in range(0, ROWS, batch):
-        rows = {i.name: COLUMNS[i.name][start : start + batch] for i in train.step.inputs}
+        rows = {i.name: COLUMNS[i.name][start : start + batch] for i in train.graph.inputs}
         values = evaluate(step, weights, rows)
         batches.append((min(batch, ROWS - start), [values[name] for name in use.reads]))
     names = [f"value_{n}" for n in range(len(use.reads))]

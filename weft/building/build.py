@@ -139,7 +139,7 @@ def refuse_large(plan: Plan) -> None:
         CompileError: weights, or tensors at the sizes of `fix` and `target`, do not fit.
     """
     for train in plan.trains:
-        need_weights(train.step)
+        need_weights(train.graph)
     deployed = {deploy.variant for deploy in plan.deploys}
     for variant in plan.variants:
         need_memory(variant.graph, {}, verified=variant.name not in deployed)

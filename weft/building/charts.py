@@ -83,7 +83,7 @@ def find_charts(train: Train, measured: Mapping[str, Mapping[str, Table]]) -> li
 
 def _find_words(train: Train, use: MetricUse) -> tuple[str, ...]:
     """The classes of a metric: the words of its labels, else their numbers."""
-    outputs = {output.name: output.value for output in train.step.outputs}
+    outputs = {output.name: output.value for output in train.graph.outputs}
     scores, labels = (outputs[name] for name in use.reads[:2])
     found = find_target_words(train, labels)
     binary = scores.type.rank == labels.type.rank

@@ -156,7 +156,7 @@ def asks_for_less(relation: str, better: Direction, *, quality: bool) -> bool:
 
 def _find_better(build: VariantBuild, figure: Figure) -> Direction | None:
     """Which value of a figure is better; None where it is not known of a metric."""
-    if figure.split is None or figure.name == "loss" or build.train is None:
+    if figure.split is None or build.train is None or figure.name in build.train.losses:
         return "lower"
     return next(use.better for use in build.train.metrics if use.name == figure.name)
 

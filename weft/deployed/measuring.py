@@ -30,7 +30,7 @@ from compiler.report.messages.contracts import input_needs_weights, rows_related
 from compiler.report.messages.files import unknown_item
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import LoadedData, load_data
-from compiler.rows.loss_parts import measure_loss
+from compiler.rows.loss_parts import measure_losses
 from compiler.training.base import Measured
 from compiler.types.dims import Dim
 from weft.deployed.sizing import KnownSizes
@@ -263,11 +263,11 @@ def _make_scores(
     columns: Mapping[str, Array],
 ) -> Iterator[tuple[MetricUse, Callable[[Array], Measured]]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
-    step, loss = measure_loss(place.train)
+    step, losses = measure_losses(place.train)
     outputs = {o.name: o for o in step.outputs}
     arrays = {value.name: array for value, array in made.values()} | dict(columns)
     starts = [value for value, _ in made.values()]
-    for use in (*place.train.metrics, loss):
+    for use in (*place.train.metrics, *losses):
         part = _find_part(place, starts, [outputs[name] for name in use.reads])
         if part is None:
             continue
@@ -282,7 +282,7 @@ def _make_scores(
 def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
     """The part of the step behind the net's outputs; None where it reads an output that what
     stands in the net's place does not have."""
-    part = extract_subgraph(place.train.step, starts, wanted)
+    part = extract_subgraph(place.train.graph, starts, wanted)
     known = place.weights or {}
     prefix = find_net(place.train, place.name).prefix
     own = {prefix + p for p in find_net(place.train, place.name).net.graph.parameter}

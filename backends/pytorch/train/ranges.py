@@ -125,7 +125,7 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
     """The checks of columns that losses, metrics and layers read."""
     if _is_packaged(script):
         return
-    step = script.train.step
+    step = script.train.graph
     known = {item.value.name: item.name for item in step.inputs}
     for reader in _read(step, script):
         source = _find_column(step, reader.value)

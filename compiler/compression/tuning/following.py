@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.program.train import Train, TrainedNet
+from compiler.program.train import ParameterGroup, Train, TrainedNet
 
 
 def follow_paths(train: Train, old: TrainedNet, graph: Graph) -> Train:
@@ -23,11 +23,15 @@ def follow_paths(train: Train, old: TrainedNet, graph: Graph) -> Train:
     gone = {old.prefix + path for path in before if path not in after}
     moved = {old.prefix + path: old.prefix + origin for path, origin in origins.items()}
     kept = {*train.trainable, *(old.prefix + path for path in after)} - gone - moved.keys()
-    groups = tuple(
-        replace(g, patterns=_follow(g.patterns, moved, gone, kept)) if g.patterns else g
-        for g in train.groups
-    )
-    return replace(train, groups=groups, freeze=_follow(train.freeze, moved, gone, kept))
+
+    def change(groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
+        return tuple(
+            replace(g, patterns=_follow(g.patterns, moved, gone, kept)) if g.patterns else g
+            for g in groups
+        )
+
+    freeze = _follow(train.freeze, moved, gone, kept)
+    return replace(train.change_groups(change), freeze=freeze)
 
 
 def _find_origins(before: Sequence[str], after: Sequence[str]) -> dict[str, str]:

@@ -97,11 +97,14 @@ def _drop_empty_groups(train: Train, tuning: Tuning) -> Train:
     Raises:
         CompileError: no group does.
     """
-    groups = tuple(group for group in train.groups if train.find_held(group))
-    if not groups:
+    steps = tuple(
+        replace(step, groups=tuple(g for g in step.groups if train.find_held(step, g)))
+        for step in train.steps
+    )
+    if not any(step.groups for step in steps):
         step = "finetune" if tuning.teacher is None else "distill"
         raise CompileError([nothing_left_to_train(tuning.span, step)])
-    return replace(train, groups=groups)
+    return replace(train, steps=steps)
 
 
 def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
@@ -120,7 +123,8 @@ def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
     slow = replace(first, **changes)  # type: ignore[type-var]
     paths = [prefix + path for path in scales]
     group = ParameterGroup(slow, _find_patterns(paths, train), train.span)
-    return replace(train, groups=(group, *train.groups))  # the first that claims a weight has it
+    # the first that claims a weight has it
+    return train.change_groups(lambda groups: (group, *groups))
 
 
 def _find_patterns(paths: Sequence[str], train: Train) -> tuple[str, ...]:
@@ -162,14 +166,17 @@ def _set_lengths(train: Train, tuning: Tuning) -> Train:
     """The train with the epochs and learning rates of the tuning."""
     first = train.groups[0].optimizer.lr
     factor = TENTH if tuning.lr is None else tuning.lr / first
-    groups = tuple(
-        replace(
-            group,
-            optimizer=replace(group.optimizer, lr=_round(group.optimizer.lr * factor)),  # type: ignore[type-var]
+
+    def change(groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
+        return tuple(
+            replace(
+                group,
+                optimizer=replace(group.optimizer, lr=_round(group.optimizer.lr * factor)),  # type: ignore[type-var]
+            )
+            for group in groups
         )
-        for group in train.groups
-    )
-    return replace(train, epochs=tuning.epochs, groups=groups, regularizers=())
+
+    return replace(train.change_groups(change), epochs=tuning.epochs, regularizers=())
 
 
 def _round(rate: float) -> float:
@@ -181,9 +188,12 @@ def _rename(train: Train, name: str, prefix: str) -> Train:
     """The train whose only net moved under a prefix: its patterns, and its name."""
     (net,) = (n for n in train.nets if n.name == name)
     renamed = replace(net, name=prefix.removesuffix("."))
-    groups = tuple(replace(g, patterns=tuple(prefix + p for p in g.patterns)) for g in train.groups)
+
+    def change(groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
+        return tuple(replace(g, patterns=tuple(prefix + p for p in g.patterns)) for g in groups)
+
     freeze = tuple(prefix + p for p in train.freeze)
-    return replace(train, nets=(renamed,), groups=groups, freeze=freeze)
+    return replace(train.change_groups(change), nets=(renamed,), freeze=freeze)
 
 
 def _teach(
@@ -191,13 +201,13 @@ def _teach(
 ) -> tuple[Train, dict[str, Array]]:
     """The train with a frozen teacher for the net under a prefix, and the teacher's weights."""
     student = next(net for net in train.nets if net.prefix == prefix)
-    taken = {net.name for net in train.nets} | {i.name for i in train.step.inputs}
+    taken = {net.name for net in train.nets} | {i.name for i in train.graph.inputs}
     name = free_name("teacher", taken, "_")
     graph = replace(teacher.graph, name=name)
     made = TrainedNet(name, replace(student.net, name=name, graph=graph), f"{name}.")
     made = replace(made, net=replace(made.net, graph=copy_graph(made)))
-    step = add_teacher(train.step, student, made, tuning.alpha, tuning.temperature)
+    step = add_teacher(train.graph, student, made, tuning.alpha, tuning.temperature)
     taught = replace(
-        train, nets=(*train.nets, made), step=step, freeze=(*train.freeze, f"{name}.*")
+        train, nets=(*train.nets, made), graph=step, freeze=(*train.freeze, f"{name}.*")
     )
     return taught, {made.prefix + path: array for path, array in teacher.weights.items()}

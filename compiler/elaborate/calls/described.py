@@ -141,6 +141,10 @@ def _build_figure(body: Body, expression: Expr) -> Figure | None:
     match expression:
         case Attribute(base=Name(text=split), name=Name(text=metric)):
             return Figure(split, metric)
+        case Attribute(
+            base=Attribute(base=Name(text=split), name=Name(text=step)), name=Name(text="loss")
+        ):
+            return Figure(split, f"{step}.loss")
     body.report(not_a_figure(expression.span))
     return None
 

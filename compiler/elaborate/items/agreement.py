@@ -3,7 +3,7 @@ whether metrics of logits are given logits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from compiler.ir.graph import Graph, Node
 from compiler.ops.class_losses import ClassLoss
@@ -16,11 +16,13 @@ from compiler.rows.loss_parts import find_first
 from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
 
 
-def find_disagreements(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Message]:
+def find_disagreements(
+    step: Graph, objectives: Collection[str], uses: Sequence[MetricUse]
+) -> Iterator[Message]:
     """Metrics that ignore other labels than the loss of the same labels does, or look for the
     classes along another axis; those that do it alike are told together. A mask says by itself
-    which labels count."""
-    losses = list(_find_losses(step))
+    which labels count. `objectives` are the outputs that are minimized."""
+    losses = list(_find_losses(step, objectives))
     outputs = {o.name: o.value for o in step.outputs}
     axes: dict[tuple[str, int], list[MetricUse]] = {}
     rows: dict[tuple[str, int], list[MetricUse]] = {}
@@ -80,8 +82,8 @@ class _Loss:
     labels: str
 
 
-def _find_losses(step: Graph) -> Iterator[_Loss]:
-    for node in _find_needed(step):
+def _find_losses(step: Graph, objectives: Collection[str]) -> Iterator[_Loss]:
+    for node in _find_needed(step, objectives):
         scores, labels = (*node.inputs, None, None)[:2]
         if isinstance(node.op, ClassLoss) and scores is not None and labels is not None:
             sources = find_first(step, scores).name, find_first(step, labels).name
@@ -101,9 +103,9 @@ def _list_metrics(uses: Sequence[MetricUse]) -> tuple[tuple[str, ...], tuple[Spa
     return names, tuple(use.span for use in uses[1:] if use.span is not None)
 
 
-def _find_needed(step: Graph) -> Iterator[Node]:
-    """The nodes that the loss needs."""
-    needed = {o.value.name for o in step.outputs if o.name == "loss"}
+def _find_needed(step: Graph, objectives: Collection[str]) -> Iterator[Node]:
+    """The nodes that the objectives need."""
+    needed = {o.value.name for o in step.outputs if o.name in objectives}
     for node in reversed(step.nodes):
         if any(v.name in needed for v in node.outputs):
             needed |= {v.name for v in node.inputs if v is not None}

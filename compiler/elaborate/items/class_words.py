@@ -18,7 +18,7 @@ def find_class_words(train: Train, net: str, output: str) -> ClassWords | None:
     """The words of the column that a loss or a metric holds an output of a net against, class by
     class. None where that is no column of words, or is computed of one."""
     graph = find_net(train, net).net.graph
-    calls = find_calls(train.step, find_net(train, net))
+    calls = find_calls(train.graph, find_net(train, net))
     made = next((o.value for o in graph.outputs if o.name == output), None)
     if not calls or made is None:
         return None
@@ -26,9 +26,9 @@ def find_class_words(train: Train, net: str, output: str) -> ClassWords | None:
     read = calls[0].values.get(_find_scores(graph, made).name)
     if read is None:
         return None
-    scores = _find_scores(train.step, read)
+    scores = _find_scores(train.graph, read)
     for compared, target in _find_pairs(train):
-        if _find_scores(train.step, compared).name == scores.name:
+        if _find_scores(train.graph, compared).name == scores.name:
             found = find_target_words(train, target)
             if found is not None:
                 return found
@@ -37,11 +37,11 @@ def find_class_words(train: Train, net: str, output: str) -> ClassWords | None:
 
 def _find_pairs(train: Train) -> Iterator[tuple[Value, Value]]:
     """Scores and the classes that they are held against, of losses and metrics."""
-    for node in train.step.nodes:
+    for node in train.graph.nodes:
         scores, target = (*node.inputs, None, None)[:2]
         if isinstance(node.op, ClassLoss) and scores is not None and target is not None:
             yield scores, target
-    outputs = {o.name: o.value for o in train.step.outputs}
+    outputs = {o.name: o.value for o in train.graph.outputs}
     for use in train.metrics:
         if isinstance(use.metric, LabelComparison):
             scores, target = (outputs[name] for name in use.reads[:2])

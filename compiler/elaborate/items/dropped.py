@@ -45,7 +45,7 @@ def _reads_dropped(train: Train, name: str, kept: Sequence[str], figure: Figure)
         for output in net.net.graph.outputs
         if output.name in kept and output.value.name in call.values
     ]
-    reads = next((use.reads for use in train.metrics if use.name == figure.name), ("loss",))
-    wanted = [output for output in train.step.outputs if output.name in reads]
-    part = extract_subgraph(train.step, starts, wanted)
+    reads = next((use.reads for use in train.metrics if use.name == figure.name), (figure.name,))
+    wanted = [output for output in train.graph.outputs if output.name in reads]
+    part = extract_subgraph(train.graph, starts, wanted)
     return any(p.path.removeprefix(net.prefix) in net.net.graph.parameter for p in part.parameters)

@@ -1,4 +1,4 @@
-"""The clause `minimize`: the loss, and which parameters follow which optimizer."""
+"""The clause `minimize`: the loss, and which parameters follow which optimizer in which step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
-from compiler.ir.weights import path_matches
-from compiler.program.train import ParameterGroup, TrainedNet
+from compiler.ir.weights import match_paths, path_matches
+from compiler.program.train import ParameterGroup, TrainedNet, TrainStep
 from compiler.records import dataclass
 from compiler.report.messages.training import (
     claimed_twice,
@@ -25,6 +25,7 @@ from compiler.report.messages.training import (
     nothing_trained,
     pattern_matches_nothing,
 )
+from compiler.report.messages.training_steps import step_changes_what
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Expr, Tail
@@ -44,12 +45,26 @@ class Group:
 
 @dataclass(frozen=True)
 class Objective:
-    """`minimize LOSS over … with …`, as it is written. `whole` limits everything."""
+    """`minimize LOSS over … with …`, as it is written. `whole` limits everything. `name` and
+    `every` are those of the step around."""
 
     loss: Tensor
     span: Span
     whole: tuple[Pattern, ...]
     groups: tuple[Group, ...]
+    name: str = ""
+    every: int = 1
+
+    @property
+    def made(self) -> TrainStep:
+        """The step, before its patterns are held to the parameters that there are."""
+        groups = tuple(
+            ParameterGroup(g.optimizer, tuple(p.text for p in g.patterns), g.span)
+            for g in self.groups
+            if g.optimizer is not None
+        )
+        over = tuple(p.text for p in self.whole) if self.name else ()
+        return TrainStep(groups, self.name, self.every, over, self.span)
 
 
 def read_minimize(body: Body, clause: Clause) -> Objective | None:
@@ -148,34 +163,44 @@ def read_over(body: Body, clause: Clause, tail: Tail) -> list[Pattern]:
 # --- parameters -------------------------------------------------------------------------------
 
 
-def settle_groups(
+def settle_steps(
     body: Body,
-    objective: Objective,
+    objectives: Sequence[Objective],
     freeze: Sequence[Pattern],
     nets: Sequence[TrainedNet],
-    step: Graph,
-) -> tuple[tuple[ParameterGroup, ...] | None, tuple[str, ...]]:
-    """The groups of parameters, and the patterns of those that stay as they are. None in place
-    of the groups where one was refused, which is reported."""
+    graph: Graph,
+) -> tuple[tuple[TrainStep, ...] | None, tuple[str, ...]]:
+    """The steps with their groups of parameters, and the patterns of what stays as it is. None in
+    place of the steps where one was refused, which is reported."""
     paths = [net.prefix + p.path for net in nets for p in net.net.graph.parameters if p.trainable]
-    whole = [*objective.whole, *freeze]
-    patterns = [*whole, *(p for g in objective.groups for p in g.patterns)]
-    if not check_patterns(body, patterns, paths):
-        return None, ()
     frozen = [p.text for p in freeze]
-    if objective.whole:
-        frozen += _leave_out([p.text for p in objective.whole], nets)
-    trained = [p for p in paths if not any(path_matches(p, f) for f in frozen)]
-    if not _check_reached(body, objective, step, trained, paths):
-        return None, ()
-    if not _check_claims(body, objective.groups, trained):
-        return None, ()
-    groups = tuple(
-        ParameterGroup(g.optimizer, tuple(p.text for p in g.patterns), g.span)
-        for g in objective.groups
-        if g.optimizer is not None
-    )
-    return groups, tuple(dict.fromkeys(frozen))
+    if all(objective.whole for objective in objectives):
+        frozen += _leave_out([p.text for o in objectives for p in o.whole], nets)
+    accepted = True
+    for objective in objectives:
+        patterns = [*objective.whole, *freeze, *(p for g in objective.groups for p in g.patterns)]
+        whole = [p.text for p in objective.whole] or ["*"]
+        trained = [p for p in match_paths(paths, whole) if not match_paths([p], frozen)]
+        accepted = (
+            check_patterns(body, patterns, paths)
+            and _check_limited(body, objective, objectives, nets)
+            and _check_reached(body, objective, graph, trained, paths)
+            and _check_claims(body, objective.groups, trained)
+            and accepted
+        )
+    steps = tuple(objective.made for objective in objectives)
+    return steps if accepted else None, tuple(dict.fromkeys(frozen)) if accepted else ()
+
+
+def _check_limited(
+    body: Body, objective: Objective, all_of: Sequence[Objective], nets: Sequence[TrainedNet]
+) -> bool:
+    """Whether a step among several says which of several nets it changes."""
+    limited = objective.whole or all(group.limited for group in objective.groups)
+    if limited or len(all_of) == 1 or len(nets) == 1:
+        return True
+    body.report(step_changes_what(objective.span, objective.name, tuple(n.name for n in nets)))
+    return False
 
 
 def check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]) -> bool:
@@ -214,12 +239,12 @@ def _leave_out(kept: Sequence[str], nets: Sequence[TrainedNet]) -> list[str]:
 
 
 def _check_reached(
-    body: Body, objective: Objective, step: Graph, trained: Sequence[str], paths: Sequence[str]
+    body: Body, objective: Objective, graph: Graph, trained: Sequence[str], paths: Sequence[str]
 ) -> bool:
     """Whether the loss depends on a weight that is trained."""
-    loss = next(o for o in step.outputs if o.name == "loss")
+    loss = next(o for o in graph.outputs if o.name == objective.made.loss)
     needed = {loss.value.name}
-    for node in reversed(step.nodes):
+    for node in reversed(graph.nodes):
         if any(v.name in needed for v in node.outputs):
             needed |= {v.name for v in node.inputs if v is not None}
     if needed & set(trained):

@@ -68,19 +68,19 @@ def find_reach(figure: Figure, train: Train | None) -> Reach:
     if figure.split is None:
         return Reach(0.0, inf, "lower")
     assert train is not None, "metrics belong to trains"
-    outputs = {output.name: output.value for output in train.step.outputs}
+    outputs = {output.name: output.value for output in train.graph.outputs}
     use = next((use for use in train.metrics if use.name == figure.name), None)
-    if use is None:  # the loss itself
-        return Reach(*find_limits(train.step, outputs["loss"]), "lower")
+    if use is None:  # the loss of a step
+        return Reach(*find_limits(train.graph, outputs[figure.name]), "lower")
     metric = use.metric
     if metric.counts_rows:
         return Reach(0.0, 1.0, use.better, counts_rows=True)
     if isinstance(metric, BatchMean):
-        parts = metric.pair([find_limits(train.step, outputs[name]) for name in use.reads])
+        parts = metric.pair([find_limits(train.graph, outputs[name]) for name in use.reads])
         bounds = [sorted((part.factor * low, part.factor * high)) for part, (low, high), _ in parts]
         return Reach(sum(low for low, _ in bounds), sum(high for _, high in bounds), use.better)
     if metric.better is None:  # a mean of what is computed
-        return Reach(*find_limits(train.step, outputs[use.reads[0]]), use.better)
+        return Reach(*find_limits(train.graph, outputs[use.reads[0]]), use.better)
     best = metric.best
     least = best if best is not None and metric.better == "lower" else -inf
     return Reach(least, best if best is not None and metric.better == "higher" else inf, use.better)

@@ -190,6 +190,8 @@ class RequireReader:
 
     def read_figure(self, names: list[Name], span: Span) -> Typed | None:
         """`test.accuracy`, `fit.latency`, `gan.G.latency`, `fit.test.accuracy`."""
+        if names[-1].text == "loss":
+            names = self.join_loss(names)
         own, first = self.owners, names[0].text
         if own.train is not None and first in own.train.data.split.names and len(names) == 2:
             return self.read_metric(None, own.train, names, span)
@@ -223,6 +225,15 @@ class RequireReader:
             return None
         return self.read_metric(first, train, names[1:], span)
 
+    def join_loss(self, names: list[Name]) -> list[Name]:
+        """The names of `test.critic.loss` with the loss of a step as one."""
+        trains = (self.owners.train, self.owners.others.get(names[0].text))
+        losses = {loss for train in trains if train is not None for loss in train.losses}
+        joined = ".".join(name.text for name in names[-2:])
+        if joined not in losses:
+            return names
+        return [*names[:-2], Name(names[-2].span.to(names[-1].span), joined)]
+
     def read_figure_of_net(self, train: Train, names: list[Name], span: Span) -> Typed | None:
         """`gan.G.size`: that of the net of the variant before any pass, as `gan.size` is."""
         own, first, word = self.owners, names[0].text, names[-1].text
@@ -246,7 +257,7 @@ class RequireReader:
     ) -> Typed | None:
         """`test.accuracy` of a train."""
         split, metric = names
-        metrics = (*(use.name for use in train.metrics), "loss")
+        metrics = (*(use.name for use in train.metrics), *train.losses)
         splits = train.data.split.names
         for kind, name, known in (("split", split, splits), ("metric", metric, metrics)):
             if name.text not in known:

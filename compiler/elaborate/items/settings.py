@@ -196,13 +196,24 @@ def read_until(body: Body, clause: Clause) -> Stalled | None:
             body.report(bad_until(argument.span, expected))
             return None
     epochs = _read_patience(body, patience) if patience is not None else None
-    if figure is None or not isinstance(figure.base, Name):
+    named = _read_names(figure) if figure is not None else None
+    if named is None:
         expected = "a figure is a split and a metric: `val.loss`"
         body.report(bad_until(expression.span, expected))
     elif patience is None:
         body.report(bad_until(expression.span, "for how many epochs? `epochs=8`"))
     elif epochs is not None:
-        return Stalled(figure.base, figure.name, epochs, clause.span)
+        return Stalled(*named, epochs, clause.span)
+    return None
+
+
+def _read_names(figure: Attribute) -> tuple[Name, Name] | None:
+    """Split and metric of `val.accuracy`, `val.critic.loss`; None where it is no such thing."""
+    match figure.base:
+        case Name() as split:
+            return split, figure.name
+        case Attribute(base=Name() as split, name=step) if figure.name.text == "loss":
+            return split, Name(step.span.to(figure.name.span), f"{step.text}.loss")
     return None
 
 
@@ -222,6 +233,7 @@ def settle_until(
     until: Stalled | None,
     splits: Sequence[str],
     metrics: Sequence[MetricEntry],
+    losses: Sequence[str],
     refused: Collection[str],
 ) -> EarlyStop | None:
     """The early stop, where its split and its metric exist; else it is reported, unless the
@@ -230,7 +242,7 @@ def settle_until(
         return None
     split, metric = until.split, until.metric
     figure = Figure(split.text, metric.text)
-    if not check_figure(body, figure, "`until`", (split.span, metric.span), splits, metrics):
+    if not check_figure(body, figure, "`until`", (split.span, metric.span), splits, metrics, losses):
         return None
     return EarlyStop(split.text, metric.text, until.epochs, until.span)
 
@@ -242,10 +254,11 @@ def check_figure(
     places: tuple[Span | None, Span | None],
     splits: Sequence[str],
     metrics: Sequence[MetricEntry],
+    losses: Sequence[str],
 ) -> bool:
     """Whether a train has a figure, and it is known which one is better; else it is reported, at
     the places of its split and its metric."""
-    figures = (*(m.name for m in metrics), "loss")
+    figures = (*(m.name for m in metrics), *losses)
     found = (("split", figure.split, tuple(splits)), ("metric", figure.metric, figures))
     for (kind, name, known), place in zip(found, places, strict=True):
         if name not in known:
@@ -268,11 +281,14 @@ def check_watched(
     groups: Sequence[ParameterGroup],
     splits: Sequence[str],
     metrics: Sequence[MetricEntry],
+    losses: Sequence[str],
     refused: Collection[str],
 ) -> bool:
     """Whether a train has the figures that its schedules follow."""
     return all(
-        check_figure(body, figure, f"`{schedule.name}`", (group.span, group.span), splits, metrics)
+        check_figure(
+            body, figure, f"`{schedule.name}`", (group.span, group.span), splits, metrics, losses
+        )
         for group in groups
         if (figure := (schedule := group.optimizer.schedule).watches) is not None
         and figure.metric not in refused

@@ -19,7 +19,7 @@ MOST = 10_000
 def find_unsolvable(train: Train) -> Iterator[Message]:
     """What has no closed form, in a train whose optimizer solves for the weights."""
     for group in train.groups:
-        if not group.optimizer.solves:
+        if not group.optimizer.solves or len(train.steps) > 1:
             continue
         name = group.optimizer.name
         yield from _find_clauses(train, name)
@@ -31,19 +31,19 @@ def find_unsolvable(train: Train) -> Iterator[Message]:
         if (count := sum(sizes)) > MOST:
             reason = f"it would solve for {count:,} weights at once, and takes {MOST:,} at most"
             yield no_closed_form(group.span, name, reason)
-        degrees, odd = measure_degrees(train.step, trained)
+        degrees, odd = measure_degrees(train.graph, trained)
         if odd is not None:
             reason = f"`{odd.op.name}` of what is trained is not linear"
             place = odd.origin.span
             label = None if place is None else Label(place, "this one")
             yield not_quadratic(group.span, name, reason, label)
             return
-        (degree,) = (degrees[o.value.name] for o in train.step.outputs if o.name == "loss")
+        (degree,) = (degrees[o.value.name] for o in train.graph.outputs if o.name in train.losses)
         if degree != 2:
             found = {0: "does not depend on them", 1: "is linear in them"}
             reason = found.get(degree, f"is a polynomial of degree {degree} in them")
             yield not_quadratic(group.span, name, f"the loss {reason}")
-        elif find_bend(train.step, degrees) == -1:
+        elif find_bend(train.graph, degrees) == -1:
             reason = "the loss is not convex: the factor of its square is negative"
             yield not_quadratic(group.span, name, reason)
 

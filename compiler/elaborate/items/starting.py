@@ -17,12 +17,14 @@ ALL = frozenset({0})
 """A tensor as a single channel: it is zero or it is not."""
 
 
-def find_stuck(step: Graph, zero: Mapping[str, Value]) -> Collection[str]:
+def find_stuck(
+    step: Graph, losses: Collection[str], zero: Mapping[str, Value]
+) -> Collection[str]:
     """Those of the weights, which start at zero, that no step of an optimizer moves."""
     still = dict(zero)
     while still:
         values = _find_zeros(step, still)
-        moved = still.keys() & _find_moved(step, values)
+        moved = still.keys() & _find_moved(step, losses, values)
         if not moved:
             break
         still = {name: value for name, value in still.items() if name not in moved}
@@ -67,9 +69,9 @@ def _widen(type: TensorType) -> TensorType:
     return type if type.rank else TensorType(type.dtype, (Dim.of(1),))
 
 
-def _find_moved(step: Graph, zero: set[str]) -> set[str]:
+def _find_moved(step: Graph, losses: Collection[str], zero: set[str]) -> set[str]:
     """The values whose gradient is not zero."""
-    moved = {o.value.name for o in step.outputs if o.name == "loss"}
+    moved = {o.value.name for o in step.outputs if o.name in losses}
     for node in reversed(step.nodes):
         if node.op.is_flat or not any(v.name in moved for v in node.outputs):
             continue

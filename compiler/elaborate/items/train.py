@@ -13,7 +13,7 @@ from compiler.elaborate.items.classes import find_missing_classes, find_misuse, 
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.net_lints import find_net_lints
-from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
+from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
     Regularizing,
@@ -30,6 +30,7 @@ from compiler.elaborate.items.settings import (
     settle_until,
 )
 from compiler.elaborate.items.solving import find_unsolvable
+from compiler.elaborate.items.steps import Head, StepElaborator
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
@@ -60,6 +61,7 @@ from compiler.report.messages.training import (
     optimizer_takes_all,
     parameters_of_other_rank,
 )
+from compiler.report.messages.training_steps import not_with_steps, objective_beside_steps
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
@@ -85,7 +87,10 @@ class TrainElaborator(ItemElaborator):
         super().__init__(scope)
         self.item = item
         self.open_data = open_data
-        self.objective: Objective | None = None
+        self.objectives: list[Objective] = []
+        self.steps = 0
+        self.heads: list[Head] = []
+        self.step_names: dict[str, Val] = {}
         self.metrics: list[MetricEntry] = []
         self.refused: set[str] = set()  # names of metrics that were refused
         self.regularizers: list[Regularizing] = []
@@ -107,7 +112,8 @@ class TrainElaborator(ItemElaborator):
             applied = apply_model(self.scope, context, self.item, self.item.of, data)
         context.body.partial = data is None or not applied
         context.execute(self.item.body)
-        self.report_missing(context.body, self.item.name)
+        needed = (word for word in TRAIN.clauses if word != "minimize" or not self.steps)
+        self.report_missing(context.body, self.item.name, *needed)
         if data is None or not applied:
             return None
         return self.finish(context, data)
@@ -153,7 +159,17 @@ class TrainElaborator(ItemElaborator):
 
     def take_minimize(self, body: Body, clause: Clause) -> None:
         """`minimize LOSS with OPT`."""
-        self.objective = read_minimize(body, clause)
+        found = read_minimize(body, clause)
+        self.objectives += [found] if found is not None else []
+
+    def take_step(self, body: Body, clause: Clause) -> None:
+        """`step critic, every=5steps { … }`."""
+        self.steps += 1
+        step = StepElaborator(self.scope, self.take_metric)
+        head = step.run(body, clause, self.heads)
+        self.heads += [head] if head is not None else []
+        self.objectives += [step.objective] if step.objective is not None else []
+        self.step_names |= step.bound
 
     def take_metric(self, body: Body, clause: Clause) -> None:
         """`metric accuracy = accuracy(logits, label)`."""
@@ -185,11 +201,12 @@ class TrainElaborator(ItemElaborator):
     def finish(self, context: GraphContext, data: DataSet) -> Train | None:
         """The train, where everything was accepted."""
         nets = self.collect_nets(context)
-        if self.objective is None or nets is None:
+        if nets is None or not self.has_objectives(context.body):
             return None
-        uses = self.add_outputs(context, self.objective)
+        uses = self.add_outputs(context)
         graph = context.graph()
-        until = settle_until(context.body, self.until, data.split.names, self.metrics, self.refused)
+        figures = data.split.names, self.metrics, self.losses, self.refused
+        until = settle_until(context.body, self.until, *figures)
         if graph is None or uses is None:
             return None
         step, uses = _count_targets(_keep_used(graph), uses)
@@ -198,13 +215,14 @@ class TrainElaborator(ItemElaborator):
             place = self.item.on[0].span
             context.body.report(nothing_read(place, self.item.name.text, columns))
         found = (find_missing_classes(step, data), find_misuse(step, data))
-        told = (find_disagreements(step, uses), find_probabilities(step, uses))
+        told = (find_disagreements(step, self.losses, uses), find_probabilities(step, uses))
         for message in chain(*found, *told):
             context.body.report(message)
-        groups, frozen = settle_groups(context.body, self.objective, self.freeze, nets, step)
-        check_watched(context.body, groups or (), data.split.names, self.metrics, self.refused)
+        steps, frozen = settle_steps(context.body, self.objectives, self.freeze, nets, step)
+        groups = [group for each in steps or () for group in each.groups]
+        check_watched(context.body, groups, *figures)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
-        if groups is None or context.graph() is None or self.lacks_settings:
+        if steps is None or context.graph() is None or self.lacks_settings:
             return None
         made = Train(
             self.item.name.text,
@@ -213,7 +231,7 @@ class TrainElaborator(ItemElaborator):
             step,
             self.item.doc,
             self.item.name.span,
-            groups=groups,
+            steps=steps,
             metrics=uses,
             until=until,
             regularizers=acting,
@@ -223,34 +241,47 @@ class TrainElaborator(ItemElaborator):
         for message in chain(
             _find_impossible(made),
             _find_unfit(made),
+            _find_misplaced(made),
             find_unsolvable(made),
             find_thin_norms(made, made.batch),
             find_rate_faults(made),
-            find_net_lints(made.step),
+            find_net_lints(made.graph),
             find_training_lints(made),
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
 
-    def find_penalties(self, groups: Sequence[ParameterGroup] | None) -> list[Regularizing]:
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The outputs and figures that the objectives are."""
+        return tuple(objective.made.loss for objective in self.objectives)
+
+    def has_objectives(self, body: Body) -> bool:
+        """Whether every objective was accepted; one beside steps is reported."""
+        if self.heads and "minimize" in self.seen:
+            names = tuple(head.name.text for head in self.heads)
+            place = self.heads[0].name.span
+            body.report(objective_beside_steps(self.seen["minimize"], names, place))
+            return False
+        return len(self.objectives) == max(1, self.steps)
+
+    def find_penalties(self, groups: Sequence[ParameterGroup]) -> list[Regularizing]:
         """What `regularize` says, and the ridges of optimizers, which are penalties as well."""
         place = self.item.name.span
         ridges = [
             Regularizing(L2(group.optimizer.ridge), (), group.span or place)
-            for group in groups or ()
+            for group in groups
             if group.optimizer.ridge
         ]
         return [*self.regularizers, *ridges]
 
-    def add_outputs(
-        self, context: GraphContext, objective: Objective
-    ) -> tuple[MetricUse, ...] | None:
-        """Declares the loss and what metrics read as outputs; the metrics in their terms."""
-        context.output("loss", objective.loss, objective.span)
+    def add_outputs(self, context: GraphContext) -> tuple[MetricUse, ...] | None:
+        """Declares the losses and what metrics read as outputs; the metrics in their terms."""
+        for name, objective in zip(self.losses, self.objectives, strict=True):
+            context.output(name, objective.loss, objective.span)
         names: dict[str, str] = {}
-        bound = {
-            t.value.name: n for n, t in context.body.names[-1].items() if isinstance(t, Tensor)
-        }
+        known = self.step_names | context.body.names[-1]
+        bound = {t.value.name: n for n, t in known.items() if isinstance(t, Tensor)}
         uses = []
         for entry in self.metrics:
             arguments: list[str | None] = []
@@ -261,7 +292,7 @@ class TrainElaborator(ItemElaborator):
                 value = context.home.value_of(tensor)
                 if value.name not in names:
                     wish = bound.get(value.name, value.name)
-                    names[value.name] = _choose_name(wish, entry.name, names.values())
+                    names[value.name] = _choose_name(wish, entry.name, (*names.values(), *self.losses))
                     context.output(names[value.name], tensor, tensor.made)
                 arguments.append(names[value.name])
             use = MetricUse(entry.name, entry.metric, tuple(arguments), entry.span, entry.better)
@@ -320,7 +351,7 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
 
 def _find_impossible(train: Train) -> Iterator[Message]:
     """What asks for another number of rows than the batches of a train have."""
-    for condition in train.step.conditions:
+    for condition in train.graph.conditions:
         left, right = condition.left, condition.right
         if not {*left.symbols, *right.symbols} <= {ROWS}:
             continue
@@ -334,7 +365,13 @@ def _find_impossible(train: Train) -> Iterator[Message]:
 def _find_unfit(train: Train) -> Iterator[Message]:
     """Parameters that their optimizer cannot take."""
     for group in train.groups:
-        rank, held = group.optimizer.rank, train.find_held(group)
+        rank = group.optimizer.rank
+        held = {
+            path: parameter
+            for step in train.steps
+            if group in step.groups
+            for path, parameter in train.find_held(step, group).items()
+        }
         others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
         if rank is not None and others:
             yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
@@ -342,6 +379,20 @@ def _find_unfit(train: Train) -> Iterator[Message]:
             yield optimizer_takes_all(group.span, group.optimizer.name, "there are other groups")
         elif group.optimizer.evaluates and train.precision == "f16":
             yield optimizer_takes_all(group.span, group.optimizer.name, "the precision is f16")
+
+
+def _find_misplaced(train: Train) -> Iterator[Message]:
+    """What belongs to the only objective of a train, in one with several."""
+    if len(train.steps) == 1:
+        return
+    for item in train.regularizers:
+        advice = "add a penalty to the objective of a step, or set `weight_decay` of its optimizer"
+        yield not_with_steps(item.span, "`regularize`", "it is part of no step", advice)
+    for group in train.groups:
+        if group.optimizer.evaluates or group.optimizer.solves:
+            name = f"`{group.optimizer.name}`"
+            why = "it evaluates one objective again and again"
+            yield not_with_steps(group.span, name, why, "choose `adam` or `sgd`, say")
 
 
 def _keep_used(graph: Graph) -> Graph:

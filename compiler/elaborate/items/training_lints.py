@@ -4,7 +4,7 @@ scores of classes that there are not."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
 from compiler.elaborate.items.starting import find_stuck
@@ -33,9 +33,9 @@ def find_training_lints(train: Train) -> Iterator[Message]:
     """What is most likely not meant in a train."""
     frozen = set(match_paths(train.trainable, train.freeze))
     learning = {p: w for p, w in train.trainable.items() if p not in frozen}
-    reached = find_reached(train.step)
+    reached = find_reached(train.graph, train.losses)
     return chain(
-        _find_dead(train.step, learning, reached),
+        _find_dead(train, learning, reached),
         _find_stuck(train, learning, reached),
         _find_rates(train),
         _find_single_rows(train),
@@ -43,9 +43,9 @@ def find_training_lints(train: Train) -> Iterator[Message]:
     )
 
 
-def find_reached(step: Graph) -> set[str]:
-    """The names of the values that a gradient of the loss reaches."""
-    reached = {o.value.name for o in step.outputs if o.name == "loss"}
+def find_reached(step: Graph, losses: Collection[str]) -> set[str]:
+    """The names of the values that a gradient of a loss reaches."""
+    reached = {o.value.name for o in step.outputs if o.name in losses}
     for node in reversed(step.nodes):
         if not node.op.is_flat and any(v.name in reached for v in node.outputs):
             reached |= {v.name for v in node.inputs if v is not None and v.type.dtype.is_float}
@@ -53,11 +53,11 @@ def find_reached(step: Graph) -> set[str]:
 
 
 def _find_dead(
-    step: Graph, learning: Mapping[str, Parameter], reached: set[str]
+    train: Train, learning: Mapping[str, Parameter], reached: set[str]
 ) -> Iterator[Message]:
-    """What alone leads from the loss to weights, and passes no gradient."""
+    """What alone leads from the losses to weights, and passes no gradient."""
     below: dict[str, frozenset[str]] = {}
-    needed = find_needed(step)
+    step, needed = train.graph, find_needed(train)
     for node in step.nodes:
         inputs = [v for v in node.inputs if v is not None]
         found = frozenset(
@@ -85,10 +85,10 @@ def _stops(node: Node, reached: set[str]) -> bool:
     return bool(floats) and not any(v.type.dtype.is_float for v in node.outputs)
 
 
-def find_needed(step: Graph) -> set[str]:
-    """The values that the loss needs."""
-    needed = {o.value.name for o in step.outputs if o.name == "loss"}
-    for node in reversed(step.nodes):
+def find_needed(train: Train) -> set[str]:
+    """The values that the losses need."""
+    needed = {o.value.name for o in train.graph.outputs if o.name in train.losses}
+    for node in reversed(train.graph.nodes):
         if any(v.name in needed for v in node.outputs):
             needed |= {v.name for v in node.inputs if v is not None}
     return needed
@@ -111,8 +111,8 @@ def _find_stuck(
     }
     if not zero:
         return
-    stuck = find_stuck(train.step, zero)
-    readers = (n for n in train.step.nodes if any(v and v.name in stuck for v in n.inputs))
+    stuck = find_stuck(train.graph, train.losses, zero)
+    readers = (n for n in train.graph.nodes if any(v and v.name in stuck for v in n.inputs))
     first = next(readers, None)
     if first is not None:
         yield stays_at_zero(first.origin.span, tuple(stuck))
@@ -140,7 +140,7 @@ def _find_peak(group: ParameterGroup) -> float:
 def _find_single_rows(train: Train) -> Iterator[Message]:
     if train.batch > 1:
         return
-    for node in train.step.nodes:
+    for node in train.graph.nodes:
         value = node.inputs[0] if node.op.over_batch else None
         if value is not None and not _is_thin(value):
             yield norm_of_one_row(node.origin.span, node.op.name)
@@ -154,7 +154,7 @@ def _is_thin(value: Value) -> bool:
 
 def _find_spare_classes(train: Train) -> Iterator[Message]:
     """Losses with more scores than a column has categories."""
-    data, step = train.data, train.step
+    data, step = train.data, train.graph
     raw = {i.value.name: i.name for i in data.columns.inputs}
     plain = {o.name: raw[o.value.name] for o in data.columns.outputs if o.value.name in raw}
     counts = {c.name: len(c.categories) for c in data.schema if c.categories}

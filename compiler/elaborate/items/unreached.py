@@ -25,7 +25,7 @@ def find_unreached(trains: Mapping[str, Train]) -> Iterator[Message]:
 
 def _find_settled(train: Train) -> Iterator[tuple[str, str]]:
     """The weights, by model and path, that a train has a gradient for, or is to leave alone."""
-    needed = find_needed(train.step)
+    needed = find_needed(train)
     frozen = set(match_paths(train.trainable, train.freeze))
     for net in train.nets:
         for parameter in net.net.graph.parameters:

@@ -183,7 +183,7 @@ class VariantElaborator(ItemElaborator):
         if not steps:
             return
         for step in steps:
-            idle = pass_of(step).find_idle_setting(base.train.step, step.span)
+            idle = pass_of(step).find_idle_setting(base.train.graph, step.span)
             if idle is not None:
                 self.scope.session.report(idle)
             name = pass_of(step).name

@@ -199,10 +199,13 @@ def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) 
 
 
 def _find_groups(train: Train) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, Parameter]]]:
-    """Each group of parameters: its optimizer, its patterns, and what it holds. Frozen parameters
-    come last; they have no optimizer."""
-    for group in train.groups:
-        yield write_call(group.optimizer), group.patterns, train.find_held(group)
+    """Each group of parameters: its step and optimizer, its patterns, and what it holds. Frozen
+    parameters come last; they have no optimizer."""
+    for step in train.steps:
+        called = f"{step.name}: " if step.name else ""
+        for group in step.groups:
+            held = train.find_held(step, group)
+            yield f"{called}{write_call(group.optimizer)}", group.patterns or step.over, held
     frozen = match_paths(train.trainable, train.freeze)
     if frozen:
         yield "", train.freeze, {path: train.trainable[path] for path in frozen}

@@ -79,7 +79,7 @@ def train_command(
         for train in trains:
             folder, data_root = root / train.name, program.source.folder
             if not code_only:
-                need_weights(train.step)
+                need_weights(train.graph)
                 refuse_loss(train, folder, resume=resume, overwrite=overwrite)
             write_training(train, folder, files=files)
             say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
