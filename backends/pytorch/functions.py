@@ -26,7 +26,22 @@ def emit_function(
     taken: Iterable[str] = (),
     trained: str = "",
 ) -> str:
-    """The text of a graph as a function, after functions for the blocks it calls.
+    """The text of a graph as a function, after functions for the blocks it calls; see
+    `list_functions`."""
+    made = list_functions(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
+    return "\n\n\n".join(made.values()) + "\n"
+
+
+def list_functions(
+    graph: Graph,
+    *,
+    name: str,
+    nets: Mapping[str, str],
+    graphs: Mapping[str, Graph] | None = None,
+    taken: Iterable[str] = (),
+    trained: str = "",
+) -> dict[str, str]:
+    """The texts of a graph as a function, last, and of functions for the blocks it calls, by name.
 
     It takes the nets, then the inputs of the graph, then its parameters that no net holds, and
     returns the outputs in order.
@@ -48,7 +63,7 @@ def emit_function(
     given = tuple(dict.fromkeys(nets.values()))
     named = replace(root, name=name, doc="", modules_given=given)
     written = [named if target is root else target for target in folded.classes]
-    return "\n\n\n".join("\n".join(write_class(target)) for target in written) + "\n"
+    return {target.name: "\n".join(write_class(target)) for target in written}
 
 
 def function_arguments(graph: Graph, nets: Mapping[str, str]) -> tuple[str, ...]:

@@ -100,7 +100,8 @@ class TrainStages:
         train, folder = self.train, self.folder
         results = read_results(folder)
         names = [use.name for use in train.metrics]
-        parameters = sum(p.value.type.size.known or 0 for p in train.graph.parameters if p.trainable)
+        weights = (p.value.type.size for p in train.graph.parameters if p.trainable)
+        parameters = sum(size.known or 0 for size in weights)
         rows = [("parameters", f"{parameters:,}")]
         rows += [
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()

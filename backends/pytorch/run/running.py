@@ -308,8 +308,10 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
         return other_settings(span, found[1], (f"it has {found[2]}", f"wanted is {found[3]}"))
     if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
         return no_best_epoch(span, found[1])
-    if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
-        return loss_not_finite(span, found[1], int(found[2]), int(found[3]))
+    if found := re.fullmatch(
+        r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)", reason
+    ):
+        return loss_not_finite(span, found[2], found[3], found[1])
     if re.match(r"torch\.(cuda\.)?OutOfMemoryError\b", reason):
         return training_out_of_memory(span)
     if re.search(r"not compiled with CUDA|No CUDA GPUs|no NVIDIA driver", reason):

@@ -13,7 +13,7 @@ from compiler.writing.python import write_string
 
 
 def write_epoch(script: ScriptSpec) -> Function:
-    """`train_epoch`, which trains on every row once."""
+    """`train_epoch`, which trains on every row once with the only objective."""
     drawn = ", as are draws," if script.draws else ""
     return Function(
         "train_epoch",
@@ -29,7 +29,8 @@ def write_epoch(script: ScriptSpec) -> Function:
     )
 
 
-def _write_body(script: ScriptSpec) -> list[Statement]:
+def begin_epoch(script: ScriptSpec) -> list[Statement]:
+    """Statements that put nets into their modes, and divide the rows among batches."""
     model = "replica" if script.replicated else "model"
     frozen = [
         f"model[{write_string(net.name)}].eval()"
@@ -37,11 +38,7 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         if net.prefix and script.is_frozen(net)
     ]
     rank = " + RANK" if script.distributed else ""
-    # None is: where there is no terminal; a process without an error output has none to write to
-    hidden = "hidden" if script.distributed else "not sys.stderr or None"
-    mean = "losses = all_sum(losses) / WORLD"
     return [
-        unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
         f"{model}.train()",
         *frozen,
         "rows, device = len(columns[0]), columns[0].device",
@@ -49,6 +46,16 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         "steps = max(1, rows // BATCH)",
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
         "batches = torch.from_numpy(order).to(device).split(BATCH)",
+    ]
+
+
+def _write_body(script: ScriptSpec) -> list[Statement]:
+    # None is: where there is no terminal; a process without an error output has none to write to
+    hidden = "hidden" if script.distributed else "not sys.stderr or None"
+    mean = "losses = all_sum(losses) / WORLD"
+    return [
+        unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
+        *begin_epoch(script),
         "losses = torch.zeros(steps, device=device)",
         *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
         f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
@@ -91,7 +98,7 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
     model = "replica" if script.replicated else "model"
     inlined = inline_objective(script, ["loss"], model)
     if inlined is None:
-        extra = len(script.step.outputs) - 1
+        extra = len(script.graph.outputs) - 1
         targets = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
         net = model if script.single else model_argument(script)
         batch: list[Statement] = [f"batch = [{column} for column in columns]"] if column else []

@@ -8,7 +8,7 @@ from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.epoch import unpack_parts
 from backends.pytorch.train.models import emit_replica
 from backends.pytorch.train.optimizing import list_optimizers
-from backends.pytorch.train.rates import emit_plateau_steps, group_of
+from backends.pytorch.train.rates import emit_plateau_steps, group_of, name_rates
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import write_formatted, write_string
 
@@ -40,17 +40,22 @@ def write_train(script: ScriptSpec) -> Function:
 def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     replica = ", replica" if script.replicated else ""
     yield "epoch, started = len(history) + 1, time.perf_counter()"
-    yield f'loss = train_epoch(parts{replica}, splits["train"], epoch)'
+    trained = "trained" if script.alternates else "loss"
+    yield f'{trained} = train_epoch(parts{replica}, splits["train"], epoch)'
     if script.distributed and script.has_buffers:
         yield suite(
             "for buffer in model.buffers():  # running statistics: each process has its own",
             [suite("if buffer.is_floating_point():", ["all_sum(buffer).div_(WORLD)"])],
         )
-    yield 'record = {"epoch": epoch, "train.loss": loss}'
+    if script.alternates:
+        yield 'record = {"epoch": epoch}'
+        yield 'record |= {f"train.{name}": value for name, value in trained.items()}'
+    else:
+        yield 'record = {"epoch": epoch, "train.loss": loss}'
     for split in script.evaluated:
         yield from _write_evaluation(script, split)
-    for number in range(len(script.train.groups)):
-        yield f'record["lr{f".{number}" if number else ""}"] = {group_of(script, number)}["lr"]'
+    for number, name in enumerate(name_rates(script)):
+        yield f'record[{write_string(name)}] = {group_of(script, number)}["lr"]'
     yield 'record["seconds"] = time.perf_counter() - started'
     yield "history.append(record)"
     yield from emit_plateau_steps(script)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
-from backends.pytorch.functions import emit_function
+from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
-from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.script_spec import FIGURES, FunctionSpec, ScriptSpec, StepSpec, prune
 from compiler.ir.graph import Graph
-from compiler.passes.base import Context
-from compiler.passes.dead_code import DeadCode
+from compiler.program.train import TrainedNet
 from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.python import write_string
 
 LOADER_LOCALS = frozenset(
     {"bunch", "by_class", "cells", "chosen", "classes", "codes", "column", "counts", "encode"}
@@ -30,8 +29,61 @@ OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
 
 
 def emit_objective(script: ScriptSpec) -> list[str]:
-    """`compute_loss`: from nets and a batch to the loss and what metrics read."""
-    return _emit_objective(script, script.step).split("\n")
+    """`compute_loss`: from nets and a batch to the loss and what metrics read; one for each step
+    where several take turns."""
+    if not script.alternates:
+        return _emit_objective(script, script.graph).split("\n")
+    written: dict[str, str] = {}
+    for made in list_computed(script):
+        functions = _list_functions(script, made, ())
+        clashing = {name for name, text in functions.items() if written.get(name, text) != text}
+        written |= _list_functions(script, made, clashing) if clashing else functions
+    return "\n\n\n".join(written.values()).split("\n")
+
+
+def list_computed(script: ScriptSpec) -> list[StepSpec | FunctionSpec]:
+    """What the functions of steps that take turns compute, and one of what only figures read."""
+    return [*script.steps, *([script.rest] if script.rest is not None else [])]
+
+
+def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec) -> str:
+    """The call of such a function: with nets, and columns by the variables of outputs."""
+    nets = [
+        f"model[{write_string(net.name)}]" if net.prefix else "model"
+        for net in _find_nets(script, made.graph)
+    ]
+    columns = (script.argument_names[item.name] for item in made.graph.inputs)
+    return f"{made.function}({', '.join([*nets, *columns])})"
+
+
+def _list_functions(
+    script: ScriptSpec, made: StepSpec | FunctionSpec, taken: Iterable[str]
+) -> dict[str, str]:
+    """The functions of what is computed, its own last."""
+    used = _find_nets(script, made.graph)
+    names = name_all(net.name for net in used)
+    nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
+    learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
+    return list_functions(
+        guard_losses(made.graph, script.train.data),
+        name=made.function,
+        nets=nets,
+        graphs={net.prefix: net.net.graph for net in used},
+        taken={*_list_taken(script), *taken},
+        trained=next(learning, ""),
+    )
+
+
+def _find_nets(script: ScriptSpec, graph: Graph) -> list[TrainedNet]:
+    """The nets that take part in a graph."""
+    called = {n.scope.chain[1].path for n in graph.nodes if len(n.scope.chain) > 1}
+    return [
+        net
+        for net in script.train.nets
+        if net.prefix.removesuffix(".") in called
+        or any(p.path.startswith(net.prefix) for p in graph.parameters)
+        or any(path.startswith(net.prefix) for path in called)
+    ]
 
 
 def inline_objective(
@@ -46,15 +98,16 @@ def inline_objective(
 
 def emit_objective_function(script: ScriptSpec) -> list[str]:
     """`compute_loss`, unless the objective is written where it is used."""
-    wanted = (("loss",), tuple(o.name for o in script.step.outputs))
+    if script.alternates:
+        return emit_objective(script)
+    wanted = (("loss",), tuple(o.name for o in script.graph.outputs))
     if script.single and all(_inline_objective(script, names, "model") for names in wanted):
         return []
     return emit_objective(script)
 
 
 def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) -> Inlined | None:
-    kept = tuple(o for o in script.step.outputs if o.name in outputs)
-    step = DeadCode().run(replace(script.step, outputs=kept), Context())
+    step = prune(script.graph, [o for o in script.graph.outputs if o.name in outputs])
     taken = (SCRIPT_GLOBALS | SCRIPT_LOCALS | set(script.parts)) - {"loss", model}
     return inline(_emit_objective(script, step, model), taken)
 
@@ -108,7 +161,13 @@ def _emit(
     graphs: Mapping[str, Graph],
     trained: str = "",
 ) -> str:
-    schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
-    taken = {*find_classes(script), *schedules, *script.functions}
+    taken = _list_taken(script)
     text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
     return text.strip()
+
+
+def _list_taken(script: ScriptSpec) -> set[str]:
+    """What functions of blocks may not be called."""
+    schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
+    steps = {step.function for step in script.steps}
+    return {*find_classes(script), *schedules, *script.functions, *steps, FIGURES}

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.epoch import unpack_columns
-from backends.pytorch.train.functions import OBJECTIVE, inline_objective
+from backends.pytorch.train.functions import (
+    OBJECTIVE,
+    call_computed,
+    inline_objective,
+    list_computed,
+)
 from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
+from backends.pytorch.train.steps import unpack_batch
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import WIDTH, write_literal
 
@@ -85,7 +91,8 @@ class _Namer:
     def share(self, known: dict[str, str], expression: str, name: str, metric: str) -> str:
         """The name of an expression among those that are known, where it gets one."""
         if expression not in known:
-            wanted = f"{metric}_{name}" if metric == "loss" or name in self.taken else name
+            of_loss = metric == "loss" or metric.endswith(".loss")
+            wanted = f"{metric}_{name}" if of_loss or name in self.taken else name
             known[expression] = free_name(safe_name(wanted), self.taken, "_")
             self.taken.add(known[expression])
         return known[expression]
@@ -148,9 +155,10 @@ class _Objective:
     def __init__(self, script: ScriptSpec) -> None:
         self.script = script
         self.read = {name for use in script.uses for name in use.reads}
-        self.outputs = [o.name for o in script.step.outputs if o.name in self.read]
+        self.outputs = [o.name for o in script.graph.outputs if o.name in self.read]
         self.columns = {n: place for n, place in script.column_of.items() if n in self.read}
-        inlined = inline_objective(script, self.outputs) if self.outputs else None
+        simple = self.outputs and not script.alternates
+        inlined = inline_objective(script, self.outputs) if simple else None
         self.inlined = inlined
         self.variables = inlined.variables if inlined is not None else ()
         self.names = dict(script.argument_names)
@@ -162,8 +170,10 @@ class _Objective:
     def compute(self, column: str, *, sized: bool) -> list[Statement]:
         """Statements from a batch, whose part of one column is given, to the outputs."""
         script, names = self.script, self.names
+        if script.alternates:
+            return self._compute_steps(column, sized=sized)
         if self.inlined is None:
-            others = [names[o.name] for o in script.step.outputs[1:]]
+            others = [names[o.name] for o in script.graph.outputs[1:]]
             targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
             net = "model" if script.single else model_argument(script)
             depth = 12 if script.autocast else 8
@@ -182,6 +192,30 @@ class _Objective:
             *unpack_columns(self.inlined, column, *used, *when(sized, given[0])),
             *self._cast([*self.inlined.lines, *named]),
             *when(sized, f"size = len({given[0]})"),
+        ]
+
+    def _compute_steps(self, column: str, *, sized: bool) -> list[Statement]:
+        """Statements from a batch through the functions of all steps."""
+        script, names = self.script, self.names
+        columns = [names[name] for name in script.columns]
+        calls: list[Statement] = []
+        for made in list_computed(script):
+            outputs = [o.name for o in made.graph.outputs]
+            if self.read.isdisjoint(outputs):
+                continue
+            targets = ", ".join(names[o] if o in self.read else "_" for o in outputs)
+            calls.append(
+                _unpack(targets, call_computed(script, made), 12 if script.autocast else 8)
+            )
+        return [
+            unpack_batch(columns, column),
+            *self._cast(calls),
+            *(
+                f"{names[n]} = {columns[place]}"
+                for n, place in self.columns.items()
+                if names[n] != columns[place]
+            ),
+            *when(sized, f"size = len({columns[0]})"),
         ]
 
     def _cast(self, statements: Sequence[Statement]) -> Sequence[Statement]:

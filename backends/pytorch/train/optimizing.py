@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from backends.pytorch.train.code import Function, Statement, suite, when
-from backends.pytorch.train.matching import spell_match
+from backends.pytorch.train.matching import find_patterns, spell_match
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import emit_rate_updates, rate_of
-from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.script_spec import OptimizerSpec, ScriptSpec
 from compiler.training.base import Optimizer
 from compiler.writing.names import free_name
-from compiler.writing.python import write_literal
+from compiler.writing.python import write_literal, write_string
 
 
 def list_optimizers(script: ScriptSpec) -> list[str]:
     """The variables of the optimizers."""
-    return [name for name in script.parts if name.startswith("optimizer")]
+    return [optimizer.name for optimizer in script.optimizers]
 
 
 def emit_gradients(script: ScriptSpec) -> list[Statement]:
@@ -24,7 +24,7 @@ def emit_gradients(script: ScriptSpec) -> list[Statement]:
     unscaled = [f"scaler.unscale_({optimizer})" for optimizer in list_optimizers(script)]
     return [
         "scaler.scale(loss).backward()" if script.scales else "loss.backward()",
-        *when(script.averages, suite("if WORLD > 1:", ["average_gradients(model)"])),
+        *when(script.averages, suite("if WORLD > 1:", ["average_gradients(model.parameters())"])),
         *when(clip is not None and script.scales, *unscaled),
         *(() if clip is None else [f"nn.utils.clip_grad_{clip.by}_(model.parameters(), CLIP)"]),
     ]
@@ -45,10 +45,12 @@ def emit_step(script: ScriptSpec) -> list[Statement]:
 def emit_optimizers(script: ScriptSpec) -> list[Statement]:
     """Statements that make the optimizers."""
     groups = script.train.groups
+    if script.alternates:
+        return [_construct_of_step(script, optimizer) for optimizer in script.optimizers]
     if len(groups) == 1:
         return [f"optimizer = {_construct(script, 0, 'model.parameters()')}"]
     names = [f"group_{number + 1}" for number in range(len(groups))]
-    if script.shares_optimizer:
+    if len(script.optimizers) == 1:
         rest = next((n for n, group in enumerate(groups) if not group.patterns), 0)
         return [
             f"{', '.join(names)} = split_parameters(model)",
@@ -63,11 +65,41 @@ def emit_optimizers(script: ScriptSpec) -> list[Statement]:
     ]
 
 
-def _write_group(script: ScriptSpec, number: int, rest: int) -> str:
+def _construct_of_step(script: ScriptSpec, optimizer: OptimizerSpec) -> str:
+    """A statement that makes an optimizer of one of several steps."""
+    first, *others = optimizer.groups
+    parameters = _select_parameters(script, first)
+    if others:
+        parts = [
+            _write_group(script, number, first, _select_parameters(script, number))
+            for number in optimizer.groups
+        ]
+        parameters = f"[{', '.join(parts)}]"
+    return f"{optimizer.name} = {_construct(script, first, parameters)}"
+
+
+def _select_parameters(script: ScriptSpec, number: int) -> str:
+    """The parameters of a group of one of several steps."""
+    train, optimizer = script.train, script.optimizer_of(number)[0]
+    step = next(step for step in train.steps if step.name == optimizer.step)
+    held = set(train.find_held(step, train.groups[number]))
+    nets = [net for net in train.nets if held & set(script.paths(net))]
+    if held == {path for net in nets for path in script.paths(net)}:
+        lists = [
+            f"model[{write_string(n.name)}].parameters()" if n.prefix else "model.parameters()"
+            for n in nets
+        ]
+        return lists[0] if len(lists) == 1 else f"[{', '.join(f'*{text}' for text in lists)}]"
+    paths = [path for net in train.nets for path in script.paths(net)]
+    patterns = find_patterns(paths, held)
+    return f"[p for name, p in model.named_parameters() if {spell_match(patterns, paths)}]"
+
+
+def _write_group(script: ScriptSpec, number: int, rest: int, parameters: str = "") -> str:
     """A group of parameters of an optimizer, with the settings that are not those of the group
     `rest`, which its constructor is given."""
     optimizer, usual = (script.train.groups[n].optimizer for n in (number, rest))
-    entries = [f'"params": group_{number + 1}']
+    entries = [f'"params": {parameters or f"group_{number + 1}"}']
     if optimizer.lr != usual.lr:
         entries.append(f'"lr": {rate_of(script, number)}')
     for name in optimizer.order():
@@ -105,7 +137,7 @@ def _class_of(script: ScriptSpec, optimizer: Optimizer) -> str:
 def write_split_parameters(script: ScriptSpec) -> list[Function]:
     """The function that divides parameters among groups; none where there is one group."""
     groups = script.train.groups
-    if len(groups) == 1:
+    if len(groups) == 1 or script.alternates:
         return []
     paths = [path for net in script.train.nets for path in script.paths(net)]
     choices: list[Statement] = []

@@ -51,10 +51,10 @@ def write_sharing(script: ScriptSpec) -> Iterator[Function]:
 def _write_average(script: ScriptSpec) -> Function:
     return Function(
         "average_gradients",
-        ("model: nn.Module",),
+        ("parameters: Iterable[nn.Parameter]",),
         "None",
         (
-            "gradients = [p.grad for p in model.parameters() if p.grad is not None]",
+            "gradients = [p.grad for p in parameters if p.grad is not None]",
             "flat = torch.cat([gradient.flatten() for gradient in gradients])",
             "sizes = [gradient.numel() for gradient in gradients]",
             "means = all_sum(flat).div_(WORLD).split(sizes)",

@@ -49,22 +49,21 @@ def _schedule_parameters(body: Sequence[str]) -> Lines:
     return [name for name in names if re.search(rf"\b{name}\b", text)]
 
 
-def emit_rate_updates(script: ScriptSpec) -> list[Statement]:
+def emit_rate_updates(script: ScriptSpec, step: str = "") -> list[Statement]:
     """Statements of a training step that set the learning rates."""
-    groups = script.train.groups
-    bodies = [_schedule_body(group) for group in groups]
-    factors = _call_schedules(bodies)
-    if len(groups) > 1 and script.shares_optimizer and bodies[0] and len(set(bodies)) == 1:
+    bodies = [_schedule_body(group) for group in script.train.groups]
+    factors = _call_schedules(script, bodies)
+    optimizers = [o for o in script.optimizers if o.step == step]
+    if len(bodies) > 1 and len(script.optimizers) == 1 and bodies[0] and len(set(bodies)) == 1:
+        (optimizer,) = optimizers
+        pairs = f"zip({optimizer.name}.param_groups, LEARNING_RATES, strict=True)"
         return [
             f"factor = {factors[0]}",
-            suite(
-                "for group, rate in zip(optimizer.param_groups, LEARNING_RATES, strict=True):",
-                ['group["lr"] = rate * factor'],
-            ),
+            suite(f"for group, rate in {pairs}:", ['group["lr"] = rate * factor']),
         ]
-    lines = _emit_warmups(script)
+    lines = _emit_warmups(script, step)
     for number, factor in enumerate(factors):
-        if factor:
+        if factor and script.optimizer_of(number)[0] in optimizers:
             lines += [
                 f"rate = {rate_of(script, number)} * {factor}",
                 f'{group_of(script, number)}["lr"] = rate',
@@ -72,10 +71,15 @@ def emit_rate_updates(script: ScriptSpec) -> list[Statement]:
     return lines
 
 
-def _call_schedules(bodies: Sequence[tuple[str, ...]]) -> list[str]:
+def count_steps(script: ScriptSpec) -> str:
+    """The number of steps before this one, of all epochs."""
+    return "step - 1" if script.alternates else "(epoch - 1) * steps + step"
+
+
+def _call_schedules(script: ScriptSpec, bodies: Sequence[tuple[str, ...]]) -> list[str]:
     """The factor of the learning rate of each group in a step; empty where it stays as it is."""
     values = {
-        "step": "(epoch - 1) * steps + step",
+        "step": count_steps(script),
         "steps": "EPOCHS * steps",
         "steps_per_epoch": "steps",
     }
@@ -94,11 +98,20 @@ def rate_of(script: ScriptSpec, number: int) -> str:
     return f"LEARNING_RATES[{number}]" if len(script.train.groups) > 1 else "LEARNING_RATE"
 
 
+def name_rates(script: ScriptSpec) -> list[str]:
+    """The figures of an epoch that are the learning rates of the groups: `lr`, `lr.1`; of several
+    steps `lr.critic`, `lr.critic.1`."""
+    names = []
+    for step in script.train.steps:
+        base = f"lr.{step.name}" if step.name else "lr"
+        names += [f"{base}.{number}" if number else base for number in range(len(step.groups))]
+    return names
+
+
 def group_of(script: ScriptSpec, number: int) -> str:
     """A group of parameters with its settings."""
-    if script.shares_optimizer:
-        return f"optimizer.param_groups[{number}]"
-    return f"optimizer_{number + 1}.param_groups[0]"
+    optimizer, place = script.optimizer_of(number)
+    return f"{optimizer.name}.param_groups[{place}]"
 
 
 # --- what follows figures ---------------------------------------------------------------------
@@ -107,12 +120,12 @@ def group_of(script: ScriptSpec, number: int) -> str:
 def find_plateaus(script: ScriptSpec) -> Mapping[int, Plateau]:
     """The schedules that follow a figure, by the groups of parameters; that of an optimizer of
     several groups once."""
-    found = {
+    firsts = {script.optimizer_of(number)[0].name: number for number in reversed([*script.watched])}
+    return {
         number: schedule
-        for number in script.watched
+        for number in sorted(firsts.values())
         if isinstance(schedule := script.train.groups[number].optimizer.schedule, Plateau)
     }
-    return dict(list(found.items())[:1]) if script.shares_optimizer else found
 
 
 def name_plateaus(script: ScriptSpec) -> Mapping[int, str]:
@@ -127,7 +140,7 @@ def emit_plateaus(script: ScriptSpec) -> Lines:
     better = {use.name: use.better or "lower" for use in script.uses}
     lines: Lines = []
     for number, schedule in find_plateaus(script).items():
-        given = "optimizer" if script.shares_optimizer else f"optimizer_{number + 1}"
+        given = script.optimizer_of(number)[0].name
         settings = schedule.settings(better[schedule.figure.metric])
         texts = [given, *(f"{key}={write_literal(value)}" for key, value in settings)]
         if schedule.minimum:
@@ -138,21 +151,25 @@ def emit_plateaus(script: ScriptSpec) -> Lines:
 
 def _write_minimum(script: ScriptSpec, number: int, schedule: Plateau) -> str:
     share = write_literal(schedule.minimum)
-    if script.shares_optimizer and len(script.train.groups) > 1:
+    if len(script.optimizer_of(number)[0].groups) == 1:
+        return f"{share} * {rate_of(script, number)}"
+    groups = script.optimizer_of(number)[0].groups
+    if len(groups) == len(script.train.groups):
         return f"[{share} * rate for rate in LEARNING_RATES]"
-    return f"{share} * {rate_of(script, number)}"
+    return f"[{', '.join(f'{share} * {rate_of(script, n)}' for n in groups)}]"
 
 
-def _emit_warmups(script: ScriptSpec) -> list[Statement]:
+def _emit_warmups(script: ScriptSpec, step: str) -> list[Statement]:
     """Statements of a training step that set the learning rates during the warm-ups of those;
     behind it nothing but the figure does."""
     lines: list[Statement] = []
     for first, schedule in find_plateaus(script).items():
-        if not schedule.warmup.value:
+        optimizer = script.optimizer_of(first)[0]
+        if not schedule.warmup.value or optimizer.step != step:
             continue
         warmup = schedule.warmup.code("(EPOCHS * steps)", "steps")
-        lines.append(f"begun, warmup = (epoch - 1) * steps + step, {warmup}")
-        numbers = script.watched if script.shares_optimizer else [first]
+        lines.append(f"begun, warmup = {count_steps(script)}, {warmup}")
+        numbers = [n for n in script.watched if n in optimizer.groups]
         rates = (f'{group_of(script, n)}["lr"] = {rate_of(script, n)} * factor' for n in numbers)
         head = "if begun <= warmup:"
         lines.append(suite(head, ["factor = (begun + 1) / (warmup + 1)", *rates]))

@@ -20,6 +20,7 @@ from backends.pytorch.train.rates import emit_rates, write_schedules
 from backends.pytorch.train.regularizing import emit_shrinking, emit_strengths, write_penalty
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
+from backends.pytorch.train.steps import write_step_epoch
 from compiler.program.train import Clip
 from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
 from compiler.writing.imports import sort_names, write_imports
@@ -76,7 +77,10 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_penalty(script)
     yield from (list(write_statements(lines)) for lines in emit_shrinking(script))
     yield from write_measure(script)
-    yield write_solving_epoch(script) if script.solves else write_epoch(script)
+    if script.alternates:
+        yield from write_step_epoch(script)
+    else:
+        yield write_solving_epoch(script) if script.solves else write_epoch(script)
     yield from (text.splitlines() for text in script.functions.values())
     yield write_evaluation(script)
     yield from write_sharing(script)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Graph, Output
+from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import MetricUse, Train, TrainedNet
-from compiler.rows.loss_parts import measure_loss
+from compiler.program.train import MetricUse, Train, TrainedNet, TrainStep
+from compiler.rows.loss_parts import measure_losses
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
-from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
+
+FIGURES = "compute_figures"
+"""What the function of what only figures read is called."""
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
 """Names that the script itself uses where it also uses names of outputs and columns."""
@@ -37,6 +40,34 @@ class Monitor:
 
 
 @dataclass(frozen=True)
+class FunctionSpec:
+    """What a function of a script computes, as a graph, and its name."""
+
+    graph: Graph
+    function: str
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """A step of a train as its script sees it: its loss, first, and what figures read of what it
+    computes anyway, as a graph, and the function that this is."""
+
+    step: TrainStep
+    graph: Graph
+    function: str
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer of a script: its variable, its step, and the numbers of its groups among those
+    of all steps."""
+
+    name: str
+    step: str
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ScriptSpec:
     """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
     of what says which of their zeros stay; empty where there are none."""
@@ -46,14 +77,14 @@ class ScriptSpec:
     masks: str = ""
 
     @cached_property
-    def measured(self) -> tuple[Graph, MetricUse]:
-        """The step with the outputs that the loss is measured by, and the loss as a figure."""
-        return measure_loss(self.train)
+    def measured(self) -> tuple[Graph, tuple[MetricUse, ...]]:
+        """The graph with the outputs that the losses are measured by, and these as figures."""
+        return measure_losses(self.train)
 
     @cached_property
     def uses(self) -> tuple[MetricUse, ...]:
-        """All figures of a split, the loss first."""
-        return (self.measured[1], *self.train.metrics)
+        """All figures of a split, the losses first."""
+        return (*self.measured[1], *self.train.metrics)
 
     @cached_property
     def charts(self) -> tuple[str, ...]:
@@ -61,23 +92,53 @@ class ScriptSpec:
         return tuple(use.name for use in self.train.metrics if use.metric.chart is not None)
 
     @cached_property
-    def step(self) -> Graph:
-        """The objective with nothing but the loss, first, and what the figures read."""
-        step = self.measured[0]
-        inputs = {item.value.name for item in step.inputs}
-        read = {name for use in self.uses for name in use.reads}
-        loss = next(o for o in step.outputs if o.name == "loss")
-        rest = [
-            o
-            for o in step.outputs
-            if o.name in read and o.name != "loss" and o.value.name not in inputs
-        ]
-        return DeadCode().run(replace(step, outputs=(loss, *rest)), Context())
+    def graph(self) -> Graph:
+        """The objectives with nothing but the losses, first, and what the figures read."""
+        graph, losses = self.measured[0], self.train.losses
+        inputs = {item.value.name for item in graph.inputs}
+        read = {name for use in self.uses for name in use.reads} - {*losses}
+        outputs = {o.name: o for o in graph.outputs}
+        rest = [o for o in graph.outputs if o.name in read and o.value.name not in inputs]
+        return prune(graph, [*(outputs[name] for name in losses), *rest])
+
+    @cached_property
+    def steps(self) -> tuple[StepSpec, ...]:
+        """The steps, each with what it computes."""
+        reads = _share_reads(self)
+        taken = {*SCRIPT_GLOBALS, *self.functions}
+        return tuple(
+            StepSpec(step, *self._find_function(step.loss, reads[step.loss], taken))
+            for step in self.train.steps
+        )
+
+    @cached_property
+    def rest(self) -> FunctionSpec | None:
+        """What figures read and no step computes; None where there is nothing."""
+        known = {o.name for step in self.steps for o in step.graph.outputs}
+        outputs = [o for o in self.graph.outputs if o.name not in known]
+        return FunctionSpec(prune(self.graph, outputs), FIGURES) if outputs else None
+
+    def _find_function(
+        self, loss: str, reads: Collection[str], taken: set[str]
+    ) -> tuple[Graph, str]:
+        """What the function of a step computes, the loss first, and its name."""
+        outputs = [o for o in self.graph.outputs if o.name in (loss, *reads)]
+        outputs.sort(key=lambda o: o.name != loss)
+        name = "compute_loss"
+        if self.alternates:
+            name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
+            taken.add(name)
+        return prune(self.graph, outputs), name
+
+    @property
+    def alternates(self) -> bool:
+        """Whether several steps take turns."""
+        return bool(self.train.steps[0].name)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns that the objective reads, in the order of its inputs."""
-        return tuple(item.name for item in self.step.inputs)
+        return tuple(item.name for item in self.graph.inputs)
 
     @cached_property
     def column_graph(self) -> Graph:
@@ -99,8 +160,11 @@ class ScriptSpec:
     @cached_property
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that figures read, by the outputs' names."""
-        read = (name for use in self.uses for name in use.reads if name != "loss")
-        return {"loss": "loss"} | name_all(read, EVALUATION_NAMES | self.functions.keys())
+        taken = EVALUATION_NAMES | self.functions.keys()
+        read = [name for use in self.uses for name in use.reads if name != "loss"]
+        if self.alternates:
+            read = [*self.train.losses, *self.columns, *read]
+        return {"loss": "loss"} | name_all(dict.fromkeys(read), taken)
 
     @cached_property
     def functions(self) -> Mapping[str, str]:
@@ -112,7 +176,7 @@ class ScriptSpec:
     @cached_property
     def column_of(self) -> Mapping[str, int]:
         """Outputs of the objective that are columns, and which."""
-        places = {item.value.name: place for place, item in enumerate(self.step.inputs)}
+        places = {item.value.name: place for place, item in enumerate(self.graph.inputs)}
         outputs = self.measured[0].outputs
         return {o.name: places[o.value.name] for o in outputs if o.value.name in places}
 
@@ -128,10 +192,11 @@ class ScriptSpec:
         until = self.train.until
         if until is not None:
             return self._monitor(until.split, until.metric)
+        loss = self.train.losses[0]
         if "val" not in self.splits:
-            return Monitor("train", "loss", higher=False)
+            return Monitor("train", loss, higher=False)
         directed = [use.name for use in self.train.metrics if use.better is not None]
-        return self._monitor("val", directed[0] if directed else "loss")
+        return self._monitor("val", directed[0] if directed else loss)
 
     @cached_property
     def choice(self) -> str:
@@ -143,9 +208,12 @@ class ScriptSpec:
     @property
     def keeps_last(self) -> bool:
         """Whether the last weights are the best: where some are driven to zero, earlier ones have
-        fewer zeros."""
-        shrinks = any(isinstance(r.regularizer, ProximalStep) for r in self.train.regularizers)
-        return shrinks and self.train.until is None
+        fewer zeros; and no loss of several steps says by itself which nets are good."""
+        if self.train.until is not None:
+            return False
+        if self.alternates and self.monitor.metric in self.train.losses:
+            return True
+        return any(isinstance(r.regularizer, ProximalStep) for r in self.train.regularizers)
 
     @property
     def penalties(self) -> tuple[tuple[Penalty, tuple[str, ...]], ...]:
@@ -167,7 +235,8 @@ class ScriptSpec:
         splits = ["val"] if "val" in self.splits else []
         followed = ((figure.split, figure.metric) for figure in self.watched.values())
         for split, metric in ((self.monitor.split, self.monitor.metric), *followed):
-            if split not in splits and (split, metric) != ("train", "loss"):
+            trained = split == "train" and metric in self.train.losses
+            if split not in splits and not trained:
                 splits.append(split)
         return tuple(splits)
 
@@ -188,16 +257,28 @@ class ScriptSpec:
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The variables of what a checkpoint holds the state of."""
-        followed = bool(self.watched) if self.shares_optimizer else len(self.watched)
+        followed = sum(any(n in self.watched for n in o.groups) for o in self.optimizers)
         plateaus = [f"plateau_{n + 1}" if n else "plateau" for n in range(followed)]
-        optimizers = [f"optimizer_{number + 1}" for number in range(len(self.train.groups))]
         scaler = ["scaler"] if self.scales else []
-        return (
-            "model",
-            *(["optimizer"] if self.shares_optimizer else optimizers),
-            *scaler,
-            *plateaus,
-        )
+        return ("model", *(o.name for o in self.optimizers), *scaler, *plateaus)
+
+    @cached_property
+    def optimizers(self) -> tuple[OptimizerSpec, ...]:
+        """The optimizers of all steps, and the groups of parameters of each."""
+        made: list[OptimizerSpec] = []
+        taken = {"model", "scaler"}
+        first = 0
+        for step in self.train.steps:
+            numbers = tuple(range(first, first + len(step.groups)))
+            first += len(step.groups)
+            base = f"{safe_name(step.name)}_optimizer" if step.name else "optimizer"
+            shared = self._shares_optimizer(step)
+            parts = [numbers] if shared else [(n,) for n in numbers]
+            for place, groups in enumerate(parts, 1):
+                name = free_name(base if shared else f"{base}_{place}", taken, "_")
+                taken.add(name)
+                made.append(OptimizerSpec(name, step.name, groups))
+        return tuple(made)
 
     @property
     def distributed(self) -> bool:
@@ -222,20 +303,20 @@ class ScriptSpec:
     @property
     def draws(self) -> bool:
         """Whether a step draws random numbers."""
-        return any(node.op.draws for node in self.step.nodes)
+        return any(node.op.draws for node in self.graph.nodes)
 
     @cached_property
     def replicated(self) -> bool:
-        """Whether several processes can share gradients through a replica of the net: the loss
-        calls it once, takes nothing else from it, not even a derivative, and needs every parameter
-        that is trained."""
-        if not self.single or self.evaluates or not self.distributed:
+        """Whether several processes can share gradients through a replica of the net: the only
+        loss calls it once, takes nothing else from it, not even a derivative, and needs every
+        parameter that is trained."""
+        if self.alternates or not self.single or self.evaluates or not self.distributed:
             return False
-        if any(node.op.of_graph for node in self.step.nodes):
+        if any(node.op.of_graph for node in self.graph.nodes):
             return False
         readers: dict[Frame | None, None] = {}
-        for node in self.step.nodes:
-            if any(v is not None and v.name in self.step.parameter for v in node.inputs):
+        for node in self.graph.nodes:
+            if any(v is not None and v.name in self.graph.parameter for v in node.inputs):
                 readers[node.scope.chain[1] if node.scope.chain[1:] else None] = None
         whole = [frame for frame in readers if frame is not None and not frame.path]
         (net,) = self.train.nets
@@ -244,23 +325,27 @@ class ScriptSpec:
 
     def _find_learning(self) -> set[str]:
         """The values that the loss has gradients to."""
-        needed = {next(o.value.name for o in self.step.outputs if o.name == "loss")}
-        for node in reversed(self.step.nodes):
+        needed = {o.value.name for o in self.graph.outputs if o.name in self.train.losses}
+        for node in reversed(self.graph.nodes):
             if any(v.name in needed and v.type.dtype.is_float for v in node.outputs):
                 needed.update(v.name for v in node.inputs if v is not None)
         return needed
 
-    @cached_property
-    def shares_optimizer(self) -> bool:
-        """Whether one optimizer holds all groups of parameters: they have one class, and what acts
-        on all groups of an optimizer is meant for all of them."""
-        first, *others = (group.optimizer for group in self.train.groups)
+    def _shares_optimizer(self, step: TrainStep) -> bool:
+        """Whether one optimizer holds all groups of parameters of a step: they have one class, and
+        what acts on all groups of an optimizer is meant for all of them."""
+        first, *others = (group.optimizer for group in step.groups)
         return all(
             type(other) is type(first)
             and other.definition == first.definition
             and (other.schedule == first.schedule or not self.watched)
             for other in others
         )
+
+    def optimizer_of(self, number: int) -> tuple[OptimizerSpec, int]:
+        """The optimizer of a group of parameters, and which of its groups that is."""
+        found = next(o for o in self.optimizers if number in o.groups)
+        return found, found.groups.index(number)
 
     @cached_property
     def watched(self) -> Mapping[int, Figure]:
@@ -298,3 +383,44 @@ class ScriptSpec:
     def said(self) -> frozenset[str]:
         """The words of the clauses that the train has."""
         return frozenset(word.word for word, _ in find_said(TRAIN, self.train))
+
+
+def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
+    """The graph with these outputs, and nothing that they do not need."""
+    return DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+
+
+def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
+    """What the figures read, by the loss of the step whose function computes it: what a step
+    computes but for a little. Of the only step all of it."""
+    losses = script.train.losses
+    reads: dict[str, set[str]] = {loss: set() for loss in losses}
+    outputs = {o.name: o for o in script.graph.outputs}
+    computed = {loss: _list_nodes(script.graph, [outputs[loss]]).keys() for loss in losses}
+    for use in script.uses:
+        own = [name for name in use.reads if name in outputs]
+        needed = _list_nodes(script.graph, [outputs[name] for name in own])
+        costs = {
+            loss: sum(
+                _is_costly(script, node) for name, node in needed.items() if name not in known
+            )
+            for loss, known in computed.items()
+        }
+        chosen = use.name if use.name in reads else min(losses, key=lambda loss: costs[loss])
+        if not costs[chosen] or not script.alternates:
+            reads[chosen].update(own)
+    return reads
+
+
+def _is_costly(script: ScriptSpec, node: Node) -> bool:
+    """Whether a node is of a net, or has weights: a step that only a metric needs it in would take
+    longer."""
+    names = {v.name for v in node.inputs if v is not None}
+    nets = {net.prefix.removesuffix(".") for net in script.train.nets}
+    called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
+    return called or not names.isdisjoint(script.graph.parameter)
+
+
+def _list_nodes(graph: Graph, outputs: Sequence[Output]) -> dict[str, Node]:
+    """The nodes that outputs need, by the names of what they make."""
+    return {node.outputs[0].name: node for node in prune(graph, outputs).nodes}

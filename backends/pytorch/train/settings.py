@@ -12,6 +12,7 @@ from itertools import chain
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.codes import describe_codes
 from compiler.ir.graph import Graph
+from compiler.program.train import ParameterGroup
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import write_literal
 
@@ -80,11 +81,13 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     train, split = script.train, script.train.data.split
     if train.clip is not None:
         yield "clipped", train.clip.by
-    groups = [
-        write_call(g.optimizer) + (f" over {', '.join(g.patterns)}" if g.patterns else "")
-        for g in train.groups
-    ]
-    yield "optimizer", "; ".join(groups)
+    for step in train.steps:
+        called = f" {step.name}" if step.name else ""
+        yield f"optimizer{called}", "; ".join(map(_describe_group, step.groups))
+        if step.over:
+            yield f"over{called}", ", ".join(step.over)
+        if step.every > 1:
+            yield f"every{called}", str(step.every)
     if train.regularizers:
         acting = [
             f"{write_call(r.regularizer)} over {', '.join(chain.from_iterable(r.layers))}"
@@ -99,7 +102,7 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     yield "best epoch", script.choice
     nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
     yield "nets", ", ".join(nets)
-    yield "objective and metrics", _hash_graph(script.step)
+    yield "objective and metrics", _hash_graph(script.graph)
     yield "columns", f"{', '.join(script.columns)} {_hash_graph(script.column_graph)}"
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
@@ -113,6 +116,11 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         yield "start", script.starts
     if script.masks:
         yield "masks", script.masks
+
+
+def _describe_group(group: ParameterGroup) -> str:
+    over = f" over {', '.join(group.patterns)}" if group.patterns else ""
+    return f"{write_call(group.optimizer)}{over}"
 
 
 def _hash_graph(graph: Graph) -> str:

@@ -242,7 +242,9 @@ def settle_until(
         return None
     split, metric = until.split, until.metric
     figure = Figure(split.text, metric.text)
-    if not check_figure(body, figure, "`until`", (split.span, metric.span), splits, metrics, losses):
+    if not check_figure(
+        body, figure, "`until`", (split.span, metric.span), splits, metrics, losses
+    ):
         return None
     return EarlyStop(split.text, metric.text, until.epochs, until.span)
 

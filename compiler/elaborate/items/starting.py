@@ -17,9 +17,7 @@ ALL = frozenset({0})
 """A tensor as a single channel: it is zero or it is not."""
 
 
-def find_stuck(
-    step: Graph, losses: Collection[str], zero: Mapping[str, Value]
-) -> Collection[str]:
+def find_stuck(step: Graph, losses: Collection[str], zero: Mapping[str, Value]) -> Collection[str]:
     """Those of the weights, which start at zero, that no step of an optimizer moves."""
     still = dict(zero)
     while still:

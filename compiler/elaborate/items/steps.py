@@ -35,8 +35,8 @@ class StepElaborator(ItemElaborator):
     home = STEP
 
     def __init__(self, scope: FileScope, take_metric: Callable[[Body, Clause], None]) -> None:
+        self.take_metric = take_metric  # before the table of clauses is made, which has it
         super().__init__(scope)
-        self.take_metric = take_metric
         self.objective: Objective | None = None
         self.bound: dict[str, Val] = {}
 

@@ -292,7 +292,8 @@ class TrainElaborator(ItemElaborator):
                 value = context.home.value_of(tensor)
                 if value.name not in names:
                     wish = bound.get(value.name, value.name)
-                    names[value.name] = _choose_name(wish, entry.name, (*names.values(), *self.losses))
+                    taken = (*names.values(), *self.losses)
+                    names[value.name] = _choose_name(wish, entry.name, taken)
                     context.output(names[value.name], tensor, tensor.made)
                 arguments.append(names[value.name])
             use = MetricUse(entry.name, entry.metric, tuple(arguments), entry.span, entry.better)

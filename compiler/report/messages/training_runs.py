@@ -33,7 +33,12 @@ $ weft train fit.weft -o out
 $ weft train fit.weft -o out
 """,
 )
-def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Text:
+def loss_not_finite(
+    span: Span | None,
+    value: str,
+    place: str,  # "epoch 1, step 1"
+    name: str | None = None,  # that of one of several steps
+) -> Text:
     """The loss became infinite or stopped being a number, and nothing can be learned from it.
 
     Most often the learning rate is too high. A warm-up (`schedule=cosine(warmup=5%)`), a limit
@@ -41,13 +46,12 @@ def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Tex
     zero, a division by zero and missing values in the data have the same effect in the first
     step, and so has a batch of which no target counts (`ignore_index`): its mean is one of nothing.
     """
-    if epoch == 1 and step == 1:
+    if place in ("epoch 1, step 1", "step 1"):
         advice = "look for missing values in the data, log(0) and division by zero in the spec"
     else:
         advice = "try a lower `lr`, a warm-up, or `clip 1.0`"
-    return Text(
-        f"the loss is {value} at epoch {epoch}, step {step}", label="stopped there", help=advice
-    )
+    loss = f"the loss of `{name}`" if name is not None else "the loss"
+    return Text(f"{loss} is {value} at {place}", label="stopped there", help=advice)
 
 
 @message("W0862")

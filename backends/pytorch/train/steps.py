@@ -1,0 +1,149 @@
+"""An epoch of a training script whose steps take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.epoch import begin_epoch, unpack_parts
+from backends.pytorch.train.functions import call_computed
+from backends.pytorch.train.optimizing import list_optimizers
+from backends.pytorch.train.rates import emit_rate_updates
+from backends.pytorch.train.script_spec import ScriptSpec, StepSpec
+from compiler.writing.python import write_string
+
+
+def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
+    """`train_epoch`, what it calls to take a step, and to read the losses of one."""
+    yield _write_update(script)
+    drawn = ", as are draws," if script.draws else ""
+    yield Function(
+        "train_epoch",
+        ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
+        "dict[str, float]",
+        tuple(_write_body(script)),
+        (
+            "Trains on full batches of all rows and returns the mean of each step's loss; the",
+            f"order{drawn} follows from seed and epoch.",
+        ),
+    )
+    yield _write_read_mean(script)
+
+
+def _write_update(script: ScriptSpec) -> Function:
+    clip = script.train.clip
+    scaled = "scaler.scale(loss)" if script.scales else "loss"
+    clipped = [] if clip is None else [f"nn.utils.clip_grad_{clip.by}_(parameters, CLIP)"]
+    taken = "scaler.step(optimizer)" if script.scales else "optimizer.step()"
+    each = partial(_write_each, script)
+    parameters = 'p for group in optimizer.param_groups for p in group["params"]'
+    if _takes_several(script):
+        parameters = 'p for o in optimizers for group in o.param_groups for p in group["params"]'
+    return Function(
+        "update",
+        (
+            "loss: Tensor",
+            *when(script.scales, "scaler: torch.amp.GradScaler"),
+            "*optimizers: torch.optim.Optimizer"
+            if _takes_several(script)
+            else "optimizer: torch.optim.Optimizer",
+        ),
+        "Tensor",
+        (
+            f"parameters = [{parameters}]",
+            each("optimizer.zero_grad()"),
+            f"{scaled}.backward(inputs=parameters)",
+            *when(script.averages, suite("if WORLD > 1:", ["average_gradients(parameters)"])),
+            *when(clip is not None and script.scales, each("scaler.unscale_(optimizer)")),
+            *clipped,
+            each(taken),
+            *when(script.scales, "scaler.update()"),
+            "return loss.detach()  # not read here: reading makes a GPU wait",
+        ),
+        ("Takes a step of an optimizer, for its own parameters alone; returns the loss.",),
+    )
+
+
+def _takes_several(script: ScriptSpec) -> bool:
+    """Whether a step has more than one optimizer."""
+    return len(script.optimizers) > len(script.steps)
+
+
+def _write_each(script: ScriptSpec, statement: str) -> Statement:
+    """A statement about each optimizer of a step."""
+    if _takes_several(script):
+        return suite("for optimizer in optimizers:", [statement])
+    return statement
+
+
+def _write_body(script: ScriptSpec) -> Iterator[Statement]:
+    yield unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler"))
+    yield from begin_epoch(script)
+    empty = ", ".join(f"{write_string(step.step.name)}: {{}}" for step in script.steps)
+    yield f"losses: dict[str, dict[int, Tensor]] = {{{empty}}}"
+    if script.distributed:
+        yield "hidden = RANK > 0 or not sys.stderr or None"
+    hidden = "hidden" if script.distributed else "not sys.stderr or None"
+    yield f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})'
+    counted = "for step, chosen in enumerate(bar, 1 + (epoch - 1) * steps):"
+    yield suite(counted, list(_write_steps(script)))
+    read = "read_mean(name, values)"
+    yield f'return {{f"{{name}}.loss": {read} for name, values in losses.items() if values}}'
+
+
+def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements from the rows of a batch through all steps."""
+    chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
+    names = [script.argument_names[name] for name in script.columns]
+    yield unpack_batch(names, f"column[{chosen}]")
+    for step in script.steps:
+        taken = list(_write_step(script, step))
+        every = step.step.every
+        yield from [suite(f"if step % {every} == 0:", taken)] if every > 1 else taken
+
+
+def unpack_batch(names: list[str], column: str) -> str:
+    """A statement that names the columns of a batch, whose part of one is given."""
+    if len(names) == 1:
+        return f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"
+    return f"{', '.join(names)} = ({column} for column in columns)"
+
+
+def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
+    name = step.step.name
+    extra = len(step.graph.outputs) - 1
+    targets = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
+    computed = f"{targets} = {call_computed(script, step)}"
+    if script.autocast:
+        yield suite(f"with torch.autocast(device.type, {script.autocast}):", [computed])
+    else:
+        yield computed
+    yield from emit_rate_updates(script, name)
+    optimizers = [o.name for o in script.optimizers if o.step == name]
+    given = ", ".join(["loss", *when(script.scales, "scaler"), *optimizers])
+    yield f"losses[{write_string(name)}][step] = update({given})"
+
+
+def _write_read_mean(script: ScriptSpec) -> Function:
+    values = "torch.stack(list(losses.values()))"
+    if script.distributed:
+        values = f"all_sum({values}) / WORLD"
+    return Function(
+        "read_mean",
+        ("name: str", "losses: dict[int, Tensor]"),
+        "float",
+        (
+            f"values = {values}",
+            suite(
+                "if not values.isfinite().all():",
+                [
+                    "index = int(values.isfinite().int().argmin())",
+                    "step = list(losses)[index]",
+                    'sys.exit(f"the loss of {name} is {values[index]:g} at step {step}")',
+                ],
+            ),
+            "return values.mean().item()",
+        ),
+        ("The mean of the losses of a step; ends the training where one is not finite.",),
+    )
