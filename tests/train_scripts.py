@@ -92,6 +92,44 @@ train fit on iris {
 }
 """
 
+GAN = """
+model Generator(z: int = 16, c: int = 4) {
+    input noise: f32[batch, z]
+    output image: f32[batch, 1, 8, 8] = noise
+        -> dense(4 * c * 4) -> reshape([batch, 4 * c, 2, 2]) -> NORM -> relu
+        -> conv_transpose(2 * c, kernel=4, stride=2, padding=1, bias=false) -> NORM -> relu
+        -> conv_transpose(1, kernel=4, stride=2, padding=1) -> sigmoid
+}
+model Critic(c: int = 4) {
+    input image: f32[batch, 1, 8, 8]
+    output score: f32[batch] = image
+        -> conv(c, kernel=4, stride=2, padding=1) -> leaky_relu(0.2)
+        -> conv(2 * c, kernel=4, stride=2, padding=1) -> leaky_relu(0.2)
+        -> flatten -> dense(1) as head -> squeeze(1)
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 16) -> reshape([1, 8, 8])
+    split random(seed=0), train=80%, val=10%, test=10%
+}
+train fit on digits {
+    net G = Generator()
+    net D = Critic()
+    code = reshape(image, [batch, 64])[:, 16:32]
+    step critic {
+        fake = G(code)
+        minimize mean(softplus(-D(image))) + mean(softplus(D(fake)))
+            over D with adam(lr=1e-3, betas=[0.5, 0.9])
+        metric gap = mean(D(image)) - mean(D(fake))
+    }
+    step generator, every=3steps {
+        minimize mean(softplus(-D(G(code)))) over G with adam(lr=2e-3, betas=[0.5, 0.9])
+    }
+    batch 64  epochs 2  seed 0
+}
+""".replace("NORM", "batch_norm")
+"""Not a generative model: its noise is pixels, so that nothing is drawn."""
+
 
 def save_data(folder: Path) -> None:
     """Scikit-learn's sets as archives, which load sooner than scikit-learn."""

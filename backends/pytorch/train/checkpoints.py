@@ -20,11 +20,11 @@ def write_checkpoints(script: ScriptSpec) -> Iterator[Function]:
 def _write_find_best(script: ScriptSpec) -> Function:
     """`find_best`: of equal metrics the lower loss wins, and what is no number never does."""
     monitor = script.monitor
-    loss = f"-record[{write_string(f'{monitor.split}.loss')}]"
-    score, tie = loss, ""
-    if monitor.metric != "loss":
-        sign = "" if monitor.higher else "-"
-        score = f"({sign}record[{write_string(monitor.name)}], {loss})"
+    sign = "" if monitor.higher else "-"
+    score, tie = f"{sign}record[{write_string(monitor.name)}]", ""
+    if monitor.metric != "loss" and not script.alternates:
+        loss = f"-record[{write_string(f'{monitor.split}.loss')}]"
+        score = f"({score}, {loss})"
         tie = f"; among equals, of the lowest {quote_docstring(monitor.split)}.loss"
     lowest = "(-math.inf,)" if tie else "-math.inf"
     return Function(

@@ -9,7 +9,7 @@ from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.writing.python import write_string
+from compiler.writing.python import WIDTH, write_string
 
 
 def write_epoch(script: ScriptSpec) -> Function:
@@ -76,7 +76,8 @@ def unpack_parts(script: ScriptSpec, *names: str) -> str:
     """A statement that names the first of the parts of a training."""
     rest = len(script.parts) - len(names)
     ignored = [] if not rest else ["_"] if rest == 1 else ["*_"]
-    return f"{', '.join([*names, *ignored])} = parts.values()"
+    line = f"{', '.join([*names, *ignored])} = parts.values()"
+    return line if len(line) + 4 <= WIDTH else line.replace("parts.values()", "(parts.values())")
 
 
 def _write_step(script: ScriptSpec) -> list[Statement]:

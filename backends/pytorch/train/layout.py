@@ -32,7 +32,7 @@ def break_line(line: str, ending: str = "") -> list[str]:
     if len(items) > 1:
         parts = [part for item in items for part in _add_comma(_break_item(inner + item))]
     else:
-        parts = [part for clause in clauses for part in break_line(inner + clause)]
+        parts = [part for clause in clauses for part in _break_clause(inner + clause)]
     return [head, *parts, indent + tail]
 
 
@@ -56,6 +56,14 @@ def _break_item(line: str) -> list[str]:
         return break_line(line, ",")
     indent = " " * (len(line) - len(line.lstrip()))
     return [indent + part for part in found]
+
+
+def _break_clause(line: str) -> list[str]:
+    """A clause of a comprehension; a condition is broken before its words."""
+    if len(line) <= WIDTH or not line.lstrip().startswith("if "):
+        return break_line(line)
+    indent = " " * (len(line) - len(line.lstrip()))
+    return [indent + part for part in split_words(line.strip(), (" and ", " or "))]
 
 
 def _add_comma(lines: list[str]) -> list[str]:

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from compiler.ir.weights import match_paths
 from compiler.writing.python import write_literal
-
-
-def find_patterns(paths: Sequence[str], wanted: Collection[str]) -> list[str]:
-    """Patterns that match these of the paths and no others: modules where all below one is wanted,
-    else the paths themselves."""
-    found: list[str] = []
-    for path in paths:
-        if path not in wanted or any(path.startswith(p[:-1]) for p in found if p.endswith(".*")):
-            continue
-        parents = [path[:at] for at, letter in enumerate(path) if letter == "."]
-        whole = (
-            f"{parent}.*"
-            for parent in parents
-            if all(p in wanted for p in paths if p.startswith(f"{parent}."))
-        )
-        found.append(next(whole, path))
-    return found
 
 
 def spell_match(patterns: Sequence[str], paths: Sequence[str]) -> str:

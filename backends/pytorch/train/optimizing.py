@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from backends.pytorch.train.code import Function, Statement, suite, when
-from backends.pytorch.train.matching import find_patterns, spell_match
+from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import emit_rate_updates, rate_of
 from backends.pytorch.train.script_spec import OptimizerSpec, ScriptSpec
+from compiler.ir.weights import match_paths
+from compiler.program.train import ParameterGroup, TrainStep
 from compiler.training.base import Optimizer
 from compiler.writing.names import free_name
 from compiler.writing.python import write_literal, write_string
@@ -84,15 +86,35 @@ def _select_parameters(script: ScriptSpec, number: int) -> str:
     step = next(step for step in train.steps if step.name == optimizer.step)
     held = set(train.find_held(step, train.groups[number]))
     nets = [net for net in train.nets if held & set(script.paths(net))]
-    if held == {path for net in nets for path in script.paths(net)}:
+    whole = {path for net in nets for path in script.paths(net)}
+    if held == whole - set(match_paths(whole, train.freeze)):
         lists = [
             f"model[{write_string(n.name)}].parameters()" if n.prefix else "model.parameters()"
             for n in nets
         ]
         return lists[0] if len(lists) == 1 else f"[{', '.join(f'*{text}' for text in lists)}]"
-    paths = [path for net in train.nets for path in script.paths(net)]
-    patterns = find_patterns(paths, held)
-    return f"[p for name, p in model.named_parameters() if {spell_match(patterns, paths)}]"
+    condition = _spell_group(script, step, train.groups[number])
+    return f"[p for name, p in model.named_parameters() if {condition}]"
+
+
+def _spell_group(script: ScriptSpec, step: TrainStep, group: ParameterGroup) -> str:
+    """A condition on `name` that holds for the parameters of a group, as the spec says it: some
+    that are frozen may be among them, and have no gradient."""
+    paths = [path for net in script.train.nets for path in script.paths(net)]
+    allowed = set(match_paths(paths, step.over or ["*"]))
+    others = [pattern for other in step.groups for pattern in other.patterns]
+    tests = []
+    if not allowed.issuperset(match_paths(paths, group.patterns or ["*"])):
+        tests.append(spell_match(step.over, paths))
+    if group.patterns:
+        tests.append(spell_match(group.patterns, paths))
+    elif others:
+        tests.append(f"not {_enclose(spell_match(others, paths))}")
+    return " and ".join(tests if len(tests) == 1 else map(_enclose, tests))
+
+
+def _enclose(test: str) -> str:
+    return f"({test})" if " or " in test else test
 
 
 def _write_group(script: ScriptSpec, number: int, rest: int, parameters: str = "") -> str:

@@ -376,6 +376,8 @@ def _find_unfit(train: Train) -> Iterator[Message]:
         others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
         if rank is not None and others:
             yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
+        if len(train.steps) > 1:
+            continue  # told by what belongs to one objective
         if group.optimizer.evaluates and len(train.groups) > 1:
             yield optimizer_takes_all(group.span, group.optimizer.name, "there are other groups")
         elif group.optimizer.evaluates and train.precision == "f16":

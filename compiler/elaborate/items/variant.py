@@ -33,6 +33,7 @@ from compiler.program.variant import Step, Target, Variant
 from compiler.report.messages.deployments import unknown_dim
 from compiler.report.messages.nets import only_on_nets
 from compiler.report.messages.solving import no_closed_form
+from compiler.report.messages.training_steps import not_with_steps
 from compiler.report.messages.tuning import nothing_to_train_on
 from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
@@ -181,6 +182,17 @@ class VariantElaborator(ItemElaborator):
                     self.scope.session.report(message)
             return
         if not steps:
+            return
+        if len(base.train.steps) > 1:
+            for step in steps:
+                self.scope.session.report(
+                    not_with_steps(
+                        step.span,
+                        f"`{pass_of(step).name}`",
+                        f"`{base.train.name}` has no loss that says how good `{base.net.name}` is",
+                        "quantize weights alone, or train a net on what this one puts out",
+                    )
+                )
             return
         for step in steps:
             idle = pass_of(step).find_idle_setting(base.train.graph, step.span)

@@ -17,6 +17,7 @@ import math
 import os
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
         model.zero_grad()
         loss.backward()
         if WORLD > 1:
-            average_gradients(model)
+            average_gradients(model.parameters())
         optimizer_1.step()
         optimizer_2.step()
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
@@ -199,9 +200,9 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     }
 
 
-def average_gradients(model: nn.Module) -> None:
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Gives every process the mean of the gradients of all."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     sizes = [gradient.numel() for gradient in gradients]
     means = all_sum(flat).div_(WORLD).split(sizes)
