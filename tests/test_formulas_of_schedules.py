@@ -14,7 +14,6 @@ from backends.pytorch.run.running import read_metrics
 from compiler.ir.hint import HintBinary, HintConst, HintName
 from compiler.training.base import SCHEDULES, Schedule
 from compiler.training.cycles import CosineRestarts, OneCycle
-from compiler.training.duration import Duration
 from compiler.training.expression import Expression, Formula
 from compiler.training.figure import Figure
 from compiler.training.plateau import Plateau
@@ -29,6 +28,7 @@ from compiler.training.schedules import (
     Polynomial,
     Step,
 )
+from compiler.vocabulary.duration import Duration
 from compiler.vocabulary.signature import write_call
 from tests.formulas.schedules import FORMULAS
 from tests.train_scripts import PLAIN, run, write

@@ -18,10 +18,10 @@ from compiler.rows.loading import load_data
 from compiler.rows.validation import validate_data
 from compiler.training.adam import AdamW
 from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
-from compiler.training.duration import Duration
 from compiler.training.regression import R2, BatchMean, Mean
 from compiler.training.schedules import Cosine, Step
 from compiler.training.sgd import Sgd
+from compiler.vocabulary.duration import Duration
 from tests.checking import check_text
 
 NET = """

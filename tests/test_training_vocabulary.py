@@ -15,7 +15,6 @@ from compiler.ir.hint import HintBinary, HintConst, HintName
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES, Metric, Schedule
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.cycles import CosineRestarts, OneCycle
-from compiler.training.duration import NO_TIME, Duration
 from compiler.training.expression import Expression, Formula
 from compiler.training.plateau import Plateau
 from compiler.training.registry import load_training
@@ -38,6 +37,7 @@ from compiler.training.schedules import (
     Step,
 )
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.duration import NO_TIME, Duration
 from tests.faults import fault_of
 from tests.metric_code import run_metric
 

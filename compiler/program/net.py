@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.report.source import Span
-from compiler.vocabulary.net_functions import Lora
+from compiler.vocabulary.net_functions import Ema, Lora
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class AddAdapters:
     span: Span | None = None
     prefix: str = ""
     loads: int = 0
+
+
+@dataclass(frozen=True)
+class TakeAverage:
+    """`ema(eps, decay=0.999)`: a net that follows another."""
+
+    ema: Ema
+    span: Span | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from compiler.vocabulary.clauses import (
     WordChoice,
     clause,
 )
+from compiler.vocabulary.net_functions import Ema
 from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
@@ -32,11 +33,14 @@ LARGEST_SEED = 2**63 - 1
 @dataclass(frozen=True)
 class TrainedNet:
     """A net inside a train. `prefix` is where its parameters live in the train's graph
-    (`"m."`; empty for `train f of M`); `frozen` are path patterns without gradient."""
+    (`"m."`; empty for `train f of M`). With `average` it follows the net under the prefix
+    `source`, and is frozen."""
 
     name: str
     net: Net
     prefix: str = ""
+    average: Ema | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
-from compiler.training.duration import Duration
 from compiler.training.figure import Figure
 from compiler.training.settings import require_positive
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.duration import Duration
 from compiler.vocabulary.signature import Described, Direction, Registry
 
 Batches = Sequence[tuple[int, Sequence[NDArray[Any] | None]]]

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, final
 
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, Schedule
-from compiler.training.duration import NO_TIME, Duration
 from compiler.training.schedules import since, warmup_code
 from compiler.training.settings import (
     refuse,
@@ -16,6 +15,7 @@ from compiler.training.settings import (
     require_part,
     require_share,
 )
+from compiler.vocabulary.duration import NO_TIME, Duration
 
 
 @SCHEDULES.register

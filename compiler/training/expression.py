@@ -10,9 +10,9 @@ from typing import ClassVar, final
 from compiler.ir.hint import Hint, HintError, evaluate_hint, hint_names, hint_text, python_function
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, BadFactor, Schedule
-from compiler.training.duration import NO_TIME, Duration
 from compiler.training.schedules import warmup_code
 from compiler.training.settings import refuse, require_duration
+from compiler.vocabulary.duration import NO_TIME, Duration
 
 FORMULA_NAMES = {
     "step": "the step of the training, from 0",

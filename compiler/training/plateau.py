@@ -7,7 +7,6 @@ from typing import ClassVar, Literal, final
 
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, Schedule
-from compiler.training.duration import NO_TIME, Duration
 from compiler.training.figure import VALIDATION_LOSS, Figure
 from compiler.training.schedules import warmup_code
 from compiler.training.settings import (
@@ -17,6 +16,7 @@ from compiler.training.settings import (
     require_part,
     require_share,
 )
+from compiler.vocabulary.duration import NO_TIME, Duration
 
 
 @SCHEDULES.register

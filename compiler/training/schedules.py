@@ -12,13 +12,13 @@ from typing import ClassVar, final
 
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, Schedule
-from compiler.training.duration import NO_TIME, ONE_EPOCH, Duration
 from compiler.training.settings import (
     refuse,
     require_duration,
     require_positive,
     require_share,
 )
+from compiler.vocabulary.duration import NO_TIME, ONE_EPOCH, Duration
 
 
 def warmup_code(warmup: Duration, steps: str, steps_per_epoch: str, factor: str = "") -> list[str]:

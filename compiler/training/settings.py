@@ -6,7 +6,7 @@ import math
 
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.items import setting_range, settings_disagree
-from compiler.training.duration import Duration
+from compiler.vocabulary.duration import Duration
 
 
 def require_positive(owner: str, name: str, value: float) -> None:

@@ -7,6 +7,7 @@ from typing import final
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.layers import option_out_of_range
+from compiler.vocabulary.ramps import Ramp
 from compiler.vocabulary.signature import Described, Registry
 
 LOAD = "load"
@@ -79,3 +80,53 @@ class Lora(NetFunction):
     def scale(self) -> float:
         """alpha / rank."""
         return 1.0 if self.alpha is None else self.alpha / self.rank
+
+
+@NET_FUNCTIONS.register
+@final
+@dataclass(frozen=True)
+class Ema(NetFunction):
+    """A moving average of a net that a train updates: a net of its own, which starts as a copy.
+
+        m = d * m + (1 - d) * w
+
+    w is a weight after a step that changed it, m that of the average, d the decay. The average is
+    evaluated, never trained: no gradient reaches its weights, it runs in evaluation mode, and its
+    running statistics are those of the net. It is a net of the train as any other: a teacher in
+    an objective, what a sample or a metric looks at, what is deployed (`deploy ddpm.smooth`).
+
+    - `net`: a net of the train.
+    - `decay`: how much of the average stays at a step: a number, `cosine(0.996, 1.0)` or
+      `linear(…)`.
+    - `warmup`: whether the decay of the first steps is lower, min(decay, (1 + s) / (10 + s)) at
+      step s, counted from 0, as diffusion models and TensorFlow's averages have it.
+
+    Errors: W1484 outside of a train, and for what is no net of it; W0353 for a decay out of range.
+    Example:
+
+        model Net { input x: f32[n, 4]  output y = x -> dense(1) -> squeeze(1) }
+        data rows { source npz("rows.npz")  split random(seed=0), train=80%, val=20% }
+        train fit on rows {
+            net student = Net()
+            net teacher = ema(student, decay=0.99)
+            minimize mse(student(x), y) + mse(student(x + 0.1), detach(teacher(x))) with adam
+            batch 16  epochs 3
+        }
+
+    Source: Polyak & Juditsky (1992); Tarvainen & Valpola (2017),
+    https://arxiv.org/abs/1703.01780; torch.optim.swa_utils.get_ema_multi_avg_fn.
+    """
+
+    name = "ema"
+    decay: float | Ramp = 0.999
+    warmup: bool = False
+
+    def __post_init__(self) -> None:
+        bounds = (self.decay,) if isinstance(self.decay, float) else self.decay.bounds
+        for bound in bounds:
+            if not 0 <= bound <= 1:
+                raise Fault(
+                    lambda where, bound=bound: option_out_of_range(  # type: ignore[misc]
+                        where.argument("decay"), self.name, "decay", bound, "0 to 1", None
+                    )
+                )

@@ -24,6 +24,7 @@ IMPORTS = {
     "gc": "import gc",
     "json": "import json",
     "load_file": "from safetensors.torch import load_file",
+    "copy": "import copy",
     "math": "import math",
     "nn": "from torch import nn",
     "np": "import numpy as np",

@@ -57,10 +57,11 @@ LOCAL_RESERVED = frozenset(
 """What functions of a spec may use: no argument or variable of theirs has such a name."""
 
 _SCRIPT_GLOBALS = """
-BATCH CHARTS CLIP EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED Parts
-RANK SEED SETTINGS SHRUNK Splits WORLD all_sum average_gradients check_range check_values
-compute_columns compute_loss evaluate find_best load load_splits main measure penalize save
-schedule shrink_groups split_parameters train train_epoch
+BATCH CHARTS CLIP DECAY DECAYS EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE
+PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD all_sum average_gradients check_range
+check_values compute_columns compute_figures compute_loss evaluate find_best find_decay load
+load_splits main measure penalize save read_mean schedule shrink_groups split_parameters train
+train_epoch update update_average
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""
@@ -69,7 +70,8 @@ SCRIPT_LOCALS = frozenset(
     {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "epoch", "factor"}
     | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
-    | {"enumerate", "hidden", "map", "partial", "sys", "warmup"}
+    | {"copy", "decay", "done", "enumerate", "hidden", "map", "partial", "sys", "trained"}
+    | {"warmup"}
 )
 """What a training script reads where it also has variables for outputs and columns."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
-from backends.pytorch.train.functions import OBJECTIVE, inline_objective
+from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.inlining import Inlined
-from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
 from backends.pytorch.train.regularizing import emit_shrink_calls
-from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.script_spec import ScriptSpec, StepSpec
 from compiler.writing.python import WIDTH, write_string
 
 
@@ -89,6 +89,7 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
         *loss,
         *emit_step(script),
         *emit_shrink_calls(script),
+        *follow_nets(script, script.train.steps[0]),
         "losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait",
     ]
 
@@ -99,11 +100,9 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
     model = "replica" if script.replicated else "model"
     inlined = inline_objective(script, ["loss"], model)
     if inlined is None:
-        extra = len(script.graph.outputs) - 1
-        targets = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
-        net = model if script.single else model_argument(script)
-        batch: list[Statement] = [f"batch = [{column} for column in columns]"] if column else []
-        loss: list[Statement] = [f"{targets} = {OBJECTIVE}({net}, *batch)"]
+        step = script.steps[0]
+        batch: list[Statement] = [unpack_batch(script, column)] if column else []
+        loss: list[Statement] = [f"{name_results(step)} = {call_computed(script, step, model)}"]
     else:
         batch = unpack_columns(inlined, column) if column else []
         (result,) = inlined.results
@@ -112,6 +111,20 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
         loss = [suite(f"with torch.autocast(device.type, {script.autocast}):", loss)]
     penalty = when(script.penalties, "loss = loss + penalize(model)")
     return [*batch, *loss, *penalty, "model.zero_grad()"]
+
+
+def name_results(step: StepSpec) -> str:
+    """What the results of the function of a step are assigned to while training."""
+    others = len(step.graph.outputs) - 1
+    return ("loss", "loss, _")[others] if others < 2 else "loss, *_"
+
+
+def unpack_batch(script: ScriptSpec, column: str) -> str:
+    """A statement that names the columns of a batch, whose part of one is given."""
+    names = [script.argument_names[name] for name in script.columns]
+    if len(names) == 1:
+        return f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"
+    return f"{', '.join(names)} = ({column} for column in columns)"
 
 
 def unpack_columns(inlined: Inlined, column: str, *others: str) -> list[Statement]:
@@ -129,9 +142,10 @@ def write_measure(script: ScriptSpec) -> list[Function]:
         return []
     loss = write_loss(script, "")
     inlined = inline_objective(script, ["loss"])
-    batch = [f"{', '.join(inlined.parameters[1:])} = batch"] if inlined is not None else []
-    if inlined is not None and len(inlined.parameters) == 2:
-        batch = [f"({inlined.parameters[1]},) = batch"]
+    names = [script.argument_names[name] for name in script.columns]
+    if inlined is not None:
+        names = list(inlined.parameters[1:])
+    batch = [f"{', '.join(names)} = batch" if len(names) > 1 else f"({names[0]},) = batch"]
     mean = "all_sum(loss.detach()) / WORLD" if script.distributed else "loss.detach()"
     return [
         Function(

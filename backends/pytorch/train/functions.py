@@ -12,7 +12,6 @@ from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.script_spec import FIGURES, FunctionSpec, ScriptSpec, StepSpec, prune
 from compiler.ir.graph import Graph
-from compiler.program.train import TrainedNet
 from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 from compiler.writing.python import write_string
 
@@ -29,10 +28,8 @@ OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
 
 
 def emit_objective(script: ScriptSpec) -> list[str]:
-    """`compute_loss`: from nets and a batch to the loss and what metrics read; one for each step
-    where several take turns."""
-    if not script.alternates:
-        return _emit_objective(script, script.graph).split("\n")
+    """`compute_loss`: from nets and a batch to the loss and what metrics read of it; one for each
+    step where several take turns, and one for what metrics alone read."""
     written: dict[str, str] = {}
     for made in list_computed(script):
         functions = _list_functions(script, made, ())
@@ -46,11 +43,11 @@ def list_computed(script: ScriptSpec) -> list[StepSpec | FunctionSpec]:
     return [*script.steps, *([script.rest] if script.rest is not None else [])]
 
 
-def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec) -> str:
+def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec, model: str = "model") -> str:
     """The call of such a function: with nets, and columns by the variables of outputs."""
     nets = [
-        f"model[{write_string(net.name)}]" if net.prefix else "model"
-        for net in _find_nets(script, made.graph)
+        f"{model}[{write_string(net.name)}]" if net.prefix else model
+        for net in script.find_nets(made.graph)
     ]
     columns = (script.argument_names[item.name] for item in made.graph.inputs)
     return f"{made.function}({', '.join([*nets, *columns])})"
@@ -60,7 +57,7 @@ def _list_functions(
     script: ScriptSpec, made: StepSpec | FunctionSpec, taken: Iterable[str]
 ) -> dict[str, str]:
     """The functions of what is computed, its own last."""
-    used = _find_nets(script, made.graph)
+    used = script.find_nets(made.graph)
     names = name_all(net.name for net in used)
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
@@ -72,18 +69,6 @@ def _list_functions(
         taken={*_list_taken(script), *taken},
         trained=next(learning, ""),
     )
-
-
-def _find_nets(script: ScriptSpec, graph: Graph) -> list[TrainedNet]:
-    """The nets that take part in a graph."""
-    called = {n.scope.chain[1].path for n in graph.nodes if len(n.scope.chain) > 1}
-    return [
-        net
-        for net in script.train.nets
-        if net.prefix.removesuffix(".") in called
-        or any(p.path.startswith(net.prefix) for p in graph.parameters)
-        or any(path.startswith(net.prefix) for path in called)
-    ]
 
 
 def inline_objective(
@@ -113,10 +98,11 @@ def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) ->
 
 
 def _emit_objective(script: ScriptSpec, step: Graph, model: str = "model") -> str:
-    names = name_all(net.name for net in script.train.nets)
-    nets = {net.prefix: names[net.name] if net.prefix else model for net in script.train.nets}
-    graphs = {net.prefix: net.net.graph for net in script.train.nets}
-    trained = next((nets[n.prefix] for n in script.train.nets if not script.is_frozen(n)), "")
+    used = script.find_nets(script.graph)
+    names = name_all(net.name for net in used)
+    nets = {net.prefix: names[net.name] if net.prefix else model for net in used}
+    graphs = {net.prefix: net.net.graph for net in used}
+    trained = next((nets[n.prefix] for n in used if not script.is_frozen(n)), "")
     step = guard_losses(step, script.train.data)
     return _emit(script, step, OBJECTIVE, nets, graphs, trained)
 

@@ -7,16 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.pytorch.train.code import Function, Statement, suite, when
-from backends.pytorch.train.epoch import unpack_columns
+from backends.pytorch.train.epoch import unpack_batch, unpack_columns
 from backends.pytorch.train.functions import (
-    OBJECTIVE,
     call_computed,
     inline_objective,
     list_computed,
 )
-from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
-from backends.pytorch.train.steps import unpack_batch
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import WIDTH, write_literal
 
@@ -169,21 +166,9 @@ class _Objective:
 
     def compute(self, column: str, *, sized: bool) -> list[Statement]:
         """Statements from a batch, whose part of one column is given, to the outputs."""
-        script, names = self.script, self.names
-        if script.alternates:
-            return self._compute_steps(column, sized=sized)
+        names = self.names
         if self.inlined is None:
-            others = [names[o.name] for o in script.graph.outputs[1:]]
-            targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
-            net = "model" if script.single else model_argument(script)
-            depth = 12 if script.autocast else 8
-            computed: list[Statement] = [_unpack(targets, f"{OBJECTIVE}({net}, *batch)", depth)]
-            return [
-                f"batch = [{column} for column in columns]",
-                *self._cast(computed),
-                *(f"{names[n]} = batch[{place}]" for n, place in self.columns.items()),
-                *when(sized, "size = len(batch[0])"),
-            ]
+            return self._compute_steps(column, sized=sized)
         given = self.inlined.parameters[1:]
         used = [given[place] for place in self.columns.values()]
         results = zip(self.outputs, self.inlined.results, strict=True)
@@ -208,7 +193,7 @@ class _Objective:
                 _unpack(targets, call_computed(script, made), 12 if script.autocast else 8)
             )
         return [
-            unpack_batch(columns, column),
+            unpack_batch(script, column),
             *self._cast(calls),
             *(
                 f"{names[n]} = {columns[place]}"

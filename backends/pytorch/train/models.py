@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
+from backends.pytorch.train.averaging import copy_nets
 from backends.pytorch.train.code import Statement, suite
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -25,11 +26,6 @@ def construct_nets(script: ScriptSpec) -> list[str]:
     return [constructor_call(graph, graphs) for graph in graphs]
 
 
-def model_argument(script: ScriptSpec) -> str:
-    """The nets as arguments of the objective."""
-    return "model" if script.single else "*model.values()"
-
-
 def emit_model(script: ScriptSpec) -> list[Statement]:
     """Statements that make `model` on the device, with loaded weights and without frozen ones."""
     layout = ", memory_format=torch.channels_last" if "layout" in script.said else ""
@@ -39,11 +35,14 @@ def emit_model(script: ScriptSpec) -> list[Statement]:
         lines = [f"model = {construct_nets(script)[0]}.to(device{layout})"]
     else:
         calls = zip(nets, construct_nets(script), strict=True)
-        made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
+        made = ", ".join(
+            f"{write_literal(net.name)}: {call}" for net, call in calls if net.average is None
+        )
         lines = _make_dictionary(script, made, f".to(device{layout})")
     if script.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
+    lines += copy_nets(script)
     if script.train.freeze:
         paths = [path for net in nets for path in script.paths(net)]
         trained = f"parameter.requires_grad = {spell_trained(script.train.freeze, paths)}"

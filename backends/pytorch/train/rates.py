@@ -9,6 +9,7 @@ from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.program.train import ParameterGroup
 from compiler.training.plateau import Plateau
+from compiler.vocabulary.ramps import Ramp
 from compiler.writing.python import write_literal, write_string
 
 Lines = list[str]
@@ -71,6 +72,28 @@ def emit_rate_updates(script: ScriptSpec, step: str = "") -> list[Statement]:
     return lines
 
 
+def ramp_parameters(ramp: Ramp) -> tuple[str, ...]:
+    """The parameters of the function of a number that changes over the training."""
+    body = ramp.code("steps", "steps_per_epoch")
+    return tuple(f"{name}: int" for name in _schedule_parameters(body))
+
+
+def call_ramp(script: ScriptSpec, function: str, ramp: Ramp) -> str:
+    """The call of such a function in a step."""
+    names = _schedule_parameters(ramp.code("steps", "steps_per_epoch"))
+    values = _step_values(script)
+    return f"{function}({', '.join(values[name] for name in names)})"
+
+
+def _step_values(script: ScriptSpec) -> dict[str, str]:
+    """What schedules and ramps are given in a step."""
+    return {
+        "step": count_steps(script),
+        "steps": "EPOCHS * steps",
+        "steps_per_epoch": "steps",
+    }
+
+
 def count_steps(script: ScriptSpec) -> str:
     """The number of steps before this one, of all epochs."""
     return "step - 1" if script.alternates else "(epoch - 1) * steps + step"
@@ -78,11 +101,7 @@ def count_steps(script: ScriptSpec) -> str:
 
 def _call_schedules(script: ScriptSpec, bodies: Sequence[tuple[str, ...]]) -> list[str]:
     """The factor of the learning rate of each group in a step; empty where it stays as it is."""
-    values = {
-        "step": count_steps(script),
-        "steps": "EPOCHS * steps",
-        "steps_per_epoch": "steps",
-    }
+    values = _step_values(script)
     different = list(dict.fromkeys(body for body in bodies if body))
     calls: list[str] = []
     for body in bodies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backends.pytorch.train.averaging import emit_decays, write_averaging
 from backends.pytorch.train.checkpoints import write_checkpoints
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
 from backends.pytorch.train.entry import write_main
@@ -77,6 +78,7 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_penalty(script)
     yield from (list(write_statements(lines)) for lines in emit_shrinking(script))
     yield from write_measure(script)
+    yield from write_averaging(script)
     if script.alternates:
         yield from write_step_epoch(script)
     else:
@@ -120,6 +122,7 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
             yield f"{word.word.upper()} = {write_literal(value)}  # {word.doc}"
     yield from emit_rates(script)
     yield from emit_strengths(script)
+    yield from emit_decays(script)
     if train.clip is not None:
         yield f"CLIP = {_bound(train.clip)}"
     if train.until is not None:

@@ -161,10 +161,10 @@ class ScriptSpec:
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that figures read, by the outputs' names."""
         taken = EVALUATION_NAMES | self.functions.keys()
-        read = [name for use in self.uses for name in use.reads if name != "loss"]
+        names = [*self.columns, *(name for use in self.uses for name in use.reads)]
         if self.alternates:
-            read = [*self.train.losses, *self.columns, *read]
-        return {"loss": "loss"} | name_all(dict.fromkeys(read), taken)
+            return name_all([*self.train.losses, *names], taken)
+        return {"loss": "loss"} | name_all((n for n in names if n != "loss"), taken)
 
     @cached_property
     def functions(self) -> Mapping[str, str]:
@@ -244,6 +244,22 @@ class ScriptSpec:
     def single(self) -> bool:
         """Whether the only net is the train itself (`train f of M`)."""
         return len(self.train.nets) == 1 and not self.train.nets[0].prefix
+
+    def find_nets(self, graph: Graph) -> list[TrainedNet]:
+        """The nets that take part in a graph."""
+        called = {n.scope.chain[1].path for n in graph.nodes if len(n.scope.chain) > 1}
+        named = {*called, *(p.path for p in graph.parameters)}
+        return [
+            net
+            for net in self.train.nets
+            if net.prefix.removesuffix(".") in called
+            or any(path.startswith(net.prefix) for path in named)
+        ]
+
+    @property
+    def averages_nets(self) -> tuple[TrainedNet, ...]:
+        """The nets that follow others."""
+        return tuple(net for net in self.train.nets if net.average is not None)
 
     def paths(self, net: TrainedNet) -> list[str]:
         """Paths of the parameters of a net, as the train calls them."""
@@ -387,12 +403,15 @@ class ScriptSpec:
 
 def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
     """The graph with these outputs, and nothing that they do not need."""
-    return DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+    made = DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+    read = {v.name for node in made.nodes for v in node.inputs if v is not None}
+    read |= {output.value.name for output in made.outputs}
+    return replace(made, inputs=tuple(i for i in made.inputs if i.value.name in read))
 
 
 def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
     """What the figures read, by the loss of the step whose function computes it: what a step
-    computes but for a little. Of the only step all of it."""
+    computes but for a little."""
     losses = script.train.losses
     reads: dict[str, set[str]] = {loss: set() for loss in losses}
     outputs = {o.name: o for o in script.graph.outputs}
@@ -407,7 +426,7 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
             for loss, known in computed.items()
         }
         chosen = use.name if use.name in reads else min(losses, key=lambda loss: costs[loss])
-        if not costs[chosen] or not script.alternates:
+        if not costs[chosen]:
             reads[chosen].update(own)
     return reads
 

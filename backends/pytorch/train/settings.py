@@ -94,6 +94,9 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
             for r in train.regularizers
         ]
         yield "regularize", "; ".join(acting)
+    for net in script.averages_nets:
+        assert net.average is not None, "it follows another"
+        yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
     for name, value in script.settings.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
-from backends.pytorch.train.epoch import begin_epoch, unpack_parts
+from backends.pytorch.train.epoch import begin_epoch, name_results, unpack_batch, unpack_parts
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_rate_updates
@@ -97,26 +98,16 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
     chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
-    names = [script.argument_names[name] for name in script.columns]
-    yield unpack_batch(names, f"column[{chosen}]")
+    yield unpack_batch(script, f"column[{chosen}]")
     for step in script.steps:
         taken = list(_write_step(script, step))
         every = step.step.every
         yield from [suite(f"if step % {every} == 0:", taken)] if every > 1 else taken
 
 
-def unpack_batch(names: list[str], column: str) -> str:
-    """A statement that names the columns of a batch, whose part of one is given."""
-    if len(names) == 1:
-        return f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"
-    return f"{', '.join(names)} = ({column} for column in columns)"
-
-
 def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     name = step.step.name
-    extra = len(step.graph.outputs) - 1
-    targets = ("loss", "loss, _")[extra] if extra < 2 else "loss, *_"
-    computed = f"{targets} = {call_computed(script, step)}"
+    computed = f"{name_results(step)} = {call_computed(script, step)}"
     if script.autocast:
         yield suite(f"with torch.autocast(device.type, {script.autocast}):", [computed])
     else:
@@ -125,6 +116,7 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     optimizers = [o.name for o in script.optimizers if o.step == name]
     given = ", ".join(["loss", *when(script.scales, "scaler"), *optimizers])
     yield f"losses[{write_string(name)}][step] = update({given})"
+    yield from follow_nets(script, step.step)
 
 
 def _write_read_mean(script: ScriptSpec) -> Function:

@@ -31,6 +31,7 @@ from compiler.elaborate.values.values import (
     ArgumentValue,
     BlockLayer,
     Known,
+    Layer,
     ListValue,
     NetValue,
     Poison,
@@ -40,12 +41,15 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import Hint, hint_atoms
 from compiler.ir.operands import Weight
+from compiler.program.net import AddAdapters, LoadWeights, TakeAverage
 from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.names import type_has_no_dims
 from compiler.report.messages.nets import bad_label, foreign_tensor, not_a_layer, two_of_a_name
 from compiler.report.messages.shapes import not_a_tensor, shape_not_settled, weight_not_trainable
+from compiler.report.messages.training_steps import average_outside_train, not_a_net_of_the_train
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
+from compiler.text.tree.syntax import Train as TrainItem
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import BLOCK, MODEL, SCAN, TRAIN, ClauseWord, runs
@@ -332,7 +336,11 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
         made = value.made if isinstance(value, Tensor) else None
         body.report(not_a_layer(span, describe(value), hint, made))
         return POISON
-    layer, loads = split_loads(value)  # type: ignore[arg-type]
+    layer, steps = split_loads(value)  # type: ignore[arg-type]
+    average = next((step for step in steps if isinstance(step, TakeAverage)), None)
+    if average is not None:
+        return _make_average(body, name, label, path, layer, steps)
+    loads = tuple(step for step in steps if not isinstance(step, TakeAverage))
     if isinstance(layer, NetValue):
         if body.home is not None and layer.home is not None:
             return layer  # a second name for the same weights
@@ -341,6 +349,47 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
     if isinstance(layer, BlockLayer):
         layer = replace(layer)
     return NetValue(label, layer, path, body.home, body.frame, name.span, loads, body.reuse)
+
+
+def _make_average(
+    body: Body,
+    name: Name,
+    label: str,
+    path: str,
+    source: Layer,
+    steps: Sequence[LoadWeights | AddAdapters | TakeAverage],
+) -> Val:
+    """A net of a train that follows another one of it."""
+    average = steps[-1]
+    if len(steps) > 1 or not isinstance(average, TakeAverage):
+        body.report(not_a_net_of_the_train(name.span, "a net with other functions on it"))
+        return POISON
+    place = average.span
+    if not isinstance(body.item, TrainItem) or body.home is None:
+        where = body.clauses.place if body.home is not None else "a file"
+        body.report(average_outside_train(place, where))
+        return POISON
+    if not isinstance(source, NetValue) or source.home is not body.home:
+        found = describe(source) if not isinstance(source, NetValue) else f"the net {source.name}"
+        body.report(not_a_net_of_the_train(place, found))
+        return POISON
+    if source.source is not None:
+        body.report(not_a_net_of_the_train(place, f"the average {source.name}"))
+        return POISON
+    layer = replace(source.layer) if isinstance(source.layer, BlockLayer) else source.layer
+    adapters = tuple(step for step in source.loads if isinstance(step, AddAdapters))
+    return NetValue(
+        label,
+        layer,
+        path,
+        body.home,
+        body.frame,
+        name.span,
+        adapters,
+        body.reuse,
+        average=average,
+        source=source,
+    )
 
 
 # --- tables -----------------------------------------------------------------------------------

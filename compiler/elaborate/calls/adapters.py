@@ -16,10 +16,11 @@ from compiler.compression.low_rank.layers import slot_of
 from compiler.compression.selecting import is_selected, layer_path
 from compiler.elaborate.calls.described import build_described
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.values.values import POISON, LoadFunction, Val
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import POISON, Loaded, LoadFunction, NetValue, Poison, Val
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weights import match_paths
-from compiler.program.net import AddAdapters, LoadWeights, Net
+from compiler.program.net import AddAdapters, LoadWeights, Net, TakeAverage
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Label, Message
 from compiler.report.messages.low_rank import (
@@ -28,10 +29,11 @@ from compiler.report.messages.low_rank import (
     pattern_not_adapted,
 )
 from compiler.report.messages.training import pattern_matches_nothing
+from compiler.report.messages.training_steps import not_a_net_of_the_train
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Call
-from compiler.vocabulary.net_functions import NET_FUNCTIONS, Lora
+from compiler.vocabulary.net_functions import NET_FUNCTIONS, Ema, Lora
 
 Report = Callable[[Message], None]
 LABELS = 4
@@ -47,10 +49,24 @@ def call_net_function(body: Body, expression: Call, word: str, span: Span) -> Va
     """The function on nets that a call stands for."""
     cls = NET_FUNCTIONS.get(word)
     assert cls is not None, "the word was looked up"
+    first = expression.arguments[0] if expression.arguments else None
+    given: Val | None = None
+    if cls is Ema and first is not None and first.name is None:
+        given = body.evaluate(first.value)
+        expression = replace(expression, arguments=expression.arguments[1:])
     made = build_described(body, expression, cls)
-    if not isinstance(made, Lora):
+    if isinstance(made, Lora):
+        return LoadFunction(AddAdapters(made, span), span)
+    if not isinstance(made, Ema) or isinstance(given, Poison):
         return POISON
-    return LoadFunction(AddAdapters(made, span), span)
+    average = TakeAverage(made, span)
+    if given is None:
+        return LoadFunction(average, span)
+    assert first is not None, "it is what was given"
+    if not isinstance(given, NetValue | Loaded):
+        body.report(not_a_net_of_the_train(first.value.span, describe(given)))
+        return POISON
+    return Loaded(given, (average,), span)
 
 
 def adapt_net(net: Net, report: Report) -> Net | None:

@@ -20,7 +20,7 @@ from compiler.elaborate.values.values import (
     Record,
     Val,
 )
-from compiler.program.net import AddAdapters, Grouping, LoadWeights, Renaming
+from compiler.program.net import AddAdapters, Grouping, LoadWeights, Renaming, TakeAverage
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.repositories import bad_repository, bad_revision, stars_differ
 from compiler.report.source import Span
@@ -165,9 +165,9 @@ def _refuse(body: Body, name: str, expected: str, item: ArgumentValue) -> None:
         body.report(wrong_argument(item.span, LOAD, name, expected, describe(item.value)))
 
 
-def split_loads(layer: Layer) -> tuple[Layer, tuple[LoadWeights | AddAdapters, ...]]:
+def split_loads(layer: Layer) -> tuple[Layer, tuple[LoadWeights | AddAdapters | TakeAverage, ...]]:
     """A layer without its loads, and the loads in order."""
-    loads: list[LoadWeights | AddAdapters] = []
+    loads: list[LoadWeights | AddAdapters | TakeAverage] = []
     while isinstance(layer, Loaded):
         loads = [*layer.loads, *loads]
         layer = layer.layer

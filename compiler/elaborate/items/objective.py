@@ -183,6 +183,7 @@ def settle_steps(
         trained = [p for p in match_paths(paths, whole) if not match_paths([p], frozen)]
         accepted = (
             check_patterns(body, patterns, paths)
+            and _check_thawed(body, objective.whole, freeze, paths)
             and _check_limited(body, objective, objectives, nets)
             and _check_reached(body, objective, graph, trained, paths)
             and _check_claims(body, objective.groups, trained)
@@ -190,6 +191,18 @@ def settle_steps(
         )
     steps = tuple(objective.made for objective in objectives)
     return steps if accepted else None, tuple(dict.fromkeys(frozen)) if accepted else ()
+
+
+def _check_thawed(
+    body: Body, whole: Sequence[Pattern], freeze: Sequence[Pattern], paths: Sequence[str]
+) -> bool:
+    """Whether nothing that is to be changed is frozen, or follows another net."""
+    frozen = set(match_paths(paths, [p.text for p in freeze]))
+    for pattern in whole:
+        if frozen.issuperset(match_paths(paths, [pattern.text])):
+            body.report(nothing_trained(pattern.span, f"`{pattern.span.text}` is frozen"))
+            return False
+    return True
 
 
 def _check_limited(

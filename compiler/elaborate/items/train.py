@@ -61,7 +61,11 @@ from compiler.report.messages.training import (
     optimizer_takes_all,
     parameters_of_other_rank,
 )
-from compiler.report.messages.training_steps import not_with_steps, objective_beside_steps
+from compiler.report.messages.training_steps import (
+    not_a_net_of_the_train,
+    not_with_steps,
+    objective_beside_steps,
+)
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
@@ -242,6 +246,7 @@ class TrainElaborator(ItemElaborator):
             _find_impossible(made),
             _find_unfit(made),
             _find_misplaced(made),
+            _find_idle_averages(made),
             find_unsolvable(made),
             find_thin_norms(made, made.batch),
             find_rate_faults(made),
@@ -316,12 +321,19 @@ class TrainElaborator(ItemElaborator):
                 body.report(net_is_not_a_model(net.span, net.name, describe_layer(net.layer)))
                 accepted = False
                 continue
-            self.values[f"{net.path}." if net.path else ""] = net
+            prefix = f"{net.path}." if net.path else ""
+            self.values[prefix] = net
             made = elaborate_plain_net(net)
             if made is None:
                 accepted = False
-            else:
-                found.append(TrainedNet(net.name, made, f"{net.path}." if net.path else ""))
+                continue
+            trained = TrainedNet(net.name, made, prefix)
+            if net.average is not None and net.source is not None:
+                source = f"{net.source.path}."
+                trained = replace(trained, average=net.average.ema, source=source)
+                self.freeze.append(Pattern(f"{prefix}*", net.average.span or net.span))
+            found.append(trained)
+        found.sort(key=lambda net: net.average is not None)  # what they copy is made before them
         return tuple(found) if accepted else None
 
 
@@ -396,6 +408,19 @@ def _find_misplaced(train: Train) -> Iterator[Message]:
             name = f"`{group.optimizer.name}`"
             why = "it evaluates one objective again and again"
             yield not_with_steps(group.span, name, why, "choose `adam` or `sgd`, say")
+
+
+def _find_idle_averages(train: Train) -> Iterator[Message]:
+    """Averages of nets that no step changes."""
+    updated = [path for step in train.steps for path in train.find_updated(step)]
+    solves = any(group.optimizer.solves for group in train.groups)
+    for net in train.nets:
+        if net.average is None:
+            continue
+        if solves or not any(path.startswith(net.source) for path in updated):
+            source = net.source.removesuffix(".")
+            why = "is solved for at once" if solves else "is frozen"
+            yield not_a_net_of_the_train(net.net.span or train.span, f"`{source}`, which {why}")
 
 
 def _keep_used(graph: Graph) -> Graph:

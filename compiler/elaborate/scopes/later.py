@@ -20,7 +20,6 @@ LATER: dict[str, str] = {
     "uniform_like": "draw uniform random numbers in the shape of a tensor",
     "sample_categorical": "draw from a categorical distribution",
     "permutation": "draw a random order",
-    "ema": "keep a moving average of a net's weights",
     "linear": "change a number over the course of a training",
     "random_flip": "flip images at random while training",
     "random_crop": "crop images at random while training",

@@ -17,10 +17,10 @@ from compiler.ops import items
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.training.duration import UNITS, Duration
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType
 from compiler.types.units import NOT_PLAIN, spell_quantity
+from compiler.vocabulary.duration import UNITS, Duration
 from compiler.vocabulary.signature import Described
 
 

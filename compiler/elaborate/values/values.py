@@ -14,7 +14,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame, Listing, Pick
 from compiler.ir.graph import Op, Value
 from compiler.ir.hint import Hint, HintConst
-from compiler.program.net import AddAdapters, LoadWeights
+from compiler.program.net import AddAdapters, LoadWeights, TakeAverage
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.source import Span
@@ -361,10 +361,10 @@ class Labelled(Several):
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """`layer -> load("file") -> lora(rank=8)`: a net whose weights come from files, in that
-    order, and what is added to it."""
+    order, and what is added to it; `layer -> ema(decay=0.999)`, which follows it."""
 
     layer: Layer
-    loads: tuple[LoadWeights | AddAdapters, ...]
+    loads: tuple[LoadWeights | AddAdapters | TakeAverage, ...]
     span: Span
 
 
@@ -372,13 +372,18 @@ class Loaded:
 class LoadFunction:
     """`load("file")` or `lora(rank=8)` before it is applied to a net."""
 
-    load: LoadWeights | AddAdapters
+    load: LoadWeights | AddAdapters | TakeAverage
     span: Span
 
     @property
     def name(self) -> str:
         """The word that was called."""
-        return self.load.lora.name if isinstance(self.load, AddAdapters) else "load"
+        match self.load:
+            case AddAdapters(lora):
+                return lora.name
+            case TakeAverage(ema):
+                return ema.name
+        return "load"
 
 
 @dataclass(eq=False)
@@ -388,7 +393,8 @@ class NetValue:
     `path` is where the weights live in the graph of `home`; `home` is None for a net at file
     level, which gets a place in each graph that uses it. `frame` is the frame that declares it.
     `made` says whether its weights exist: after its first use, or inside a later use of a net
-    around it. `nets` are the nets that its body declares, known after its first use.
+    around it. `nets` are the nets that its body declares, known after its first use. `average`
+    says that it follows `source`, another net of a train.
     """
 
     name: str
@@ -400,6 +406,8 @@ class NetValue:
     loads: tuple[LoadWeights | AddAdapters, ...] = ()
     made: bool = False
     nets: dict[str, Val] = field(default_factory=dict)
+    average: TakeAverage | None = None
+    source: NetValue | None = None
 
 
 Layer = (

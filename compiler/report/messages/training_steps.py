@@ -95,3 +95,43 @@ def not_with_steps(span: Span | None, what: str, why: str, advice: str) -> Text:
     """Some clauses and optimizers belong to the only objective of a train. One with several steps
     has no such objective."""
     return Text(f"{what} has no meaning in a train with steps", label=why, help=advice)
+
+
+AVERAGE = "net mean = ema(G, decay=0.99)"
+
+
+@message(
+    "W1484",
+    bad="""\
+model Net {
+    input x: f32[n, 4]
+    net a = dense(2)
+    net b = ema(a)
+    output y = b(x)
+}
+""",
+    good=gan_spec(AVERAGE, CRITIC, GENERATOR),
+)
+def average_outside_train(span: Span | None, place: str) -> Text:
+    """`ema` follows a net while it is trained, step by step. A model or a file has no steps:
+    another item takes the average of a train as its net, `net eps = ddpm.smooth`."""
+    return Text(
+        f"`ema` has no meaning in {place}",
+        label="nothing is trained here",
+        help="write it in the train: `net smooth = ema(NET, decay=0.999)`",
+    )
+
+
+@message(
+    "W1485",
+    bad=gan_spec("net mean = ema(Generator())", CRITIC, GENERATOR),
+    good=gan_spec(AVERAGE, CRITIC, GENERATOR),
+)
+def not_a_net_of_the_train(span: Span | None, found: str) -> Text:
+    """`ema` follows a net that the same train declares with `net`, and that a step of it changes:
+    there is nothing to follow in a model that nobody trains, a frozen net, or another average."""
+    return Text(
+        "`ema` takes a net that the train changes",
+        label=f"not {found}",
+        help="declare the net first: `net student = Net()`, `net teacher = ema(student)`",
+    )

@@ -113,8 +113,10 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     losses = torch.zeros(steps, device=device)
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
-        batch = [column[chosen] for column in columns]
-        loss, *_ = compute_loss(*model.values(), *batch)
+        features, label = (column[chosen] for column in columns)
+        loss, *_ = compute_loss(
+            model["body"], model["frozen"], model["head"], features, label
+        )
         model.zero_grad()
         loss.backward()
         optimizer_1.step()
@@ -134,10 +136,11 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     loss_total_1 = loss_count_1 = loss_total_2 = loss_total_3 = correct = undefined = 0
     top_2_correct = 0
     for start in range(0, len(columns[0]), BATCH):
-        batch = [column[start : start + BATCH] for column in columns]
-        _, logits, cross_entropy, mse, mean = compute_loss(*model.values(), *batch)
-        label = batch[1]
-        size = len(batch[0])
+        features, label = (column[start : start + BATCH] for column in columns)
+        _, logits, cross_entropy, mse, mean = compute_loss(
+            model["body"], model["frozen"], model["head"], features, label
+        )
+        size = len(features)
         loss_counted_1 = (label != -100).sum()
         ranked = logits.argsort(dim=1, descending=True, stable=True)
         loss_total_1 += torch.where(

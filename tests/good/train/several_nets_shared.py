@@ -124,8 +124,10 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
-        batch = [column[chosen[RANK::WORLD]] for column in columns]
-        loss, *_ = compute_loss(*model.values(), *batch)
+        features, label = (column[chosen[RANK::WORLD]] for column in columns)
+        loss, *_ = compute_loss(
+            model["body"], model["frozen"], model["head"], features, label
+        )
         model.zero_grad()
         loss.backward()
         if WORLD > 1:
@@ -150,10 +152,11 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     loss_total_1 = loss_count_1 = loss_total_2 = loss_total_3 = correct = undefined = 0
     top_2_correct = 0
     for start in range(0, len(columns[0]), BATCH):
-        batch = [column[start : start + BATCH] for column in columns]
-        _, logits, cross_entropy, mse, mean = compute_loss(*model.values(), *batch)
-        label = batch[1]
-        size = len(batch[0])
+        features, label = (column[start : start + BATCH] for column in columns)
+        _, logits, cross_entropy, mse, mean = compute_loss(
+            model["body"], model["frozen"], model["head"], features, label
+        )
+        size = len(features)
         loss_counted_1 = (label != -100).sum()
         ranked = logits.argsort(dim=1, descending=True, stable=True)
         loss_total_1 += torch.where(
