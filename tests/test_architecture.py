@@ -67,7 +67,7 @@ ARROWS = {
     ),
     "compiler.elaborate.values": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.training compiler.program"
+        "compiler.ir compiler.ops compiler.program"
     ),
     "compiler.elaborate.scopes": (
         "compiler.records compiler.system compiler.types compiler.report compiler.text "

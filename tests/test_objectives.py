@@ -13,7 +13,7 @@ import torch
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
-from backends.pytorch.train.functions import emit_objective
+from backends.pytorch.train.functions import emit_objective, list_computed
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.compression.attach import attach
 from compiler.ir.evaluate import evaluate
@@ -72,7 +72,7 @@ def open_objective(text: str, folder: Path) -> tuple[Train, Any, list[torch.nn.M
     head = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n\n\n"
     source = head + "\n".join(emit_objective(facts))
     graphs = [net.net.graph for net in train.nets]
-    weights = draw_lively(facts.step)
+    weights = draw_lively(facts.graph)
     nets = []
     for net, graph in zip(train.nets, graphs, strict=True):
         module = load_module(emit_module(graphs, title="Nets."), graph, graphs)
@@ -80,20 +80,29 @@ def open_objective(text: str, folder: Path) -> tuple[Train, Any, list[torch.nn.M
         own |= {p: weights[net.prefix + p] for p in own if net.prefix + p in weights}
         assign_weights(module, own)
         nets.append(module)
-    made = SimpleNamespace(call=run_source(source).compute_loss, source=source, weights=weights)
+    module = run_source(source)
+    made = SimpleNamespace(call=module.compute_loss, module=module, source=source, weights=weights)
     return train, made, nets
 
 
 def test_weights_and_nets_inside_nets_are_read_off_the_modules(tmp_path: Path) -> None:
     train, made, nets = open_objective(DATA + NETS + INSIDE, tmp_path)
-    step = ScriptSpec(train).step
-    inputs = draw_inputs(step, {"batch": 5})
-    expected = evaluate(step, made.weights, inputs)
+    script = ScriptSpec(train)
+    inputs = draw_inputs(script.graph, {"batch": 5})
     for module in nets:
         module.eval()
-    found = made.call(*nets, *(torch.from_numpy(a) for a in inputs.values()))
-    for one, (name, array) in zip(found, expected.items(), strict=True):
-        np.testing.assert_allclose(one.detach().numpy(), array, atol=1e-5, err_msg=name)
+    named = {net.name: module for net, module in zip(train.nets, nets, strict=True)}
+    for part in list_computed(script):
+        given = [torch.from_numpy(inputs[item.name]) for item in part.graph.inputs]
+        own = [named[net.name] for net in script.find_nets(part.graph)]
+        found = getattr(made.module, part.function)(*own, *given)
+        found = (found,) if isinstance(found, torch.Tensor) else found
+        weights = {path: made.weights[path] for path in part.graph.parameter}
+        expected = evaluate(
+            part.graph, weights, {i.name: inputs[i.name] for i in part.graph.inputs}
+        )
+        for one, (name, array) in zip(found, expected.items(), strict=True):
+            np.testing.assert_allclose(one.detach().numpy(), array, atol=1e-5, err_msg=name)
     assert "m.backbone(" in made.source, "a net inside a net is called as a module"
     assert "m.backbone.fc.weight" in made.source
     assert 'm.get_parameter("parts.1.weight")' in made.source
@@ -111,7 +120,7 @@ train fit of M(features=soft(features -> dropout(40%), p=0.5)) on iris {
 def test_dropout_of_an_objective_acts_while_its_net_trains(tmp_path: Path) -> None:
     block = "block soft(x: f32[n, k], p: float) { return x -> dropout(p) }\n"
     train, made, (net,) = open_objective(DATA + block + DROPPED, tmp_path)
-    step = ScriptSpec(train).step
+    step = ScriptSpec(train).graph
     inputs = draw_inputs(step, {"batch": 64})
     given = [torch.from_numpy(a) for a in inputs.values()]
     (expected,) = evaluate(step, made.weights, inputs).values()

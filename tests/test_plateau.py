@@ -132,7 +132,7 @@ def test_two_processes_fall_together(tmp_path: Path) -> None:
         ("plateau(val.size)", direction_needed),
         ("plateau(loss)", not_a_figure),
         ('plateau("val.loss")', not_a_figure),
-        ("plateau(fit.val.loss)", not_a_figure),
+        ("plateau(fit.val.loss)", unknown_figure),
         ("plateau(factor=1)", setting_range),
         ("plateau(patience=-1)", setting_range),
         ("plateau(cooldown=-1)", setting_range),
