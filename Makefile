@@ -32,19 +32,19 @@ demo: $(BIN)/.installed ## build specs/examples/digits.weft: data to verified ON
 	$(BIN)/weft build specs/examples/digits.weft -o output/digits
 
 test: $(BIN)/.installed-dev ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(BIN)/.installed-dev ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 accept: $(BIN)/.installed-dev ## accept changed goldens (read the diff before you commit it)
-	$(BIN)/python -m pytest -n auto --accept
+	$(BIN)/python -m pytest -n auto --dist worksteal --accept
 
 coverage: $(BIN)/.installed-dev ## run the tests under branch coverage; the floor is in pyproject.toml
-	$(BIN)/python -m pytest -n auto -m "not timed" --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not timed" --cov --cov-report=term
 
 laws: $(BIN)/.installed-dev ## draw new cases for MINUTES=10, and print those that fail
 	$(BIN)/python -m tests.new_cases --minutes $(MINUTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,20 +55,27 @@ model M(hidden: int = 5) {
 """
 
 
-def find_graphs() -> list[tuple[str, Graph]]:
-    graphs = [("everything", build(NET).graph), ("scan", build(SCAN).graph)]
-    for path in sorted(MODELS.glob("*.weft")):
-        nets, _ = elaborate_file(path)
-        graphs += [(name, net.graph) for name, net in nets.items() if name == path.stem]
-    return graphs
+OWN = {"everything": NET, "scan": SCAN}
 
 
-GRAPHS = dict(find_graphs())
+def find_names() -> list[str]:
+    """Those here, and the published networks that are called like their file."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(MODELS.glob("*.weft"))}
+    called = (name for name, text in texts.items() if re.search(rf"^net {name}\b", text, re.M))
+    return [*OWN, *called]
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@cache
+def find_graph(name: str) -> Graph:
+    if name in OWN:
+        return build(OWN[name]).graph
+    nets, _ = elaborate_file(MODELS / f"{name}.weft")
+    return nets[name].graph
+
+
+@pytest.mark.parametrize("name", find_names())
 def test_reads_what_it_prints(name: str) -> None:
-    graph = GRAPHS[name]
+    graph = find_graph(name)
     text = print_graph(graph)
     assert graph.frame.origin is not None
     spans = [graph.frame.origin, *(n.origin.span for n in graph.nodes)]
@@ -95,7 +103,7 @@ def test_reads_what_it_prints(name: str) -> None:
     ],
 )
 def test_the_graph_read_computes_the_same(name: str, inputs: dict[str, tuple[int, ...]]) -> None:
-    graph = GRAPHS[name]
+    graph = find_graph(name)
     draw = np.random.default_rng(0)
     arrays = {n: draw.standard_normal(s).astype(np.float32) for n, s in inputs.items()}
     weights = draw_weights(graph)
@@ -144,7 +152,7 @@ def test_verify_finds_what_is_broken(line: str, fault: str) -> None:
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
-    graph = GRAPHS["everything"]
+    graph = find_graph("everything")
     weights = draw_weights(graph)
     with pytest.raises(InputError, match="image is missing"):
         evaluate(graph, weights, {})
@@ -153,7 +161,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
 
 
 def test_costs_add_up() -> None:
-    graph = GRAPHS["resnet18"]
+    graph = find_graph("resnet18")
     summary = summarize(graph)
     assert summary.parameters == 11_689_512
     sizes = {"batch": 1, "h": 224, "w": 224}
@@ -164,7 +172,7 @@ def test_costs_add_up() -> None:
 
 
 def test_a_drawing_shows_blocks_and_ops() -> None:
-    graph = GRAPHS["everything"]
+    graph = find_graph("everything")
     closed, opened = draw_graph(graph, depth=1), draw_graph(graph, depth=2)
     assert closed.startswith("<svg ")
     assert "a: unit" in closed
@@ -174,7 +182,7 @@ def test_a_drawing_shows_blocks_and_ops() -> None:
 
 
 def test_lines_that_pass_boxes_run_beside_them() -> None:
-    drawing = draw_graph(GRAPHS["resnet18"], depth=2)
+    drawing = draw_graph(find_graph("resnet18"), depth=2)
     left = min(int(x) for x in re.findall(r'<rect x="(\d+)"', drawing))
     lanes = re.findall(r"M \d+ (\d+) H \d+ Q (\d+) .* V (\d+) Q", drawing)
     assert len(lanes) >= 8, "a shortcut of every block"

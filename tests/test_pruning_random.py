@@ -151,7 +151,7 @@ def prune_somehow(graph: Graph, rng: random.Random, seed: int) -> WeightedNet:
     return step.run(WeightedNet(graph, draw_lively(graph, seed)), CompressionContext())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(net=NETS)
 def test_backends_agree(tmp_path_factory: pytest.TempPathFactory, *, net: Net) -> None:
     maker, seed = net

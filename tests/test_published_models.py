@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,14 +198,19 @@ def test_outputs_agree_with_torchvision(name: str, tmp_path: Path) -> None:
 
 
 def compare_outputs(
-    oracle: Any, graph: Graph, weights: dict[str, Any], sizes: Sequence[tuple[int, int]], path: Path
+    oracle: Any,
+    graph: Graph,
+    weights: dict[str, Any],
+    sizes: tuple[tuple[int, int], ...],
+    path: Path,
 ) -> None:
     """Compares PyTorch's and ONNX Runtime's outputs at two batches with those of the original."""
     module = load_module(emit_module([graph], title=graph.name), graph).eval()
     assign_weights(module, weights)
     compile_onnx(graph, weights, path)
     session = open_session(path, device=Device.CPU)
-    for batch, size in ((b, s) for s in sizes for b in (1, 3)):
+    cases = zip((1, 3), sizes * 2 if len(sizes) == 1 else sizes, strict=True)
+    for batch, size in cases:
         images = torch.randn(batch, 3, *size, generator=torch.manual_seed(batch))
         with torch.no_grad():
             expected = oracle(images).numpy()

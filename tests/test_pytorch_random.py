@@ -1,4 +1,4 @@
-"""500 random networks print, run as they mean, and are clean under ruff."""
+"""200 random networks print, run as they mean, and are clean under ruff."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backends.pytorch.modules import emit_module
 from tests.pytorch_compare import assert_clean, assert_means_the_same
 from tests.pytorch_random import make_network
 
-SHARE = 125
+SHARE = 50
 
 
 @pytest.mark.parametrize("share", range(4))
@@ -26,7 +26,7 @@ def test_random_networks_run_as_they_mean(share: int, tmp_path: Path) -> None:
 
 def test_random_networks_show_what_the_printer_can_do() -> None:
     """The generator would test little if it made no branch, repeat, or choice of functions."""
-    nets = map(make_network, range(120))
+    nets = map(make_network, range(60))
     text = "\n".join(emit_module([net], title="x.") for net in nets)
     for sign in (
         "nn.Sequential(",

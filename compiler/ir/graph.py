@@ -362,6 +362,8 @@ class Op(Spelled):
 
 
 def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
+    if value is None or isinstance(value, (int, float, str)):
+        return value  # nearly all are; whether one has the method takes long to find out
     if isinstance(value, Dim):
         return value.substitute(sizes) if value.symbols & sizes.keys() else value
     if isinstance(value, tuple):

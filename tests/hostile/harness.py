@@ -13,17 +13,23 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
+from backends.pytorch import functions
+from backends.pytorch.classes.fold import Folded, fold_graphs
 from backends.pytorch.print import forward
 from backends.pytorch.train import measuring
 from backends.pytorch.train.folder import write_training
 from compiler.driver import check
+from compiler.ir.graph import Graph
 from compiler.report.diagnostics import Sink
 from compiler.report.render import render
 from compiler.writing.python import WIDTH
 from tests.hostile.specs import Spec, write_hostile, write_plain
 
+INNER = ("body", "orelse", "finalbody", "handlers")
+"""Fields of statements that hold statements."""
 MEMBERS = {"add_module", "getattr", "register_buffer", "register_parameter"}
 
 
@@ -65,19 +71,39 @@ def _try_spec(spec: Spec, folder: Path, tally: Tally) -> None:
     tally.written += 1
     (train,) = program.trains.values()
     out = folder / "out" / train.name
-    write_training(train, out)
+    kept = KeptFolds()
+    with patch.object(functions, "fold_graphs", kept.fold):
+        write_training(train, out)
     for name, plain in plain_calls().items():
         strange = find_calls((out / name).read_bytes().decode()) - plain
         assert not strange, f"{name} calls {', '.join(sorted(strange))}"
-    with wide_lines():
+    with wide_lines(), patch.object(functions, "fold_graphs", kept.give):
         write_training(train, out)
     assert {path.name for path in out.iterdir()} == {"model.py", "train.py", "README.md"}
     assert {path.name for path in folder.iterdir()} == {"out", "spec"}
     for name, plain in plain_statements().items():
-        text = (out / name).read_bytes().decode()
-        strange = find_statements(text) - plain
+        tree = ast.parse((out / name).read_bytes())
+        check_names(tree)
+        strange = list_statements(tree) - plain
         assert not strange, f"{name} has\n" + "\n".join(sorted(strange))
-        check_names(ast.parse(text))
+
+
+class KeptFolds:
+    """The classes of graphs, which are the same however long a line may be: found when code is
+    first written, and given in that order when it is written again."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[tuple[str, ...], Folded]] = []
+
+    def fold(self, graphs: list[Graph], **options: Any) -> Folded:
+        found = fold_graphs(graphs, **options)
+        self._kept.append((tuple(graph.name for graph in graphs), found))
+        return found
+
+    def give(self, graphs: list[Graph], **_: Any) -> Folded:
+        names, found = self._kept.pop(0)
+        assert names == tuple(graph.name for graph in graphs)
+        return found
 
 
 @contextmanager
@@ -118,12 +144,14 @@ def plain_calls() -> dict[str, frozenset[str]]:
 
 def find_calls(source: str) -> frozenset[str]:
     """Functions and methods that a source calls, without its own and members of modules."""
-    tree = ast.parse(source)
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    own |= {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    own: set[str] = set()
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         match node:
+            case ast.FunctionDef(name) | ast.ClassDef(name):
+                own.add(name)
+            case ast.ImportFrom(names=names):
+                own.update(alias.name for alias in names)
             case ast.Call(ast.Name(name)):
                 found.add(name)
             case ast.Call(ast.Attribute(ast.Name("self"))):
@@ -137,14 +165,26 @@ def find_calls(source: str) -> frozenset[str]:
 
 def find_statements(source: str) -> frozenset[str]:
     """The statements of a source without the names and constants in them."""
-    tree = _Forget().visit(ast.parse(source))
-    return frozenset(_dump(node) for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    return list_statements(ast.parse(source))
+
+
+def list_statements(tree: ast.Module) -> frozenset[str]:
+    """The same of a tree, which is changed."""
+    return frozenset(_dump(node) for node in _walk_statements(_Forget().visit(tree)))
+
+
+def _walk_statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement; expressions hold none."""
+    for name in INNER:
+        for node in getattr(tree, name, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from _walk_statements(node)
 
 
 def _dump(node: ast.stmt) -> str:
     """A statement without those inside it."""
-    inner = {"body", "orelse", "finalbody", "handlers"}
-    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in inner)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in INNER)
     shown = (f"{name}={_dump_field(value)}" for name, value in fields)
     return f"{type(node).__name__}({', '.join(shown)})"
 

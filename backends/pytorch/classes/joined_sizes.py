@@ -19,6 +19,8 @@ class JoinedSizes:
     def __init__(self, widths: Sizing) -> None:
         self.widths = widths
         self.target = widths.target
+        self.splitting: set[tuple[OutputRef, int]] = set()
+        """Axes that are split, of which one of the parts is asked for."""
 
     def cut(self, made: OutputRef, count: int, axis: int, depth: int) -> Width | None:
         """The size of one of the pieces that an axis is cut into: all but the last are rounded
@@ -57,7 +59,11 @@ class JoinedSizes:
             axes = find_split_axes(self.target, source, made, old)
             if axis not in axes:
                 continue
+            if (made, old) in self.splitting:
+                return None  # of this axis another is asked for, which would ask for this one
+            self.splitting.add((made, old))
             others = [self.widths.describe(made, k, depth) for k in axes if k != axis]
+            self.splitting.remove((made, old))
             whole = self.widths.describe(source, old, depth)
             known = [other for other in others if other is not None]
             if whole is None or len(known) < len(others):

@@ -98,6 +98,13 @@ def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) ->
 
 
 def _emit_objective(script: ScriptSpec, step: Graph, model: str = "model") -> str:
+    key = (OBJECTIVE, model, *(output.name for output in step.outputs))
+    if key not in script.written:
+        script.written[key] = _emit_step(script, step, model)
+    return script.written[key]
+
+
+def _emit_step(script: ScriptSpec, step: Graph, model: str) -> str:
     used = script.find_nets(script.graph)
     names = name_all(net.name for net in used)
     nets = {net.prefix: names[net.name] if net.prefix else model for net in used}
@@ -135,8 +142,10 @@ def emit_column_function(script: ScriptSpec) -> list[str]:
 
 
 def _emit_columns(script: ScriptSpec) -> str:
-    graph = fit_inside(script.column_graph, script.train.data.statistics)
-    return _emit(script, graph, COLUMNS, {}, {})
+    if (COLUMNS,) not in script.written:
+        graph = fit_inside(script.column_graph, script.train.data.statistics)
+        script.written[COLUMNS,] = _emit(script, graph, COLUMNS, {}, {})
+    return script.written[COLUMNS,]
 
 
 def _emit(

@@ -167,6 +167,12 @@ class ScriptSpec:
         return {"loss": "loss"} | name_all((n for n in names if n != "loss"), taken)
 
     @cached_property
+    def written(self) -> dict[tuple[str, ...], str]:
+        """Functions of graphs of the script as text, by what they are of: writing one takes longer
+        than all else, and where it is used asks for it again."""
+        return {}
+
+    @cached_property
     def functions(self) -> Mapping[str, str]:
         """The functions that figures call, by their names."""
         codes = (use.metric.code(use.arguments) for use in self.uses)

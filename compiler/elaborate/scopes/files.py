@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from compiler.elaborate.scopes.context import Entry, FileNet, FileScope, Session
-from compiler.elaborate.scopes.library import list_library, open_library
+from compiler.elaborate.scopes.library import list_library, open_library, parse_library
 from compiler.elaborate.scopes.sound import keep_sound
 from compiler.report.diagnostics import Message
 from compiler.report.messages.names import (
@@ -109,7 +109,10 @@ class _Opening:
             session.report(use_cycle(use.span, names))
             return None
         known = session.files.get(source.path)
-        return known or open_scope(session, parse(source, session.sink))
+        if known is not None:
+            return known
+        read = parse if use.file is not None else parse_library
+        return open_scope(session, read(source, session.sink))
 
     def _find_source(self, use: Use) -> Source | None:
         if use.file is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import specs
 from compiler.records import dataclass
-from compiler.report.diagnostics import Sink
+from compiler.report.diagnostics import Message, Sink
 from compiler.report.source import Source
 from compiler.text.parse import parse
-from compiler.text.tree.syntax import Block, Item
+from compiler.text.tree.syntax import Block, File, Item
 from compiler.vocabulary.manual_text import read_manual
 
 STD = "std"
@@ -45,6 +46,20 @@ def open_library(name: str) -> Source | None:
     return Source("/".join([STD, *words]) + ".weft", entry.read_text(encoding="utf-8"))
 
 
+def parse_library(source: Source, sink: Sink) -> File:
+    """The tree of a file of the library; it is read once in a process, for all that use it."""
+    file, messages = _parse_once(source.path, source.text)
+    for message in messages:
+        sink.report(message)
+    return file
+
+
+@cache
+def _parse_once(path: str, text: str) -> tuple[File, tuple[Message, ...]]:
+    sink = Sink()
+    return parse(Source(path, text), sink), tuple(sink.messages)
+
+
 def find_blocks() -> Iterator[LibraryBlock]:
     """Every block of the library, file by file."""
     for name in list_library():
@@ -70,7 +85,7 @@ def find_home(word: str) -> str | None:
 
 
 def _parse_blocks(source: Source) -> list[Block]:
-    return [item for item in parse(source, Sink()).items if isinstance(item, Block)]
+    return [item for item in parse_library(source, Sink()).items if isinstance(item, Block)]
 
 
 LOSSES = f"{STD}/losses.weft"
