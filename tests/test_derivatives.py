@@ -3,15 +3,20 @@ what it refuses."""
 
 from __future__ import annotations
 
+import copy
+import json
+import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.session import Device
+from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
@@ -22,6 +27,7 @@ from compiler.ir.operands import Array
 from compiler.report.diagnostics import Sink
 from tests.elaborating import build, codes, elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_lively
+from tests.train_scripts import assert_two_processes_agree, lint, run, write, write_shared
 
 HEAD = (
     "model M() {\n    input x: f32[batch, 4]\n    input z: f32[batch, 4]\n    input n: i64[batch]\n"
@@ -175,3 +181,148 @@ def test_what_is_not_used_costs_nothing() -> None:
     graph = expand(build(PLACES["energy"]).graph)
     assert not any(node.op.of_graph for node in graph.nodes)
     assert sum(node.op.name == "matmul" for node in graph.nodes) == 2
+
+
+SCAN = """
+model M() {
+    input start: f32[batch, 6]
+    input push: f32[batch, 4, 6]
+    net energy = chain
+    h = start
+    scan p_t in push, axis=1 {
+        e = energy(h)
+        h = h - 0.1 * grad(e, h) + 0.01 * grad(e * sum(p_t ** 3, axis=1, keep=true), p_t)
+    }
+    output h = h
+}
+let chain = dense(5) -> tanh -> dense(1)
+"""
+
+
+def test_loops_differentiate_by_what_their_turn_has() -> None:
+    assert_means_the_same(build(SCAN).graph, {"batch": 3})
+
+
+def test_loops_do_not_differentiate_by_what_is_outside() -> None:
+    assert codes(SCAN.replace("grad(e, h)", "grad(e + sum(start), start)")) == ["W1510"]
+
+
+def test_nothing_is_differentiated_by_a_buffer() -> None:
+    text = (
+        "model M() {\n    input x: f32[n, 2]\n    buffer shift: f32[2] = zeros()\n"
+        "    output s = grad(x * shift, shift)\n}\n"
+    )
+    assert codes(text) == ["W1510"]
+
+
+CAM = """
+model M(classes: int = 10, shown: int = 4) {
+    input image: f32[batch, 1, 28, 28]
+    features = image -> conv(6, kernel=5, padding=2) as conv1 -> relu -> max_pool(2)
+        -> conv(16, kernel=5) as conv2 -> relu
+    logits = features -> avg_pool(2) -> flatten -> dense(120) as fc1 -> relu
+        -> dense(classes) as fc2
+    weight = mean(grad(logits[:, shown], features), axis=[2, 3], keep=true)
+    output heat = relu(sum(weight * features, axis=1))
+    output logits = logits
+    output saliency = max(abs(grad(logits[:, shown], image)), axis=1)
+}
+"""
+
+
+def test_a_file_explains_its_classes(tmp_path: Path) -> None:
+    """Grad-CAM (Selvaraju et al. 2017) and saliency of LeNet, beside PyTorch's own."""
+    graph = build(CAM).graph
+    weights = draw_lively(graph)
+    path = tmp_path / "cam.onnx"
+    compile_onnx(graph, weights, path)
+    image = np.random.default_rng(2).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    found = open_session(path, device=Device.CPU).run({"image": image})
+    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+
+    def layer(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+
+    def dense(x: torch.Tensor, name: str) -> torch.Tensor:
+        return nn.functional.linear(x, *layer(name))
+
+    given = torch.from_numpy(image).requires_grad_()
+    first = nn.functional.conv2d(given, *layer("conv1"), padding=2).relu()
+    features = nn.functional.conv2d(nn.functional.max_pool2d(first, 2), *layer("conv2")).relu()
+    pooled = nn.functional.avg_pool2d(features, 2).flatten(1)
+    logits = dense(dense(pooled, "fc1").relu(), "fc2")
+    by_features, by_image = torch.autograd.grad(logits[:, 4].sum(), [features, given])
+    heat = (by_features.mean((2, 3), keepdim=True) * features).sum(1).relu()
+    for name, wanted in (
+        ("heat", heat),
+        ("logits", logits),
+        ("saliency", by_image.abs().amax(1)),
+    ):
+        np.testing.assert_allclose(found[name], wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+PENALTY = """
+model Critic(width: int = 8) {
+    input features: f32[batch, 4]
+    output score: f32[batch, 1] = features -> dense(width) as fc -> tanh -> dense(1) as out
+}
+data iris {
+    source npz("iris.npz")
+    split random(seed=0), train=96, val=27, test=27
+}
+train fit on iris {
+    net critic = Critic()
+    other = detach(features[:, 0:1] * 0.5 + features)
+    between = 0.3 * features + 0.7 * other
+    slope = grad(sum(critic(between)), between)
+    penalty = mean((norm(slope, axis=1) - 1) ** 2)
+    minimize mean(critic(other)) - mean(critic(features)) + 10 * penalty with sgd(lr=0.05)
+    metric steepness = mean(norm(slope, axis=1))
+    batch 24  epochs 2  seed 0
+}
+"""
+
+
+def test_an_objective_has_a_gradient_penalty(tmp_path: Path) -> None:
+    """A training is that of PyTorch code written by hand, and is measured without gradients."""
+    folder = write(PENALTY, tmp_path)
+    text = (folder / "train.py").read_text()
+    assert "torch.autograd.grad(" in text
+    assert "between.requires_grad_()" in text
+    done = run(folder, "run")
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(r["val.loss"]) and r["val.steepness"] > 0 for r in records)
+    lint(folder)
+
+
+def test_the_objective_is_that_of_code_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss and all gradients, through the slope too, also where gradients are off."""
+    folder = write(PENALTY, tmp_path)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    script = runpy.run_path(str(folder / "train.py"), run_name="script")
+    monkeypatch.delitem(sys.modules, "model")
+    critic = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    made = copy.deepcopy(critic)
+    rows = torch.randn(24, 4, generator=torch.Generator().manual_seed(5))
+    between = (0.3 * rows + 0.7 * (rows[:, :1] * 0.5 + rows)).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = ((slope.norm(dim=1) - 1) ** 2).mean()
+    other = rows[:, :1] * 0.5 + rows
+    wanted = critic(other).mean() - critic(rows).mean() + 10 * penalty
+    loss, steepness = script["compute_loss"](made, rows)
+    torch.testing.assert_close(loss, wanted)
+    torch.testing.assert_close(steepness, slope.norm(dim=1).mean())
+    parameters = [list(net.parameters()) for net in (made, critic)]
+    found = [torch.autograd.grad(t, p) for t, p in zip((loss, wanted), parameters, strict=True)]
+    torch.testing.assert_close(*found)
+    with torch.no_grad():
+        torch.testing.assert_close(script["compute_loss"](made, rows)[0], wanted)
+
+
+def test_two_processes_differentiate_as_one(tmp_path: Path) -> None:
+    folder = write_shared(PENALTY, tmp_path)
+    assert_two_processes_agree(folder, "val.steepness")

@@ -209,7 +209,7 @@ class Builder:
 
         made = op.infer(assume, *types)
         if op.of_graph:
-            op.check_graph(self._nodes, inputs)
+            op.check_graph(self._nodes, inputs, self._parameters)
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
         self._add_node(Node(op, tuple(inputs), outputs, scope, origin))

@@ -94,8 +94,14 @@ class Op(Spelled):
         """The number that its result always is; None of any other op."""
         return None
 
-    def check_graph(self, before: Sequence[Node], inputs: Sequence[Value | None]) -> None:
-        """What `infer` is for types, for the nodes before one that is `of_graph`.
+    def check_graph(
+        self,
+        before: Sequence[Node],
+        inputs: Sequence[Value | None],
+        parameters: Mapping[str, Parameter],
+    ) -> None:
+        """What `infer` is for types, for the nodes and the parameters before a node that is
+        `of_graph`.
 
         Raises:
             Fault: they do not fit.
@@ -150,9 +156,7 @@ class Op(Spelled):
             numbers.append(x.number_entries(start) if moved and x is not None else x)
             start = start + (x.type.size if moved and x is not None else 0)
         (places,) = build.add(self, numbers)
-        rows = (slope.type.size,)
-        zeros = slope.like(0).expand((start,))
-        total = zeros.apply("index_add", places.reshape(rows), slope.reshape(rows), axis=0)
+        total = slope.add_at(places, start)
         moved_inputs = [x for x in inputs if x is not None and x.dtype.is_float]
         sizes = shorten([x.type.size for x in moved_inputs])
         parts = total.apply_all("split", sizes=sizes, axis=0) if len(sizes) > 1 else (total,)

@@ -22,6 +22,9 @@ class SymbolBuilder(Protocol):
     def number(self, value: float | Dim, dtype: DType) -> Symbol:
         """A number as a tensor without axes."""
 
+    def constant(self, array: Any, dtype: DType) -> Symbol:
+        """The numbers of an array as a tensor."""
+
     def find_number(self, symbol: Symbol) -> float | None:
         """The number that all entries of a tensor always are; None where that is not known."""
 
@@ -167,6 +170,12 @@ class Symbol:
         if all(width == 0 for width in widths):
             return self
         return self.apply("pad", widths=shorten(widths))
+
+    def add_at(self, places: Symbol, count: Dim) -> Symbol:
+        """Its entries added up in a row of so many, each at a place of it."""
+        rows = (self.type.size,)
+        zeros = self.like(0).expand((count,))
+        return zeros.apply("index_add", places.reshape(rows), self.reshape(rows), axis=0)
 
     def permute(self, axes: Sequence[int]) -> Symbol:
         """Its axes in another order."""

@@ -14,6 +14,7 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Symbol
 from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import known, need_least, widen
 from compiler.ops.magnitudes import measure_mean
@@ -89,6 +90,16 @@ class AdaptivePool(Op):
             value = made[0] if count == 1 else build.op("Concat", made, {"axis": axis})
         return value
 
+    def spell_parts(self, x: Symbol, reduction: str) -> Symbol:
+        """Axis by axis, each part cut out and reduced."""
+        for axis, count in enumerate(spread("size", self.size, x.rank - 2), start=2):
+            size, zeros = x.shape[axis], [Dim.of(0)] * (2 * (x.rank - 1 - axis))
+            bounds = [bound_part(size, part, count) for part in range(count)]
+            pieces = [x.pad([*zeros, -start, stop - size]) for start, stop in bounds]
+            made = [piece.apply(reduction, axis=axis, keep=True) for piece in pieces]
+            x = made[0] if count == 1 else x.build.apply("concat", made, axis=axis)[0]
+        return x
+
 
 def bound_part(size: Dim, part: int, parts: int) -> tuple[Dim, Dim]:
     """Where a part of an axis begins and ends."""
@@ -131,6 +142,9 @@ class AdaptiveMaxPool(AdaptivePool):
             places = [np.arange(known(start), known(stop)) for start, stop in bounds]
             x = np.stack([x.take(place, axis).max(axis) for place in places], axis)
         return (x,)
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        return [self.spell_parts(x, "max")]
 
     def write_overlapping(
         self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
@@ -177,6 +191,9 @@ class AdaptiveAvgPool(AdaptivePool):
             shares = divide_axis(x.shape[axis], parts).astype(y.dtype)
             y = np.moveaxis(np.tensordot(y, shares, (axis, 1)), -1, axis)
         return (y.astype(x.dtype, copy=False),)
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        return [self.spell_parts(x, "mean")]
 
     def write_overlapping(
         self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]

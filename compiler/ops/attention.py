@@ -22,6 +22,7 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import Symbol, shorten
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.broadcasting import cast
@@ -141,6 +142,26 @@ class ScaledDotProductAttention(Op):
             scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
         y = np.matmul(_weigh(scores), value)
         return (y.astype(dtype, copy=False),)
+
+    def spell_out(
+        self, query: Symbol, key: Symbol, value: Symbol, mask: Symbol | None
+    ) -> Sequence[Symbol]:
+        if self.grouped:
+            times = shorten([query.shape[-3] / key.shape[-3]])[0]
+            key, value = (x.apply("repeat_interleave", times=times, axis=-3) for x in (key, value))
+        scale = self.scale
+        if scale is None:
+            scores = query @ key.swap() / query.like(query.shape[-1]).apply("sqrt")
+        else:
+            scores = query @ key.swap() * scale
+        if self.causal:
+            rows, columns = query.shape[-2], key.shape[-2]
+            mask = _number(rows, query).unsqueeze([1]) >= _number(columns, query)
+        if mask is not None and mask.dtype is DType.BOOL:
+            scores = mask.choose(scores, -math.inf)
+        elif mask is not None:
+            scores = scores + mask
+        return [_spell_shares(scores) @ value]
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)
@@ -387,3 +408,16 @@ class _Writer:
 
 def _swap_last(rank: int) -> list[int]:
     return [*range(rank - 2), rank - 1, rank - 2]
+
+
+def _number(size: Dim, like: Symbol) -> Symbol:
+    """0, 1, 2 … as a tensor of a size."""
+    return like.like(0).expand((size,)).number_entries(Dim.of(0))
+
+
+def _spell_shares(scores: Symbol) -> Symbol:
+    """`softmax` along the last axis, with zeros for a query that sees nothing."""
+    top = scores.apply("detach").apply("max", axis=-1, keep=True)
+    shares = (scores - top.equals(-math.inf).choose(0, top)).apply("exp")
+    total = shares.apply("sum", axis=-1, keep=True)
+    return shares / total.equals(0).choose(1, total)

@@ -23,6 +23,7 @@ from compiler.ir.operands import (
     Results,
     Types,
 )
+from compiler.ir.symbols import Symbol
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.axes import (
     axes_constant,
@@ -35,6 +36,8 @@ from compiler.ops.axes import (
     unsqueeze,
 )
 from compiler.ops.broadcasting import cast
+from compiler.ops.indexing import Index
+from compiler.ops.items import TensorIndex
 from compiler.ops.layers import find_place, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
 from compiler.ops.modules import input_type
@@ -212,6 +215,36 @@ class ClassLoss(Op):
             return total
         return build.op("Div", [total, write_sum(build, weights)])
 
+    def spell_picked(self, scores: Symbol, target: Symbol) -> tuple[Symbol, Symbol]:
+        """The score of the class of each target, and what the target counts."""
+        axis = self.axis % scores.rank
+        target = target.cast(DType.I64)
+        counted = target.apply("not_equal", self.ignore_index)
+        classes = counted.choose(target, 0)
+        picked = scores.apply("gather", classes.unsqueeze([axis]), axis=axis)
+        weights = counted.cast(scores.dtype)
+        if self.weight is not None:
+            kinds = scores.build.constant(np.array(self.weight, scores.dtype.numpy), scores.dtype)
+            (own,) = scores.build.add(Index((TensorIndex(1),)), [kinds, classes])
+            weights = weights * own
+        return picked.reshape(target.shape), weights
+
+    def spell_weighted(self, scores: Symbol) -> Symbol:
+        """The scores times the weights of their classes."""
+        if self.weight is None:
+            return scores
+        behind = scores.rank - 1 - self.axis % scores.rank
+        kinds = np.array(self.weight, scores.dtype.numpy).reshape(-1, *[1] * behind)
+        return scores * scores.build.constant(kinds, scores.dtype)
+
+    def spell_reduced(self, losses: Symbol, weights: Symbol | None) -> Symbol:
+        """What `reduction` says; without weights all count alike."""
+        if self.reduction == "none":
+            return losses
+        if self.reduction == "sum":
+            return losses.sum()
+        return losses.apply("mean") if weights is None else losses.sum() / weights.sum()
+
 
 @OPS.register
 @final
@@ -249,6 +282,10 @@ class Nll(ClassLoss):
     def evaluate(self, x: Array, target: Array) -> tuple[Array, ...]:
         picked, weights, _ = self.pick(np.moveaxis(widen(x), self.axis, -1), target)
         return (np.asarray(self.reduce(-picked * weights, weights)).astype(x.dtype),)
+
+    def spell_out(self, x: Symbol, target: Symbol) -> Sequence[Symbol]:
+        picked, weights = self.spell_picked(x, target)
+        return [self.spell_reduced(-picked * weights, weights)]
 
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, target: OnnxInput) -> Values:
         loss, weight = self.write_pick(build, x.value, x.dtype, target)
@@ -321,6 +358,21 @@ class CrossEntropy(ClassLoss):
             even = -(scores * kinds).sum(-1) * (target != self.ignore_index) / scores.shape[-1]
             losses = losses * (1 - share) + even * share
         return (np.asarray(self.reduce(losses, weights)).astype(x.dtype),)
+
+    def spell_out(self, x: Symbol, target: Symbol) -> Sequence[Symbol]:
+        axis = self.axis % x.rank
+        scores, share = x.apply("log_softmax", axis=axis), self.label_smoothing
+        even = -self.spell_weighted(scores).apply("mean", axis=axis)
+        if target.dtype.is_float:
+            losses = -(target.cast(x.dtype) * self.spell_weighted(scores)).sum([axis])
+            losses = losses * (1 - share) + even * share if share else losses
+            return [self.spell_reduced(losses, None)]
+        picked, weights = self.spell_picked(scores, target)
+        losses = -picked * weights
+        if share:
+            counted = target.cast(DType.I64).apply("not_equal", self.ignore_index)
+            losses = losses * (1 - share) + even.only(counted) * share
+        return [self.spell_reduced(losses, weights)]
 
     def onnx(
         self, build: OnnxBuilder, outputs: Results, logits: OnnxInput, target: OnnxInput

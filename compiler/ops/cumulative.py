@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol, shorten
 from compiler.ops.axes import axes_constant, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, write_full
@@ -90,6 +91,10 @@ class CumSum(Running):
     def calculate(self, x: Array) -> Array:
         return np.cumsum(x, axis=self.axis)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        turned = slope.apply("flip", axis=self.axis).apply("cumsum", axis=self.axis)
+        return [turned.apply("flip", axis=self.axis)]
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         axis = build.constant(np.array(self.axis % type.rank, np.int64))
         return build.op("CumSum", [x, axis])
@@ -116,6 +121,14 @@ class CumProd(Running):
 
     def calculate(self, x: Array) -> Array:
         return np.cumprod(x, axis=self.axis)
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        axis = self.axis % x.rank
+        size = shorten([x.shape[axis]])[0]
+        (kept,) = x.build.apply("causal", (), size=size)
+        rows = x.unsqueeze([axis])
+        lined = kept.reshape((x.shape[axis], x.shape[axis], *[Dim.of(1)] * (x.rank - 1 - axis)))
+        return [lined.choose(rows, 1).apply("prod", axis=axis + 1)]
 
     def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * outputs[0].shape[self.axis]

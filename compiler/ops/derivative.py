@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-from compiler.ir.graph import Graph, Node, Op, Value
+from compiler.ir.graph import Graph, Node, Op, Parameter, Value
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
@@ -58,7 +58,12 @@ class Grad(Op):
         need_float(self.name, x, operand=1)
         return (x,)
 
-    def check_graph(self, before: Sequence[Node], inputs: Sequence[Value | None]) -> None:
+    def check_graph(
+        self,
+        before: Sequence[Node],
+        inputs: Sequence[Value | None],
+        parameters: Mapping[str, Parameter],
+    ) -> None:
         y, x = inputs
         assert y is not None, "y is required"
         assert x is not None, "x is required"
@@ -70,10 +75,12 @@ class Grad(Op):
                 reached.update(v.name for v in node.outputs if v.type.dtype.is_float)
             else:
                 stops = node.op.name
-        if y.name in reached:
-            return
         reason = "y is not computed from x"
-        if stops and _depends(before, y, x):
+        if x.name in parameters and not parameters[x.name].trainable:
+            reason = "x is a buffer, of which there are no gradients"
+        elif y.name in reached:
+            return
+        elif stops and _depends(before, y, x):
             reason = f"all ways from x to y go through what passes no gradient, as `{stops}`"
         raise Fault(
             lambda where: no_slope(where.call, reason, (where.operand(0), where.operand(1)))

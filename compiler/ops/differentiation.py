@@ -6,15 +6,20 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from compiler.ir.frame import Frame, Site
 from compiler.ir.graph import Condition, Graph, Node, Op, Value
 from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ops.registry import load_ops
 from compiler.ops.scan import Scan
-from compiler.report.diagnostics import CompileError, Label, Message
+from compiler.report.diagnostics import CompileError, Fault, Label, Message
 from compiler.report.messages.derivatives import no_derivative
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType
+
+UNFIT = "its rule does not fit tensors of these shapes"
+"""Why there is no derivative where a rule writes what cannot be: of sizes that are not known."""
 
 
 def expand_graph(graph: Graph) -> Graph:
@@ -76,7 +81,10 @@ class _Writer:
             key = (left, relation, right)
             self.conditions.setdefault(key, Condition(left, relation, right, self.origin.span))
 
-        types = op.infer(assume, *(s.type if s is not None else None for s in inputs))
+        try:
+            types = op.infer(assume, *(s.type if s is not None else None for s in inputs))
+        except Fault as fault:
+            raise NoDerivative(UNFIT) from fault
         values = tuple(Value(self._name(), made) for made in types)
         self.makers.update((v.name, op) for v in values)
         read = tuple(s.value if s is not None else None for s in inputs)
@@ -88,6 +96,15 @@ class _Writer:
         found = value.known if isinstance(value, Dim) else value
         op = "size" if found is None else "constant"
         (made,) = self.apply(op, (), value=value if found is None else found, dtype=dtype)
+        return made
+
+    def constant(self, array: Any, dtype: DType) -> Symbol:
+        """The numbers of an array as a tensor."""
+        numbers = np.asarray(array)
+        if numbers.ndim == 0:
+            return self.number(numbers.item(), dtype)
+        value = tuple(numbers.ravel().tolist())
+        (made,) = self.apply("constant", (), value=value, dtype=dtype, shape=numbers.shape)
         return made
 
     def find_number(self, symbol: Symbol) -> float | None:

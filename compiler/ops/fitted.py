@@ -12,6 +12,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import need_number, operand_type, resolve_axes
 from compiler.ops.broadcasting import cast
@@ -120,6 +121,11 @@ class Standardize(Fitted):
     def evaluate(self, x: Array, mean: Array, scale: Array) -> tuple[Array, ...]:
         return (np.asarray((x.astype(mean.dtype) - mean) / scale, np.float32),)
 
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, mean: Symbol, scale: Symbol
+    ) -> Slopes:
+        return [(slope.cast(scale.dtype) / scale).cast(x.dtype), None, None]
+
     def torch(self, node: Node) -> Spelling:
         if self.precision(input_type(node).dtype) is DType.F64:
             return Spelling(Method(Infix("/", Infix("-", In(0), In(1)), In(2)), "float"))
@@ -171,6 +177,10 @@ class Fill(Fitted):
         x = x if x.dtype == np.float64 else x.astype(np.float32)
         value = fitted[0] if isinstance(self.value, str) else self.value
         return (np.where(np.isnan(x), value, x).astype(x.dtype),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol, *fitted: Symbol) -> Slopes:
+        kept = x.cast(result.dtype).apply("isnan").choose(0, slope).cast(x.dtype)
+        return [kept, *[None] * len(fitted)]
 
     def torch(self, node: Node) -> Spelling:
         value = In(1) if isinstance(self.value, str) else self.leaf("value")

@@ -10,6 +10,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Symbol
 from compiler.ops.axes import axes_constant, need_float
 from compiler.ops.layers import widen
 from compiler.ops.magnitudes import measure_mean
@@ -48,6 +49,9 @@ class GlobalPool(Op):
             axes = axes_constant(build, range(2, x.rank))
             return [build.op(self.reduction, [x.value, axes], {"keepdims": 0})]
         return [build.op("Flatten", [build.op(self.onnx_type, [x.value])])]
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        return [x.apply(self.torch_method.removeprefix("a"), axis=tuple(range(2, x.rank)))]
 
 
 @OPS.register

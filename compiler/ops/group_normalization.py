@@ -21,6 +21,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
+from compiler.ir.symbols import Symbol
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
@@ -39,10 +40,13 @@ from compiler.ops.modules import Modular
 from compiler.ops.normalization import (
     CHANNELS,
     LastNorm,
+    apply_affine,
     constant_affine,
+    line_up,
     make_affine,
     normalize,
     scale_channels,
+    spell_normalized,
     spread_channels,
     subtract_mean,
     write_affine,
@@ -137,6 +141,12 @@ class GroupNorm(Modular):
         grouped = widen(x).reshape(x.shape[0], self.groups, -1)
         y = normalize(grouped, (2,), self.eps).reshape(x.shape)
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
+
+    def spell_out(self, x: Symbol, *weights: Symbol) -> Sequence[Symbol]:
+        rest = product(x.shape[1:]) // self.groups
+        grouped = x.reshape((x.shape[0], Dim.of(self.groups), rest))
+        y = spell_normalized(grouped, [2], self.eps).reshape(x.shape)
+        return [apply_affine(y, [weight.reshape(line_up(weight, x)) for weight in weights])]
 
     def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
         ties = (*tie_same(x, outputs[0].rank, without=(1,)), tie_channels(1, x, *weights))
@@ -233,6 +243,10 @@ class InstanceNorm(Modular):
         y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
+    def spell_out(self, x: Symbol, *weights: Symbol) -> Sequence[Symbol]:
+        y = spell_normalized(x, range(2, x.rank), self.eps)
+        return [apply_affine(y, [weight.reshape(line_up(weight, x)) for weight in weights])]
+
     def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
         return Coupling((*tie_same(x, 1), tie_channels(1, x, *weights)))
 
@@ -327,6 +341,10 @@ class RmsNorm(LastNorm):
         if weight is not None:
             y = y * widen(weight)
         return (y.astype(x.dtype, copy=False),)
+
+    def spell_out(self, x: Symbol, *weights: Symbol) -> Sequence[Symbol]:
+        power = (x * x).apply("mean", axis=-1, keep=True) + self.epsilon(x.type)
+        return [apply_affine(x / power.apply("sqrt"), weights)]
 
     def couple(self, outputs: Results, x: NodeInput, weight: NodeInput | None = None) -> Coupling:
         last = outputs[0].rank - 1

@@ -11,6 +11,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_float, need_rank, places, resolve_axis
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
@@ -90,6 +91,9 @@ class PixelShuffle(Op):
         split = x.reshape(-1, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
         return (split.reshape(*front, c // r**2, h * r, w * r),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("pixel_unshuffle", factor=self.factor)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = outputs[0].rank - 3
         block = inner(0, self.factor**2)
@@ -145,6 +149,9 @@ class PixelUnshuffle(Op):
         *front, c, h, w = x.shape
         split = x.reshape(-1, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
         return (split.reshape(*front, c * r**2, h // r, w // r),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("pixel_shuffle", factor=self.factor)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = outputs[0].rank - 3
@@ -232,6 +239,10 @@ class Normalize(Op):
         found = TensorType.of("f32", x.shape)
         mean, std = (self._array(v, found).astype(x.dtype) for v in (self.mean, self.std))
         return ((x - mean) / std,)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        std = slope.build.constant(self._array(self.std, x.type), x.dtype)
+        return [slope / std]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         listed = isinstance(self.mean, tuple) or isinstance(self.std, tuple)

@@ -12,7 +12,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput, Port
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
-from compiler.ir.symbols import Slopes, Symbol
+from compiler.ir.symbols import NoDerivative, Slope, Slopes, Symbol
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_number, need_rank, operand_type, places, squeeze, unsqueeze
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
@@ -290,6 +290,33 @@ class Einsum(Op):
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
         made = np.einsum(self.equation, *arrays, optimize=len(arrays) > 1)
         return (np.asarray(made, dtype=arrays[0].dtype),)
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], *tensors: Symbol
+    ) -> Slopes:
+        (slope,) = slopes
+        assert slope is not None, "what changes nothing is not asked"
+        parsed = self._parse([tensor.type for tensor in tensors])
+        return [self._pull_operand(slope, parsed, tensors, index) for index in range(len(tensors))]
+
+    def _pull_operand(
+        self, slope: Symbol, parsed: Equation, tensors: Sequence[Symbol], index: int
+    ) -> Slope:
+        """The slope of one operand: that of the result times the others, without letters that only
+        the operand has, which are then repeated."""
+        others = [n for n in range(len(tensors)) if n != index]
+        groups = [parsed.output, *(parsed.inputs[n] for n in others)]
+        own = parsed.inputs[index]
+        if "." in self.equation and any("." not in g for g in (*parsed.inputs, parsed.output)):
+            raise NoDerivative("there is no rule where only some tensors have `...`")
+        kept = "".join(letter for letter in own if any(letter in group for group in groups))
+        equation = f"{','.join(groups)}->{kept}".replace(".", "...")
+        (made,) = slope.build.add(Einsum(equation), [slope, *(tensors[n] for n in others)])
+        x = tensors[index]
+        behind = len(own) - 1 - own.index(".") if "." in own else 0
+        lost = [n for n, letter in enumerate(own) if letter not in kept]
+        places = [n if n < len(own) - behind else n + x.rank - len(own) for n in lost]
+        return made.unsqueeze(places).expand(x.shape) if lost else made.fit(x.type)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         types = [operand_type(inputs, i) for i in range(len(inputs))]

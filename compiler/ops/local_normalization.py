@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -11,11 +12,13 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.symbols import Symbol
 from compiler.ops.activation import write_number
 from compiler.ops.axes import axes_constant, need_float, need_rank
 from compiler.ops.layers import need_least, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
+from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
 
@@ -71,6 +74,16 @@ class LocalResponseNorm(Op):
             total += squares[:, place : place + x.shape[1]]
         y = wide / (kind(self.k) + kind(self.alpha / self.size) * total) ** kind(self.beta)
         return (y.astype(x.dtype, copy=False),)
+
+    def spell_out(self, x: Symbol) -> Sequence[Symbol]:
+        low, high = self._pads(x.rank)[1]
+        zeros = [Dim.of(0)] * (2 * (x.rank - 2))
+        padded = (x * x).pad([*zeros, Dim.of(low), Dim.of(high)])
+        total = x.zeros()
+        for place in range(self.size):
+            back = Dim.of(place - self.size + 1)
+            total = total + padded.pad([*zeros, Dim.of(-place), back])
+        return [x / (self.k + self.alpha / self.size * total) ** self.beta]
 
     def _pads(self, rank: int) -> list[tuple[int, int]]:
         """The channels of zeros before the first and behind the last."""

@@ -12,6 +12,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results
+from compiler.ir.symbols import Symbol
 from compiler.ops.axes import need_prediction, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import refuse_option, widen
@@ -107,6 +108,21 @@ class PairLoss(Op):
                 losses = np.asarray(losses.sum() / x.shape[0])
         return (losses.astype(x.dtype, copy=False),)
 
+    def spell_out(self, x: Symbol, target: Symbol) -> Sequence[Symbol]:
+        losses = self.spell(x, target.cast(x.dtype))
+        match self.reduction:
+            case "mean":
+                return [losses.apply("mean")]
+            case "sum":
+                return [losses.sum()]
+            case "batchmean":
+                return [losses.sum() / losses.like(x.shape[0])]
+        return [losses]
+
+    @abstractmethod
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        """The loss of each entry, said with other ops, for its derivative."""
+
     def torch(self, node: Node) -> Spelling:
         target: Term = In(1)
         if input_type(node, 1).dtype is not input_type(node).dtype:
@@ -157,6 +173,9 @@ class Mse(PairLoss):
         loss: Array = np.square(x - target)
         return loss
 
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        return (x - target).apply("square")
+
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         difference = build.op("Sub", [x, target])
         return build.op("Mul", [difference, difference])
@@ -186,6 +205,9 @@ class L1(PairLoss):
     def calculate(self, x: Array, target: Array) -> Array:
         loss: Array = np.abs(x - target)
         return loss
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        return (x - target).apply("abs")
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         return build.op("Abs", [build.op("Sub", [x, target])])
@@ -229,6 +251,12 @@ class SmoothL1(PairLoss):
             return size
         loss: Array = np.where(size < beta, size * size / (2 * beta), size - beta / 2)
         return loss
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        size = (x - target).apply("abs")
+        if self.beta == 0:
+            return size
+        return (size < self.beta).choose(size * size / (2 * self.beta), size - self.beta / 2)
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         size = build.op("Abs", [build.op("Sub", [x, target])])
@@ -276,6 +304,10 @@ class Huber(PairLoss):
         size: Array = np.abs(x - target)
         delta = x.dtype.type(self.delta)
         return np.where(size <= delta, size * size / 2, delta * (size - delta / 2))
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        size = (x - target).apply("abs")
+        return (size <= self.delta).choose(size * size / 2, self.delta * (size - self.delta / 2))
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         size = build.op("Abs", [build.op("Sub", [x, target])])

@@ -13,6 +13,7 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_rank, need_single_or_double, operand_type, places
 from compiler.ops.gathering import need_one_dtype
 from compiler.ops.registry import OPS
@@ -125,6 +126,10 @@ class Det(OneOperand):
         with np.errstate(all="ignore"):
             return (np.asarray(np.linalg.det(x.astype(np.float64)), dtype=x.dtype),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        factors = (slope * result).unsqueeze([x.rank - 2, x.rank - 1])
+        return [factors * x.apply("inverse").swap()]
+
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         return [build.op("Det", [x.value])]
 
@@ -163,6 +168,9 @@ class LogDet(OneOperand, Unexported):
             sign, size = np.linalg.slogdet(x.astype(np.float64))
         return (np.asarray(np.where(sign < 0, np.nan, size), dtype=x.dtype),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.unsqueeze([x.rank - 2, x.rank - 1]) * x.apply("inverse").swap()]
+
 
 @OPS.register
 @final
@@ -196,6 +204,9 @@ class Inverse(OneOperand, Unexported):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (solve_each(np.linalg.inv, x).astype(x.dtype),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [-(result.swap() @ slope @ result.swap())]
 
 
 def measure_solution(x: Array, solution: Array) -> Array:
@@ -253,6 +264,10 @@ class Solve(Unexported):
 
     def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
         return (solve_each(np.linalg.solve, a, b).astype(b.dtype),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, a: Symbol, b: Symbol) -> Slopes:
+        made = a.swap().apply("solve", slope)
+        return [lambda: -(made @ result.swap()), made]
 
     def couple(self, outputs: Results, a: NodeInput, b: NodeInput) -> Coupling:
         rank = outputs[0].rank

@@ -13,6 +13,7 @@ from compiler.ir.graph import Node
 from compiler.ir.inputs import NodeInput, OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Limits, Results, Types, Weight
+from compiler.ir.symbols import Symbol
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
@@ -30,6 +31,7 @@ from compiler.ops.modules import Modular, input_type, spell_size
 from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
+from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.modules import ModuleConstant
 from compiler.vocabulary.signature import Operand
@@ -76,6 +78,25 @@ def write_normalized(
     variance = build.op("ReduceMean", [squares, axes_constant(build, axes)])
     moved = build.op("Add", [variance, build.constant(np.array(eps, dtype.numpy), dtype)])
     return build.op("Div", [centred, build.op("Sqrt", [moved])])
+
+
+def spell_normalized(x: Symbol, axes: Sequence[int], eps: float) -> Symbol:
+    """What `normalize` computes, as a rule for derivatives says it."""
+    centred = x - x.apply("mean", axis=tuple(axes), keep=True)
+    variance = (centred * centred).apply("mean", axis=tuple(axes), keep=True)
+    return centred / (variance + eps).apply("sqrt")
+
+
+def line_up(weight: Symbol, x: Symbol) -> tuple[Dim, ...]:
+    """The shape of a number per channel beside a tensor with channels along axis 1."""
+    return (*weight.shape, *[Dim.of(1)] * (x.rank - 2))
+
+
+def apply_affine(y: Symbol, affine: Sequence[Symbol]) -> Symbol:
+    """`y` times a weight, plus a bias: as far as there are any."""
+    for op, operand in zip(("mul", "add"), affine, strict=False):
+        y = y.apply(op, operand)
+    return y
 
 
 def spread_channels(build: OnnxBuilder, vector: Any, rank: int) -> Any:
@@ -195,6 +216,11 @@ class BatchNorm(Modular):
         y = (widen(x) - mean) / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
         return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
+    def spell_out(self, x: Symbol, *weights: Symbol) -> Sequence[Symbol]:
+        *affine, mean, variance = (weight.reshape(line_up(weight, x)) for weight in weights)
+        y = (x - mean) / (variance + self.eps).apply("sqrt")
+        return [apply_affine(y, affine)]
+
     def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
         channels = tie_channels(1, x, *weights)
         return Coupling((*tie_same(x, outputs[0].rank, without=(1,)), channels))
@@ -305,6 +331,9 @@ class LayerNorm(LastNorm):
         if bias is not None:
             y = y + widen(bias)
         return (y.astype(x.dtype, copy=False),)
+
+    def spell_out(self, x: Symbol, *weights: Symbol) -> Sequence[Symbol]:
+        return [apply_affine(spell_normalized(x, range(-self.axes, 0), self.eps), weights)]
 
     def couple(self, outputs: Results, x: NodeInput, *weights: NodeInput) -> Coupling:
         rank, first = outputs[0].rank, outputs[0].rank - self.axes

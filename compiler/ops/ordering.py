@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self, final
 
@@ -13,6 +14,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import shift_axis
 from compiler.ops.axes import axes_constant, need_number, resolve_axis
 from compiler.ops.layers import need_held
@@ -53,6 +55,13 @@ class Ordered(Op):
         attributes = {"axis": self._axis % rank, "largest": int(largest)}
         made = build.op("TopK", [x, build.shape([count])], attributes, outputs=2)
         return tuple(made)
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], x: Symbol
+    ) -> Slopes:
+        slope, places = slopes[0], results[1]
+        assert slope is not None, "places have no slope"
+        return [x.zeros().apply("scatter_add", places, slope, axis=self._axis)]
 
 
 @OPS.register

@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import known, need_held, refuse_option
@@ -126,6 +127,14 @@ class Pad(Op):
         if self.mode == "constant":
             return (np.pad(x[cut], grown, constant_values=x.dtype.type(self.value)),)
         return (np.pad(x, grown, mode=_NUMPY_MODES[self.mode]),)  # type: ignore[call-overload]
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        if self.mode == "constant":
+            return [slope.pad([-Dim.of(width) for width in self.widths])]
+        # Numbers of entries go through it as fractions, of which f64 holds all.
+        numbers = x.number_entries(Dim.of(0)).cast(DType.F64)
+        (places,) = slope.build.add(self, [numbers])
+        return [slope.add_at(places.cast(DType.I64), x.type.size).reshape(x.shape)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank

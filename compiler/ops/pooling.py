@@ -13,10 +13,12 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import need_least, refuse_option, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
+from compiler.ops.window_slopes import gather_windows, return_maxima, scatter_windows
 from compiler.ops.windows import (
     Sizes,
     Window,
@@ -191,6 +193,15 @@ class MaxPool(WindowPool):
         windows = self.windows(array_sizes(x))
         return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        axes = x.rank - 2
+        if any(dilation != 1 for dilation in self.dilations(axes)):
+            raise NoDerivative("of dilated windows the places of maxima are unknown")
+        options = ("kernel", "stride", "padding", "ceil_mode")
+        given = {name: getattr(self, name) for name in options}
+        _, places = x.apply_all("max_pool_indices", **given)
+        return [return_maxima(slope, places, x)]
+
     def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput) -> Values:
         sizes, value = x.shape[2:], x.value
         windows = self.windows(sizes)
@@ -256,6 +267,25 @@ class AvgPool(WindowPool):
         windows = self.windows(array_sizes(x))
         total = reduce_windows(np.add, pad_space(widen(x), windows), windows)
         return ((total / self._count(x, windows)).astype(x.dtype, copy=False),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        sizes, windows = x.shape[2:], self.windows(x.shape[2:])
+        one = x.like(1).expand((Dim.of(1), Dim.of(1), *sizes))
+        if self.count_include_pad:
+            pads = [Dim.of(p) for p in spread("padding", self.padding, x.rank - 2)]
+            padded = [size + 2 * pad for size, pad in zip(sizes, pads, strict=True)]
+            one = x.like(1).expand((Dim.of(1), Dim.of(1), *padded))
+            windows = tuple(
+                replace(w, low=w.low - pad, high=w.high - pad)
+                for w, pad in zip(windows, pads, strict=True)
+            )
+        kernel = x.like(1).expand((Dim.of(1), Dim.of(1), *(Dim.of(w.kernel) for w in windows)))
+        counts = gather_windows(one, kernel, windows)
+        flat = (slope / counts).reshape(
+            (slope.shape[0] * slope.shape[1], Dim.of(1), *slope.shape[2:])
+        )
+        made = scatter_windows(flat, kernel, self.windows(sizes), sizes, 1)
+        return [made.reshape(x.shape)]
 
     def _count(self, x: Array, windows: Sequence[Window]) -> Array:
         """How many entries each window averages, as a shape that broadcasts."""

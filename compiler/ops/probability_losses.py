@@ -11,6 +11,7 @@ from compiler.ir.domain import Domain
 from compiler.ir.inputs import NodeInput
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, NOT_POSITIVE, UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.symbols import Symbol
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank
@@ -62,6 +63,11 @@ class Bce(PairLoss):
         yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
         loss: Array = (target - 1) * no - target * yes
         return loss
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        yes = x.apply("log").apply("clip", minimum=-100.0)
+        no = (-x).apply("log1p").apply("clip", minimum=-100.0)
+        return (target - 1) * no - target * yes
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         one, least = write_number(build, 1, type), write_number(build, -100, type)
@@ -126,6 +132,13 @@ class BceWithLogits(PairLoss):
         weight = np.asarray(1 if self.pos_weight is None else self.pos_weight, x.dtype)
         loss: Array = (1 - target) * x + (1 + (weight - 1) * target) * softplus(-x)
         return loss
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        smooth = (-x).apply("softplus", threshold=1e9)
+        if self.pos_weight is not None:
+            more = np.asarray(self.pos_weight, x.dtype.numpy) - 1
+            smooth = (1 + x.build.constant(more, x.dtype) * target) * smooth
+        return (1 - target) * x + smooth
 
     def spell_option(self, field: str) -> Term | None:
         if field != "pos_weight" or self.pos_weight is None:
@@ -194,6 +207,12 @@ class Kl(PairLoss):
             return loss
         entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
         return (entropy - target * x).astype(x.dtype)  # type: ignore[no-any-return]
+
+    def spell(self, x: Symbol, target: Symbol) -> Symbol:
+        if self.log_target:
+            return target.apply("exp") * (target - x)
+        known = target > 0
+        return target * (known.choose(target, 1).apply("log") - x)
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         if self.log_target:

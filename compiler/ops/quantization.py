@@ -11,12 +11,14 @@ from compiler.ir.graph import Node
 from compiler.ir.inputs import OnnxInput, list_values
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import need_float, operand_type, resolve_axis
 from compiler.ops.layers import need_known, need_weights
 from compiler.ops.modules import Modular, input_type, owns_weights
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
+from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.given import Ones, Zeros
 from compiler.vocabulary.signature import Operand
@@ -168,6 +170,23 @@ class FakeQuantize(Modular):
     def evaluate(self, x: Array, scale: Array, zero_point: Array) -> tuple[Array, ...]:
         scale, zero_point = self.spread(scale, x.ndim), self.spread(zero_point, x.ndim)
         return (round_array(x, scale, zero_point, self.dtype),)
+
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, scale: Symbol, zero_point: Symbol
+    ) -> Slopes:
+        low, high = self.levels
+        scale, zero = (n.reshape(self._line_up(n, x)) for n in (scale, zero_point))
+        level = (x / scale).apply("round") + zero.cast(x.dtype)
+        inside = (level >= low) & (level <= high)
+        if self.learned:
+            raise NoDerivative("scales that learn have no rule")
+        return [slope.only(inside), None, None]
+
+    def _line_up(self, numbers: Symbol, x: Symbol) -> Sequence[Dim]:
+        """The shape in which scales or zero points broadcast to that of x."""
+        if self.axis is None:
+            return ()
+        return (*numbers.shape, *[Dim.of(1)] * (x.rank - 1 - self.axis % x.rank))
 
     def spread(self, numbers: Array, rank: int) -> Array:
         """Scales or zero points in a shape that broadcasts to that of x, which has this rank."""

@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import operand_type, resolve_axis, unsqueeze
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -69,6 +70,10 @@ class Repeat(Op):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.tile(x, [Dim.of(t).evaluate({}) for t in self.times]),)
 
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        (places,) = slope.build.add(self, [x.number_entries(Dim.of(0))])
+        return [slope.add_at(places, x.type.size).reshape(x.shape)]
+
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return Coupling(tie_last(x, outputs[0]))
 
@@ -124,6 +129,10 @@ class RepeatInterleave(Op):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.repeat(x, self.times, axis=self.axis),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        (places,) = slope.build.add(self, [x.number_entries(Dim.of(0))])
+        return [slope.add_at(places, x.type.size).reshape(x.shape)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         axis = self.axis % outputs[0].rank

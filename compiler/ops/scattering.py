@@ -14,9 +14,12 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.axes import need_index, need_number, places, resolve_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.gathering import need_one_dtype, spell_long
+from compiler.ops.indexing import Index
+from compiler.ops.items import IndexItem, SliceItem, TensorIndex
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -220,6 +223,11 @@ class ScatterAdd(Elementwise):
     def joined(self) -> Reduce:
         return "sum"
 
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, index: Symbol, update: Symbol
+    ) -> Slopes:
+        return [slope, None, lambda: slope.apply("gather", index, axis=self.axis)]
+
 
 @OPS.register
 @final
@@ -320,3 +328,9 @@ class IndexAdd(Scattering):
         wide = cast(build, index.value, index.dtype, DType.I64)
         beside = [a for a in range(update.rank) if a != self.axis % update.rank]
         return build.op("Expand", [unsqueeze(build, wide, beside), build.shape(update.shape)])
+
+    def pull_back(
+        self, slope: Symbol, result: Symbol, x: Symbol, index: Symbol, update: Symbol
+    ) -> Slopes:
+        items: tuple[IndexItem, ...] = (*[SliceItem()] * (self.axis % x.rank), TensorIndex(1))
+        return [slope, None, lambda: slope.build.add(Index(items), [slope, index])[0]]

@@ -150,7 +150,9 @@ class Std(Spread):
         return build.op("Sqrt", [variance])
 
     def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
-        return [self.spread(slope / result, x) * self.center(x) / slope.like(self.degrees(x))]
+        still = result.equals(0)  # PyTorch has no slope there
+        share = still.choose(0, slope / still.choose(1, result))
+        return [self.spread(share, x) * self.center(x) / slope.like(self.degrees(x))]
 
 
 @OPS.register

@@ -13,6 +13,7 @@ from compiler.ir.graph import Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol, shorten
 from compiler.ops.axes import axes_constant, need_float, places, unsqueeze
 from compiler.ops.creation import check_sizes
 from compiler.ops.gathering import write_steps
@@ -49,6 +50,12 @@ class Columns(Op):
     stride: Sizes
     padding: Sizes
     dilation: Sizes
+
+    @property
+    def sliding(self) -> Mapping[str, Sizes]:
+        """The options that say where windows lie."""
+        names = ("kernel", "stride", "padding", "dilation")
+        return {name: getattr(self, name) for name in names}
 
     def windows(self, sizes: Sequence[Dim]) -> tuple[Window, ...]:
         """One window for each of the two axes of space."""
@@ -118,6 +125,9 @@ class Unfold(Columns):
         view = view_windows(pad_space(x, windows), windows)  # [n, c, rows, columns, kh, kw]
         columns = view.transpose(0, 1, 4, 5, 2, 3)
         return (columns.reshape(x.shape[0], x.shape[1] * self.block, -1),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("fold", size=shorten(x.shape[2:]), **self.sliding)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = Factors(result(1), (x.axis(1), inner(0, self.block)), kept=0)
@@ -229,6 +239,9 @@ class Fold(Columns):
             target[:, :, : counts[0], : counts[1]] += columns[:, :, i, j]
         cut = made[:, :, top : top + height, left : left + width]
         return (cut.astype(x.dtype),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        return [slope.apply("unfold", **self.sliding)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         channels = Factors(x.axis(1), (result(1), inner(0, self.block)), kept=0)

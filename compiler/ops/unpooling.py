@@ -16,6 +16,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
+from compiler.ir.symbols import Slopes, Symbol
 from compiler.ops.activation import write_number
 from compiler.ops.axes import need_float, need_index, places
 from compiler.ops.broadcasting import cast
@@ -23,6 +24,7 @@ from compiler.ops.layers import need_least
 from compiler.ops.modules import input_type
 from compiler.ops.pooling import WindowPool
 from compiler.ops.registry import OPS
+from compiler.ops.window_slopes import return_maxima
 from compiler.ops.windows import (
     Sizes,
     array_sizes,
@@ -97,6 +99,13 @@ class MaxPoolIndices(WindowPool):
             better = (number >= 0) & ((value > best) | np.isnan(value) | (at < 0))
             best, at = np.where(better, value, best), np.where(better, number, at)
         return best, at
+
+    def derive(
+        self, slopes: Sequence[Symbol | None], results: Sequence[Symbol], x: Symbol
+    ) -> Slopes:
+        slope, places = slopes[0], results[1]
+        assert slope is not None, "places have no slope"
+        return [return_maxima(slope, places, x)]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         return Coupling(tie_same(x, 2, outputs=2))
@@ -216,6 +225,12 @@ class MaxUnpool(Op):
         laid = np.zeros((*x.shape[:2], math.prod(shape[2:])), x.dtype)
         np.put_along_axis(laid, indices.reshape(rows).astype(np.int64), x.reshape(rows), axis=2)
         return (laid.reshape(shape),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol, indices: Symbol) -> Slopes:
+        front, entries = x.shape[:2], product(x.shape[2:])
+        flat = slope.reshape((*front, product(slope.shape[2:])))
+        picked = flat.apply("gather", indices.reshape((*front, entries)), axis=2)
+        return [picked.reshape(x.shape), None]
 
     def couple(self, outputs: Results, x: NodeInput, indices: NodeInput) -> Coupling:
         return Coupling(tuple((port(axis), x.axis(axis), indices.axis(axis)) for axis in range(2)))

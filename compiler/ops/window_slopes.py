@@ -28,6 +28,30 @@ def scatter_windows(
     return cut_space(spread, [window.low for window in windows], sizes)
 
 
+def gather_windows(x: Symbol, kernel: Symbol, windows: Sequence[Window]) -> Symbol:
+    """Windows times a kernel, added up: a convolution with all of its padding."""
+    pairs = zip(x.shape[2:], windows, strict=True)
+    spans = [(w.count(size) - 1) * w.stride + w.span for size, w in pairs]
+    return cut_space(x, [-window.low for window in windows], spans).apply(
+        "conv",
+        kernel,
+        out=1,
+        kernel=tuple(window.kernel for window in windows),
+        stride=tuple(window.stride for window in windows),
+        dilation=tuple(window.dilation for window in windows),
+        bias=False,
+    )
+
+
+def return_maxima(slope: Symbol, places: Symbol, x: Symbol) -> Symbol:
+    """The slopes of the maxima of windows, added up at their places in the space of x."""
+    front, space = x.shape[:2], product(x.shape[2:])
+    entries = (*front, product(slope.shape[2:]))
+    zeros = x.zeros().reshape((*front, space))
+    total = zeros.apply("scatter_add", places.reshape(entries), slope.reshape(entries), axis=2)
+    return total.reshape(x.shape)
+
+
 def cut_space(x: Symbol, lows: Sequence[Dim], sizes: Sequence[Dim]) -> Symbol:
     """Of each axis of space the part from a place on that has a size; zeros beyond its ends."""
     widths: list[Dim] = []

@@ -18,6 +18,7 @@ from compiler.ir.graph import Graph, Input, Node, Op, Output, Value
 from compiler.ir.operands import Array
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.derivative import Grad
+from compiler.ops.differentiation import UNFIT
 from compiler.ops.reduction import Sum
 from compiler.ops.registry import load_ops
 from compiler.report.diagnostics import CompileError, Fault, Message
@@ -28,18 +29,29 @@ from tests.laws.torch_terms import Runner
 
 CLASSES = load_ops().classes()
 STEP = 1e-4
+UNSETTLED = {"max_unpool"}
+"""Of entries that go to one place the last one stays; as in PyTorch, each has a gradient."""
 MOST = 40
 """Entries of an operand that are moved for central differences."""
 
 
-def draw_applied(data: st.DataObject, name: str) -> Applied | None:
-    """A case in double precision; None where the op takes no such."""
+SINGLE = (DType.F32,)
+NARROW = (DType.F32, DType.F16)
+
+
+def draw_applied(
+    data: st.DataObject, name: str, narrow: Sequence[DType] = SINGLE
+) -> Applied | None:
+    """A case with what is `narrow` in double precision; None where the op takes no such."""
     case = data.draw(load_cases()[name], label=name)
+    if case.op.rounds:  # PyTorch's scales are f32
+        return apply_op(case)
     arrays = tuple(
-        a.astype(np.float64) if a is not None and a.dtype == np.float32 else a for a in case.arrays
+        a.astype(np.float64) if a is not None and DType.of_numpy(a.dtype) in narrow else a
+        for a in case.arrays
     )
     types = tuple(
-        TensorType(DType.F64, t.shape) if t is not None and t.dtype is DType.F32 else t
+        TensorType(DType.F64, t.shape) if t is not None and t.dtype in narrow else t
         for t in case.types
     )
     try:
@@ -62,7 +74,10 @@ class Differentiated:
         self.results = self._add(applied.case.op, self.values)
         self.floats = [v for v in self.results if v.type.dtype.is_float]
         self.factors = [Value(f"r{i}", v.type) for i, v in enumerate(self.floats)]
-        self.by = [v for v in self.values if v is not None and v.type.dtype.is_float]
+        weights = applied.case.op.weights(applied.case.types)
+        learn = [True] * len(applied.case.types) + [weight.trainable for weight in weights]
+        pairs = zip(self.values, learn, strict=True)
+        self.by = [v for v, on in pairs if v is not None and on and v.type.dtype.is_float]
 
     def _add(self, op: Op, inputs: Sequence[Value | None]) -> tuple[Value, ...]:
         types = op.infer(lambda *_: None, *(v.type if v is not None else None for v in inputs))
@@ -71,21 +86,26 @@ class Differentiated:
         self.nodes.append(Node(op, tuple(inputs), made, self.frame, Site()))
         return made
 
-    def make(self) -> Graph:
-        """The graph whose outputs are the derivatives, by the names of what they are by."""
+    def make(self, *, twice: bool = False) -> Graph:
+        """The graph whose outputs are the derivatives, by the names of what they are by; `twice`,
+        those of the sum of their squares."""
+        slopes = self._differentiate(self.floats, self.factors)
+        if twice:
+            slopes = self._differentiate(slopes, slopes)
+        outputs = tuple(Output(by.name, slope) for by, slope in zip(self.by, slopes, strict=True))
+        inputs = [*(v for v in self.values if v is not None), *self.factors]
+        made = tuple(map(Input, inputs))
+        return Graph("M", made, outputs, (), tuple(self.nodes), self.frame)
+
+    def _differentiate(self, values: Sequence[Value], factors: Sequence[Value]) -> list[Value]:
+        """The derivatives of the sum of all entries times factors."""
         total: Value | None = None
-        for value, factor in zip(self.floats, self.factors, strict=True):
+        for value, factor in zip(values, factors, strict=True):
             (weighed,) = self._add(Mul(), [value, factor])
             (part,) = self._add(Sum(), [weighed])
             total = part if total is None else self._add(Add(), [total, part])[0]
         assert total is not None
-        outputs = []
-        for by in self.by:
-            (slope,) = self._add(Grad(), [total, by])
-            outputs.append(Output(by.name, slope))
-        inputs = [*(v for v in self.values if v is not None), *self.factors]
-        made = tuple(map(Input, inputs))
-        return Graph("M", made, tuple(outputs), (), tuple(self.nodes), self.frame)
+        return [self._add(Grad(), [total, by])[0] for by in self.by]
 
     def feeds(self) -> dict[str, Array]:
         """Operands, weights, and factors that differ."""
@@ -98,7 +118,13 @@ class Differentiated:
         return {name: array for name, array in arrays.items() if array is not None}
 
 
-def by_autograd(made: Differentiated, feeds: Mapping[str, Array]) -> dict[str, Array | None]:
+NO_SECOND = ("must be contiguous", "is not implemented", "not differentiable", "double backwards")
+"""What PyTorch says of a derivative that it lacks."""
+
+
+def by_autograd(
+    made: Differentiated, feeds: Mapping[str, Array], *, twice: bool = False
+) -> dict[str, Array | None]:
     """The derivatives as PyTorch computes them; None where it has none."""
     op, values = made.applied.case.op, made.values
     node = Node(op, tuple(values), made.results, made.frame, Site(name="elsewhere"))
@@ -112,11 +138,26 @@ def by_autograd(made: Differentiated, feeds: Mapping[str, Array]) -> dict[str, A
     flat = [results] if isinstance(results, torch.Tensor) else list(results)
     floats = [r for r in flat if r.is_floating_point()]
     weighed = [r * tensors[f.name] for r, f in zip(floats, made.factors, strict=True)]
-    total = sum(part.sum() for part in weighed)
+    by = [tensors[v.name] for v in made.by]
+    try:
+        found = differentiate(sum(part.sum() for part in weighed), by, twice=twice)
+        if twice:
+            squares = [slope.square().sum() for slope in found if slope is not None]
+            found = differentiate(sum(squares, torch.zeros(())), by, twice=False)
+    except RuntimeError as error:
+        if not any(text in str(error) for text in NO_SECOND):
+            raise
+        return {}
+    slopes = zip(made.by, found, strict=True)
+    return {v.name: None if g is None else g.numpy(force=True) for v, g in slopes}
+
+
+def differentiate(
+    total: torch.Tensor, by: Sequence[torch.Tensor], *, twice: bool
+) -> Sequence[torch.Tensor | None]:
     if not total.requires_grad:
-        return dict.fromkeys([v.name for v in made.by])
-    found = torch.autograd.grad(total, [tensors[v.name] for v in made.by], allow_unused=True)
-    return {v.name: None if g is None else g.numpy() for v, g in zip(made.by, found, strict=True)}
+        return [None] * len(by)
+    return torch.autograd.grad(total, by, create_graph=twice, allow_unused=True)
 
 
 def sum_up(made: Differentiated, feeds: Mapping[str, Array]) -> float:
@@ -147,6 +188,15 @@ def check_differences(
         )
 
 
+def is_exact(made: Differentiated) -> bool:
+    """Whether differences of the meaning tell its derivative: it is computed in double precision,
+    and its gradient is its own."""
+    op = made.applied.case.op
+    straight = op.rounds or getattr(op, "straight_through", False)
+    kinds = {v.type.dtype for v in (*made.floats, *made.by)}
+    return not straight and op.name not in UNSETTLED and kinds == {DType.F64}
+
+
 def find_refused(graph: Graph) -> Sequence[Message]:
     """Why the derivative is not written out."""
     try:
@@ -175,17 +225,46 @@ def test_derivatives_agree(name: str, data: st.DataObject) -> None:
     refused = find_refused(graph)
     if refused:
         assert all(m.kind is no_derivative and f"`{name}`" in m.text.title for m in refused)
+        assert UNFIT not in {label.text for m in refused for label in m.text.labels}
         return
     found = evaluate(graph, {}, feeds)
-    expected = by_autograd(made, feeds) if "torch" not in applied.case.skip else {}
     for value in made.by:
         slope = found[value.name]
         assert slope.shape == feeds[value.name].shape
         assert slope.dtype == feeds[value.name].dtype
-        if expected.get(value.name) is not None:
-            rtol = 1e-2 if DType.F16 in {t.dtype for t in applied.types if t} else 1e-6
-            np.testing.assert_allclose(
-                slope, expected[value.name], rtol=rtol, atol=rtol / 100, err_msg=f"{name} {value}"
-            )
-        if value.type.dtype is DType.F64 and not getattr(op, "straight_through", False):
+        if is_exact(made):
             check_differences(made, feeds, value.name, slope)
+    if "torch" not in applied.case.skip:
+        compare(applied, found, by_autograd(made, feeds))
+
+
+def compare(
+    applied: Applied, found: Mapping[str, Array], expected: Mapping[str, Array | None]
+) -> None:
+    """Holds derivatives to those of PyTorch, which may have none at the end of a range."""
+    kinds = {t.dtype for t in applied.types if t is not None}
+    rtol = 1e-2 if DType.F16 in kinds else 1e-4 if DType.F32 in kinds else 1e-6
+    for name, wanted in expected.items():
+        if wanted is not None:
+            made = np.where(np.isnan(wanted), np.nan, found[name])
+            case = f"{applied.case.op} by {name}"
+            np.testing.assert_allclose(made, wanted, rtol, rtol / 100, err_msg=case)
+
+
+@pytest.mark.parametrize("name", [cls.name for cls in CLASSES if is_differentiable(cls)])
+@LAWS
+@given(data=st.data())
+def test_derivatives_of_derivatives_agree(name: str, data: st.DataObject) -> None:
+    """What rules write has rules itself, and these agree too."""
+    applied = draw_applied(data, name, NARROW)
+    if applied is None or "torch" in applied.case.skip:
+        return
+    made = Differentiated(applied)
+    if not made.by or not made.floats or applied.case.op.is_flat or find_refused(made.make()):
+        return
+    made = Differentiated(applied)
+    graph, feeds = made.make(twice=True), made.feeds()
+    expected = by_autograd(made, feeds, twice=True)
+    if find_refused(graph):
+        return
+    compare(applied, evaluate(graph, {}, feeds), expected)

@@ -17,6 +17,9 @@ from compiler.vocabulary.spelling import In, Method, Spelling
 
 AFTER, BEFORE = f"{MARK}tracked", f"{MARK}plain"
 """What names of values get: of an input that is tracked, of a result that is not yet."""
+INNER = (".1000000", ".1000001")
+"""The same in the body of a loop, where marks tell what stands inside: numbers as of shadowed
+names, which no body comes to."""
 
 
 @final
@@ -36,11 +39,12 @@ class Tracked(Printed):
         return Spelling(Method(In(0), "requires_grad_"))
 
 
-def track(graph: Graph, nets: Collection[Frame] = ()) -> Graph:
+def track(graph: Graph, nets: Collection[Frame] = (), *, inner: bool = False) -> Graph:
     """The graph in which whatever is differentiated by requires a gradient as soon as it is made.
     Weights do so anyway, and so does what comes out of `nets`, whose code is elsewhere."""
     wanted = {value.name: value for value in _find_differentiated(graph)}
-    names = tracked_inputs(graph)
+    after, before = INNER if inner else (AFTER, BEFORE)
+    names = tracked_inputs(graph, after)
     renamed = {name: replace(wanted[name], name=new) for name, new in names.items()}
     made = [
         Node(Tracked(), (wanted[name],), (value,), graph.frame, Site())
@@ -49,7 +53,7 @@ def track(graph: Graph, nets: Collection[Frame] = ()) -> Graph:
     for node in graph.nodes:
         read = tuple(renamed.get(v.name, v) if v is not None else None for v in node.inputs)
         node = replace(node, inputs=read) if read != node.inputs else node
-        made += _track_node(_track_body(node), wanted, nets)
+        made += _track_node(_track_body(node), wanted, nets, before)
     if all(a is b for a, b in zip(made, graph.nodes, strict=False)):
         return graph
     outputs = tuple(replace(o, value=renamed.get(o.value.name, o.value)) for o in graph.outputs)
@@ -59,14 +63,14 @@ def track(graph: Graph, nets: Collection[Frame] = ()) -> Graph:
 def _track_body(node: Node) -> Node:
     if not isinstance(node.op, Scan):
         return node
-    body = track(node.op.body)
+    body = track(node.op.body, inner=True)
     return node if body is node.op.body else replace(node, op=replace(node.op, body=body))
 
 
-def tracked_inputs(graph: Graph) -> Mapping[str, str]:
+def tracked_inputs(graph: Graph, after: str = AFTER) -> Mapping[str, str]:
     """What inputs are called once `track` has run, by their names."""
     inputs = {i.name for i in graph.inputs}
-    return {v.name: v.name + AFTER for v in _find_differentiated(graph) if v.name in inputs}
+    return {v.name: v.name + after for v in _find_differentiated(graph) if v.name in inputs}
 
 
 def _find_differentiated(graph: Graph) -> Iterator[Value]:
@@ -76,13 +80,15 @@ def _find_differentiated(graph: Graph) -> Iterator[Value]:
             yield value
 
 
-def _track_node(node: Node, wanted: Mapping[str, Value], nets: Collection[Frame]) -> Iterator[Node]:
+def _track_node(
+    node: Node, wanted: Mapping[str, Value], nets: Collection[Frame], before: str
+) -> Iterator[Node]:
     """A node, and what tracks its results."""
     tracked = [v for v in node.outputs if v.name in wanted]
     if not tracked or any(frame in nets for frame in node.scope.chain):
         yield node
         return
-    plain = {v.name: replace(v, name=v.name + BEFORE) for v in tracked}
+    plain = {v.name: replace(v, name=v.name + before) for v in tracked}
     yield replace(node, outputs=tuple(plain.get(v.name, v) for v in node.outputs))
     for value in tracked:
         origin = replace(node.origin, name="", hints=(), label=None, picks=(), listed=None)

@@ -50,6 +50,7 @@ from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import only_in_data
+from compiler.report.messages.derivatives import no_slope
 from compiler.report.messages.functions import not_a_layer_here
 from compiler.report.messages.nets import foreign_tensor, nothing_to_start
 from compiler.report.messages.tensor_operands import number_not_held, number_outside, zero_divisor
@@ -343,6 +344,10 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
         body.report(only_in_data(application.span, op.name))
         return POISON
     place = CallPlace(application.span, call.given, call.operands)
+    if op.of_graph and (outer := _find_outer(call)) is not None:
+        reason = "inside a loop this is made outside of it"
+        body.report(no_slope(outer.span, reason))
+        return POISON
     inputs: list[Value | None] = [
         body.home.value_of(g.value) if g is not None and isinstance(g.value, Tensor) else None
         for g in call.operands
@@ -373,6 +378,14 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
         return POISON
     check_call(body, op, call.operands, application.span)
     return _wrap(body, op, made, application)
+
+
+def _find_outer(call: _Call) -> ArgumentValue | None:
+    """An operand that another graph makes: that around the body of a loop."""
+    given = (item for item in call.operands if item is not None)
+    tensors = ((item, item.value) for item in given)
+    home = call.body.home
+    return next((i for i, v in tensors if isinstance(v, Tensor) and v.home is not home), None)
 
 
 def _find_list(call: _Call) -> Listing | None:
