@@ -241,7 +241,7 @@ FAULTS = (
         "1.31.1",
         "random operators are seeded by their places in the graph: the first numbers of a"
         " RandomUniform in f32 are nearly those of the next one",
-        "compiler.ops.draws._write_random",
+        "compiler.ops.drawing.write_random",
     ),
     RuntimeFault(
         "draws_in_loops",

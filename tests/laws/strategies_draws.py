@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from compiler.ops.draws import (
     Bernoulli,
     BernoulliLike,
-    Categorical,
     Normal,
     NormalLike,
-    Permutation,
-    Randint,
     Uniform,
     UniformLike,
 )
+from compiler.ops.whole_draws import Categorical, Permutation, Randint
 from compiler.types.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_reduction import draw_symbols
