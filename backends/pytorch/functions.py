@@ -62,7 +62,7 @@ def list_functions(
     """
     calls = dict(find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
-    holders = Holders(nets, trained)
+    holders = Holders(nets, trained, tuple(given or ()))
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
     modules = tuple(dict.fromkeys(nets.values()))

@@ -181,8 +181,8 @@ class _Objective:
             targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
             net = "model" if script.single else model_argument(script)
             depth = 12 if script.autocast else 8
-            given = "".join(f", {name}" for name in script.draws.list_given(script.graph))
-            call = f"{OBJECTIVE}({net}, *batch{given})"
+            last = "".join(f", {name}" for name in script.draws.list_given(script.graph))
+            call = f"{OBJECTIVE}({net}, *batch{last})"
             computed: list[Statement] = [_unpack(targets, call, depth)]
             return [
                 f"batch = [{column} for column in columns]",
