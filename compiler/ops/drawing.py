@@ -113,6 +113,10 @@ class Draw(Op):
     random = True
     keeps_f32 = True
 
+    @property
+    def is_flat(self) -> bool:
+        return True
+
     @abstractmethod
     def draw(
         self, generator: np.random.Generator, /, *inputs: Any, **_: Any
