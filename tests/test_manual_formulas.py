@@ -33,6 +33,7 @@ WITHOUT_FORMULA = {
         *("unbind", "unsqueeze"),  # moves them
         *("all", "any", "cast", "isnan", "logical_not", "nms", "round", "sort", "topk"),  # in words
         *("fill", "resize"),  # as its options say
+        *("permutation", "randint"),  # all of which are as likely
         "scan",  # as its body says
     },
     "metric": {  # counts and curves

@@ -310,8 +310,47 @@ def test_the_least_number_is_divided_by_minus_one(op_type: str, dtype: str, tmp_
     assert done.stdout.split() == f"[[{expected[0]}] [{expected[0]}]]".split()
 
 
+DRAWING = ("first_numbers_alike", "draws_in_loops")
+"""Faults of random operators, whose numbers only others tell about."""
+LOOP = [
+    helper.make_node("RandomUniform", [], ["u"], shape=[4], dtype=onnx.TensorProto.DOUBLE),
+    helper.make_node("Identity", ["going"], ["still"]),
+]
+
+
+def draw_twice(first: onnx.NodeProto, second: onnx.NodeProto) -> list[Any]:
+    """What two random operators draw at the seeds 0 to 19."""
+    kinds = [onnx.ValueInfoProto(name=name) for name in ("a", "b")]
+    graph = helper.make_graph([first, second], "plain", [], kinds)
+    graph.initializer.append(numpy_helper.from_array(np.array(1), "steps"))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    pairs = []
+    for seed in range(20):
+        ort.set_seed(seed)
+        session = ort.InferenceSession(made.SerializeToString())
+        pairs.append([np.asarray(array).reshape(-1)[0] for array in session.run(None, {})])
+    return pairs
+
+
+def test_first_numbers_are_alike_in_f32() -> None:
+    pairs = draw_twice(*(node("RandomUniform", to=n, shape=[4]) for n in "ab"))
+    assert np.allclose(*np.transpose(pairs), atol=1e-4)
+
+
+def test_a_loop_draws_what_the_graph_around_it_draws() -> None:
+    turn = helper.make_tensor_value_info("turn", onnx.TensorProto.INT64, [])
+    going = helper.make_tensor_value_info("going", onnx.TensorProto.BOOL, [])
+    still = helper.make_tensor_value_info("still", onnx.TensorProto.BOOL, [])
+    drawn = helper.make_tensor_value_info("u", onnx.TensorProto.DOUBLE, [4])
+    body = helper.make_graph(LOOP, "body", [turn, going], [still, drawn])
+    outer = node("RandomUniform", to="a", shape=[4], dtype=onnx.TensorProto.DOUBLE)
+    loop = helper.make_node("Loop", ["steps", ""], ["b"], body=body)
+    pairs = np.array(draw_twice(outer, loop))
+    assert np.array_equal(pairs[:, 0], pairs[:, 1])
+
+
 def test_the_list_is_whole() -> None:
-    assert {fault.name for fault in FAULTS} == {*PLAIN, *INTEGER, *ENDING}
+    assert {fault.name for fault in FAULTS} == {*PLAIN, *INTEGER, *ENDING, *DRAWING}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -15,7 +15,7 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import Sink
 from tests.conftest import Golden
 from tests.table_train import TABLE, write_table
-from tests.train_scripts import GAN, NETS, PLAIN, assert_scripts_clean, open_train, share
+from tests.train_scripts import GAN, NETS, PLAIN, VAE, assert_scripts_clean, open_train, share
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD = Path(__file__).parent / "good" / "train"
@@ -34,6 +34,8 @@ SPECS = {
     "several_nets": NETS,
     "several_nets_shared": share(NETS),
     "table": FITTED,
+    "vae": VAE,
+    "vae_shared": share(VAE),
     "gan": GAN,
     "gan_shared": share(GAN),
 }

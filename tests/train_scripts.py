@@ -130,6 +130,39 @@ train fit on digits {
 """.replace("NORM", "batch_norm")
 """Not a generative model: its noise is pixels, so that nothing is drawn."""
 
+VAE = """
+block draw(mu: f32[n, z], logvar: f32[n, z]) {
+    return mu + exp(0.5 * logvar) * normal_like(mu)
+}
+model Encoder(z: int = 4) {
+    input image: f32[batch, 64]
+    h = image -> dense(32) as hidden -> relu
+    output mu: f32[batch, z] = h -> dense(z) as mu
+    output logvar: f32[batch, z] = h -> dense(z) as logvar
+}
+model Decoder(z: int = 4) {
+    input code: f32[batch, z]
+    output logits: f32[batch, 64] = code -> dense(32) as hidden -> relu -> dense(64) as out
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 16) -> reshape([64])
+    split random(seed=0), train=80%, val=10%, test=10%
+}
+train fit(beta: float = 0.5) on digits {
+    net encoder = Encoder()
+    net decoder = Decoder()
+    mu, logvar = encoder(image)
+    code = draw(mu, logvar)
+    likelihood = bce_with_logits(decoder(code), image, reduction="sum") / batch
+    divergence = mean(sum(-0.5 * (1 + logvar - mu ** 2 - exp(logvar)), axis=1))
+    minimize likelihood + beta * divergence with adam(lr=1e-3)
+    metric elbo = -likelihood - divergence, better="higher"
+    batch 64  epochs 3  seed 3
+}
+"""
+"""Kingma and Welling 2014, on small images."""
+
 
 def save_data(folder: Path) -> None:
     """Scikit-learn's sets as archives, which load sooner than scikit-learn."""

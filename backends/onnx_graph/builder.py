@@ -117,6 +117,7 @@ class GraphBuilder:
             UnavailableOp: the opset has no such operator, and none of its own says the same.
             FixedDimension: an attribute would fix a symbolic dimension.
             MissingKernel: ONNX Runtime has no kernel of it for the dtype of its operand.
+            OldKernel: ONNX Runtime has none for this opset.
         """
         given: Mapping[str, object] = {k: v for k, v in (attributes or {}).items() if v is not None}
         if domain == "":
@@ -129,7 +130,8 @@ class GraphBuilder:
             override = find_override(op_type, self._opset)
             if override is not None:
                 return override(self, inputs, given)
-        instead = find_kernel(op_type, self.dtype_of(inputs[0] if inputs else None))
+        dtype = self.dtype_of(inputs[0] if inputs else None)
+        instead = find_kernel(op_type, dtype, self._opset)
         if instead is not None:
             return instead(self, inputs, given)
         node = self._simplifier.find_equal(op_type, inputs, given, domain)

@@ -25,12 +25,24 @@ class MissingKernel(Exception):
         self.dtype = dtype
 
 
-def find_kernel(op_type: str, dtype: DType | None) -> Override | None:
+class OldKernel(Exception):
+    """An ONNX operator that ONNX Runtime computes as older opsets have it, and no newer ones."""
+
+    def __init__(self, op_type: str, newest: int) -> None:
+        super().__init__(f"{op_type} has no kernel since opset {newest + 1}")
+        self.op_type = op_type
+        self.newest = newest
+
+
+def find_kernel(op_type: str, dtype: DType | None, opset: int) -> Override | None:
     """How to write an operator of which there is no kernel for this dtype; None where there is one.
 
     Raises:
         MissingKernel: there is none, and it cannot be written otherwise.
+        OldKernel: there is none for this opset.
     """
+    if opset > NEWEST.get(op_type, opset):
+        raise OldKernel(op_type, NEWEST[op_type])
     if dtype in (DType.F16, DType.F64) and op_type in ONLY_SINGLE:
         raise MissingKernel(op_type, dtype)
     if dtype is not DType.F64:
@@ -118,6 +130,16 @@ def _read(attributes: Attributes, name: str, default: float) -> float:
     assert isinstance(value, float), f"{name} is an attribute of type float"
     return value
 
+
+NEWEST: Mapping[str, int] = {
+    "Multinomial": 21,
+    "RandomNormal": 21,
+    "RandomNormalLike": 21,
+    "RandomUniform": 21,
+    "RandomUniformLike": 21,
+}
+"""The newest opset for which ONNX Runtime 1.31 has a kernel: opset 22 has brought these operators
+for bf16."""
 
 DOUBLE: Mapping[str, Override] = {
     "Clip": _write_clip,

@@ -15,7 +15,7 @@ from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
 from backends.onnx_graph.compact import compact_graph
 from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.integer_form import form_integers
-from backends.onnx_graph.kernels import MissingKernel
+from backends.onnx_graph.kernels import MissingKernel, OldKernel
 from backends.onnx_graph.live import find_live, values_read
 from backends.onnx_graph.metadata import (
     OnnxOptions,
@@ -26,7 +26,7 @@ from backends.onnx_graph.metadata import (
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
 from backends.onnx_graph.qoperator import find_left, write_operators
-from backends.onnx_graph.runtime_faults import avoid_fusions
+from backends.onnx_graph.runtime_faults import avoid_fusions, part_draws
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
@@ -41,6 +41,7 @@ from compiler.report.messages.lowering import (
     input_and_output,
     kernel_missing,
     no_operator,
+    opset_too_new,
     opset_too_old,
 )
 from compiler.report.messages.quantization import no_integer_operator
@@ -93,6 +94,7 @@ def lower_graph(
             raise CompileError([no_integer_operator(asked[0].origin.span, graph.name, left)])
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
+    part_draws(nodes)
     read = {value for node in nodes for value in values_read(node)}
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
@@ -135,7 +137,7 @@ def lower_nodes(
             raise CompileError([no_operator(node.origin.span, node.op.name)])
         try:
             _lower_node(build, graph, node, values)
-        except (UnavailableOp, MissingKernel, FixedDimension, UnboundSymbol) as error:
+        except LOWERING_FAULTS as error:
             raise CompileError([_explain(error, node, build.opset)]) from error
 
 
@@ -153,8 +155,14 @@ def _lower_node(build: GraphBuilder, graph: Graph, node: Node, values: dict[str,
     values.update((v.name, value) for v, value in zip(node.outputs, made, strict=True))
 
 
+LOWERING_FAULTS = (UnavailableOp, MissingKernel, OldKernel, FixedDimension, UnboundSymbol)
+"""Why a node cannot be written."""
+
+
 def _explain(
-    error: UnavailableOp | MissingKernel | FixedDimension | UnboundSymbol, node: Node, opset: int
+    error: UnavailableOp | MissingKernel | OldKernel | FixedDimension | UnboundSymbol,
+    node: Node,
+    opset: int,
 ) -> Message:
     span, layer = node.origin.span, node.op.name
     match error:
@@ -162,6 +170,8 @@ def _explain(
             return opset_too_old(span, layer, error.op_type, error.needed, opset)
         case MissingKernel():
             return kernel_missing(span, layer, error.op_type, str(error.dtype))
+        case OldKernel():
+            return opset_too_new(span, layer, error.op_type, error.newest, opset)
         case FixedDimension():
             return dimension_fixed(span, layer, str(error.dim))
         case UnboundSymbol():

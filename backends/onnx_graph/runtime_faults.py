@@ -6,7 +6,7 @@ form is wrong or refused there, the way around it is needed, and once it is not,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -235,7 +235,25 @@ FAULTS = (
         "an integer Gemm with a Relu behind it that no rounding follows",
         "backends.onnx_graph.integer_form._part_activation",
     ),
+    RuntimeFault(
+        "first_numbers_alike",
+        Harm.WRONG,
+        "1.31.1",
+        "random operators are seeded by their places in the graph: the first numbers of a"
+        " RandomUniform in f32 are nearly those of the next one",
+        "compiler.ops.drawing.write_random",
+    ),
+    RuntimeFault(
+        "draws_in_loops",
+        Harm.WRONG,
+        "1.31.1",
+        "a random operator in a loop draws what one at the same place of another graph draws",
+        "backends.onnx_graph.runtime_faults.part_draws",
+    ),
 )
+
+RANDOM = ("Random", "Multinomial")
+"""How the names of operators begin that draw random numbers."""
 
 
 def avoid_fusions(build: GraphBuilder) -> None:
@@ -326,3 +344,29 @@ def part_sums(build: GraphBuilder) -> None:
         readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
         if node.domain == "" and node.op_type == "Add" and "LayerNormalization" in readers:
             node.op_type = "Sum"
+
+
+def part_draws(nodes: Sequence[ir.Node]) -> None:
+    """Gives every random operator a place of its own among those of all graphs (`draws_in_loops`):
+    nodes that nothing reads go before those in loops whose places are taken."""
+    taken = {place for place, node in enumerate(nodes) if node.op_type.startswith(RANDOM)}
+    for body in _list_bodies(nodes):
+        place = 0
+        for node in list(body):
+            if node.op_type.startswith(RANDOM):
+                while place in taken:
+                    spare = ir.node("Identity", [body.inputs[0]], name=f"{node.name}/place_{place}")
+                    spare.outputs[0].name = spare.name
+                    body.insert_before(node, spare)
+                    place += 1
+                taken.add(place)
+            place += 1
+
+
+def _list_bodies(nodes: Iterable[ir.Node]) -> Iterator[ir.Graph]:
+    """The graphs inside nodes, and those inside these."""
+    for node in nodes:
+        for attribute in node.attributes.values():
+            if attribute.type is ir.AttributeType.GRAPH:
+                yield attribute.as_graph()
+                yield from _list_bodies(attribute.as_graph())

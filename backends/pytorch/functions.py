@@ -25,10 +25,13 @@ def emit_function(
     graphs: Mapping[str, Graph] | None = None,
     taken: Iterable[str] = (),
     trained: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> str:
     """The text of a graph as a function, after functions for the blocks it calls; see
     `list_functions`."""
-    made = list_functions(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
+    made = list_functions(
+        graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained, given=given
+    )
     return "\n\n\n".join(made.values()) + "\n"
 
 
@@ -40,6 +43,7 @@ def list_functions(
     graphs: Mapping[str, Graph] | None = None,
     taken: Iterable[str] = (),
     trained: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The texts of a graph as a function, last, and of functions for the blocks it calls, by name.
 
@@ -54,27 +58,29 @@ def list_functions(
         graphs: each net's own graph, by the same key; needed for nets with several outputs.
         taken: names that functions of blocks may not have.
         trained: the argument that is in training mode when the function trains.
+        given: types of further arguments, by name, which stand last.
     """
-    calls = dict(_find_calls(graph, nets, graphs or {}))
+    calls = dict(find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
-    holders = Holders(nets, trained)
+    holders = Holders(nets, trained, tuple(given or ()))
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
-    given = tuple(dict.fromkeys(nets.values()))
-    named = replace(root, name=name, doc="", modules_given=given)
+    modules = tuple(dict.fromkeys(nets.values()))
+    others = tuple((given or {}).items())
+    named = replace(root, name=name, doc="", modules_given=modules, others_given=others)
     written = [named if target is root else target for target in folded.classes]
     return {target.name: "\n".join(write_class(target)) for target in written}
 
 
 def function_arguments(graph: Graph, nets: Mapping[str, str]) -> tuple[str, ...]:
     """Names of what the function of a graph takes: nets, inputs, then free parameters by path."""
-    calls = dict(_find_calls(graph, nets, {}))
+    calls = dict(find_calls(graph, nets, {}))
     folded = fold_graphs([graph], nets=calls, as_function=True, holders=Holders(nets))
     index = folded.indexes[0]
     return (*nets.values(), *index.formals(index.root))
 
 
-def _find_calls(
+def find_calls(
     graph: Graph, nets: Mapping[str, str], graphs: Mapping[str, Graph]
 ) -> Iterator[tuple[Frame, NetCall]]:
     """Frames right under the root that are calls of nets, or of nets inside them."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.verification.given_draws import Given
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Input
 from compiler.ir.input_ranges import OutsideDomain, Range, check_inputs, draw_input, find_ranges
@@ -67,19 +68,21 @@ def make_cases(
     weights: Mapping[str, Array] | None = None,
     copies: int = 1,
     finite: Collection[int] = (),
+    draws: Mapping[str, Given] | None = None,
 ) -> Iterator[Case]:
     """Cases for a graph: random inputs at every assignment of sizes, with a batch of 1 and of
     3, and edges: zeros, large and negative numbers, large ones that vary little where a mean is
     subtracted, the least and the greatest index, masks all false and all true. In a large
     network the edges share one batch. Without `weights`, what inputs may hold is found with zeros
     in their place. `copies` is how often the tensors of the graph are held at once by who runs
-    it; `finite` are indices of nodes whose first operand is to be finite.
+    it; `finite` are indices of nodes whose first operand is to be finite; `draws` are inputs that
+    stand for random draws, and hold such in every case.
 
     Raises:
         CompileError: no numbers were found that the inputs may hold, or the tensors or the work
             are too large for this machine.
     """
-    make = _Inputs(graph, weights, seed, copies, finite)
+    make = _Inputs(graph, weights, seed, copies, finite, draws or {})
     edges = (*EDGES, *OFFSETS) if _centers(graph) else EDGES
     batch = search.batch
     assignments = search.choose()
@@ -166,6 +169,7 @@ class _Inputs:
     seed: int
     copies: int
     finite: Collection[int]
+    draws: Mapping[str, Given]
     ranges: dict[tuple[tuple[str, int], ...], Mapping[str, Range]] = field(default_factory=dict)
 
     def case(self, kind: str, sizes: Mapping[str, int]) -> Case:
@@ -173,6 +177,9 @@ class _Inputs:
         ranges = self._find_ranges(sizes)
         inputs = {}
         for item in self.graph.inputs:
+            if item.name in self.draws:
+                inputs[item.name] = self.draws[item.name].draw(sizes, self.seed)
+                continue
             shape = [dim.evaluate(sizes) for dim in item.value.type.shape]
             span = ranges.get(item.name)
             inputs[item.name] = draw_input(item, kind, shape, span, self.seed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,7 @@ class _Disturbed:
     dtypes: tuple[DType, ...]
     draw: np.random.Generator
     bounds: Mapping[int, float] = field(default_factory=dict)
+    varies: ClassVar[bool] = False
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> _Disturbed:
         return replace(self, op=self.op.substitute(sizes))

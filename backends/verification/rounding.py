@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class _Moved:
 
     op: Rounding
     draw: np.random.Generator
+    varies: ClassVar[bool] = False
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> _Moved:
         return self

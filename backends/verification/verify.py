@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_graph.check import MalformedModel, check_onnx, read_input_shapes, read_opset
+from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, Session, open_session
+from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.cases import CHEAP, VALUES, Case, make_cases, make_strange, need_memory
+from backends.verification.given_draws import Given, give_draws
 from backends.verification.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.verification.messages import locate
 from backends.verification.onnx_subject import OnnxSubject
@@ -27,7 +32,7 @@ from backends.verification.rounding import (
 )
 from backends.verification.tolerance import Difference
 from backends.verification.torch_subject import TorchSubject
-from compiler.ir.evaluate import bind_sizes, expand
+from compiler.ir.evaluate import bind_sizes, evaluate, expand
 from compiler.ir.graph import Graph
 from compiler.ir.input_ranges import OutsideDomain, check_inputs
 from compiler.ir.memory import need_values
@@ -124,26 +129,126 @@ def verify(
         CompileError: ONNX Runtime refuses the file, CUDA is asked for and not there, or no
             numbers are found that the inputs may hold.
     """
-    subjects: list[Subject] = []
-    pinned: dict[str, int] = {}
-    if torch_module is not None:
-        subjects.append(TorchSubject(graph, weights, torch_module))
-    if onnx_path is not None:
-        opened = _open_onnx(graph, weights, onnx_path, device, sink)
+    files = _Files(torch_module, onnx_path, device)
+    compared = _Comparison(graph, weights, files, sink, seed, samples, progress)
+    draws = any(node.op.varies for node in graph.nodes)
+    return compared.run_given() if draws else compared.run()
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What was compiled, and where it runs."""
+
+    torch_module: Any | None
+    onnx_path: Path | None
+    device: Device
+
+    def open(
+        self, graph: Graph, weights: Mapping[str, Array], sink: Sink
+    ) -> tuple[list[Subject], dict[str, int]] | None:
+        """What is compared, with the sizes that the ONNX file fixes; None where that cannot be
+        judged, which is reported."""
+        subjects: list[Subject] = []
+        pinned: dict[str, int] = {}
+        if self.torch_module is not None:
+            subjects.append(TorchSubject(graph, weights, self.torch_module))
+        if self.onnx_path is not None:
+            opened = _open_onnx(graph, weights, self.onnx_path, self.device, sink)
+            if opened is None:
+                return None
+            subject, pinned = opened
+            subjects.append(subject)
+        return subjects, pinned
+
+    def compile_alike(
+        self, graph: Graph, weights: Mapping[str, Array], pinned: Mapping[str, int], folder: Path
+    ) -> _Files:
+        """The same kinds of files of another graph, compiled in the same way."""
+        module, path = None, None
+        if self.torch_module is not None:
+            module = load_module(emit_module([graph], title=graph.name), graph)
+            assign_weights(module, weights)
+        if self.onnx_path is not None:
+            path = folder / "given.onnx"
+            options = OnnxOptions(fixed=tuple(pinned.items()))
+            compile_onnx(graph, weights, path, opset=read_opset(self.onnx_path), options=options)
+        return _Files(module, path, self.device)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A graph with its files, and what they are compared on."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    files: _Files
+    sink: Sink
+    seed: int
+    samples: Mapping[str, Array] | None
+    progress: Progress | None
+
+    def run(self, draws: Mapping[str, Given] | None = None) -> VerifyReport:
+        """Compares them; `draws` are inputs that stand for random draws."""
+        opened = self.files.open(self.graph, self.weights, self.sink)
         if opened is None:
             return VerifyReport((), passed=False)
-        subject, pinned = opened
-        subjects.append(subject)
-    return compare_subjects(
-        graph,
-        weights,
-        subjects,
-        pinned=pinned,
-        sink=sink,
-        seed=seed,
-        samples=samples,
-        progress=progress,
-    )
+        subjects, pinned = opened
+        return compare_subjects(
+            self.graph,
+            self.weights,
+            subjects,
+            pinned=pinned,
+            sink=self.sink,
+            seed=self.seed,
+            samples=self.samples,
+            progress=self.progress,
+            given=draws,
+        )
+
+    def run_given(self) -> VerifyReport:
+        """Compares a graph that draws as one that is given its draws, compiled in the same way.
+        What was compiled runs once as it is."""
+        opened = self.files.open(self.graph, self.weights, self.sink)
+        if opened is None or not self._try(*opened):
+            return VerifyReport((), passed=False)
+        given, draws = give_draws(self.graph)
+        samples = self.samples
+        if samples is not None:
+            sizes = bind_sizes(self.graph, samples)
+            samples = {**samples, **{n: item.draw(sizes, self.seed) for n, item in draws.items()}}
+        with TemporaryDirectory() as folder:
+            files = self.files.compile_alike(given, self.weights, opened[1], Path(folder))
+            return replace(self, graph=given, files=files, samples=samples).run(draws)
+
+    def _try(self, subjects: Sequence[Subject], pinned: Mapping[str, int]) -> bool:
+        """Whether what draws by itself runs and gives results of the right types; a failure is
+        reported."""
+        search = SizeSearch(self.graph, pinned)
+        case = next(iter(make_cases(self.graph, search, self.seed, self.weights, VALUES)), None)
+        if case is None:
+            return True  # which the comparison says
+        expected = evaluate(self.graph, self.weights, case.inputs)
+        for subject in subjects:
+            reason = _find_failure(subject, case, expected)
+            if reason:
+                origin = self.graph.frame.origin
+                fault = backend_failed(origin, subject.name, str(case), reason)
+                self.sink.report(locate(fault, self.graph))
+                return False
+        return True
+
+
+def _find_failure(subject: Subject, case: Case, expected: Mapping[str, Array]) -> str:
+    try:
+        found = subject.run(case.inputs)
+    except RuntimeError as error:
+        return str(error)
+    for name, array in expected.items():
+        made = np.asarray(found[name])
+        if (made.dtype, made.shape) != (array.dtype, array.shape):
+            wanted = f"{array.dtype}{list(array.shape)}"
+            return f"the output {name} is {made.dtype}{list(made.shape)}, not {wanted}"
+    return ""
 
 
 def _open_onnx(
@@ -190,11 +295,13 @@ def compare_subjects(
     seed: int = 0,
     samples: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
+    given: Mapping[str, Given] | None = None,
 ) -> VerifyReport:
-    """Runs backends on random and edge inputs and reports the first difference of each."""
+    """Runs backends on random and edge inputs and reports the first difference of each. `given` are
+    inputs that stand for random draws."""
     graph = expand(graph)
     search, reference = SizeSearch(graph, pinned), Reference(graph, weights)
-    drawing = _Drawing(reference, search, seed)
+    drawing = _Drawing(reference, search, seed, given or {})
     cases = list(drawing.cases)
     if samples is not None:
         cases.append(_take_real(graph, weights, samples))
@@ -233,12 +340,13 @@ class _Drawing:
     reference: Reference
     search: SizeSearch
     seed: int
+    draws: Mapping[str, Given]
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The cases as they are drawn at first."""
         graph, weights = self.reference.graph, self.reference.weights
-        return tuple(make_cases(graph, self.search, self.seed, weights, VALUES))
+        return tuple(make_cases(graph, self.search, self.seed, weights, VALUES, (), self.draws))
 
     @cached_property
     def narrower(self) -> tuple[Case, ...]:
@@ -247,7 +355,8 @@ class _Drawing:
         graph, weights = self.reference.graph, self.reference.weights
         finite = find_roundings(graph)
         try:
-            return tuple(make_cases(graph, self.search, self.seed, weights, VALUES, finite))
+            made = make_cases(graph, self.search, self.seed, weights, VALUES, finite, self.draws)
+            return tuple(made)
         except CompileError:
             return ()
 

@@ -27,6 +27,7 @@ def evaluate(
     inputs: Mapping[str, Array],
     *,
     watch: Callable[[Node, tuple[Array, ...]], None] | None = None,
+    draws: np.random.Generator | None = None,
 ) -> dict[str, Array]:
     """Outputs of a graph by name, in evaluation mode.
 
@@ -35,6 +36,7 @@ def evaluate(
         weights: one array per parameter path.
         inputs: one array per input name; their shapes give the symbolic dims their sizes.
         watch: called with every node and its outputs, in order.
+        draws: where random numbers come from; the same ones each time where it is left out.
 
     Raises:
         InputError: an input is missing or its shape contradicts the graph's types.
@@ -48,9 +50,11 @@ def evaluate(
     for parameter in graph.parameters:
         values[parameter.path] = np.asarray(weights[parameter.path])
     drops = _find_drops(graph)
+    generator = draws if draws is not None else np.random.default_rng(0)
     for index, node in enumerate(graph.nodes):
         operands = [values[v.name] if v is not None else None for v in node.inputs]
-        results = node.op.substitute(sizes).evaluate(*operands)
+        op = node.op.substitute(sizes)
+        results = op.draw(generator, *operands) if op.varies else op.evaluate(*operands)
         if watch is not None:
             watch(node, results)
         for value, array in zip(node.outputs, results, strict=True):

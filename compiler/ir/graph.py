@@ -87,7 +87,19 @@ class Op(Spelled):
     @property
     def draws(self) -> bool:
         """Whether chance has a part in it: always, or while training."""
-        return self.random or self.noisy
+        inside = (node.op for body in self.bodies for node in body.nodes)
+        return self.random or self.noisy or any(op.draws for op in inside)
+
+    @property
+    def varies(self) -> bool:
+        """Whether two applications to the same inputs may differ in evaluation too: it draws random
+        numbers, or what it runs does."""
+        inside = (node.op for body in self.bodies for node in body.nodes)
+        return self.random or any(op.varies for op in inside)
+
+    def draw(self, generator: np.random.Generator, /, *inputs: Any, **_: Any) -> tuple[Array, ...]:
+        """The meaning where it `varies`, with numbers from a generator."""
+        return self.evaluate(*inputs)
 
     @property
     def number(self) -> float | None:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -359,6 +359,7 @@ class _Watched:
     op: Any
     node: Node
     domains: tuple[tuple[int, Domain], ...]
+    varies: ClassVar[bool] = False
 
     @classmethod
     def of(cls, node: Node) -> _Watched:

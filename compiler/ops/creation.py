@@ -45,15 +45,15 @@ def _refuse(op: str, option: str, reason: str) -> Fault:
     return Fault(lambda where: bad_option(where.argument(option), op, option, reason))
 
 
-def check_sizes(op: str, shape: Sequence[int | Dim]) -> tuple[Dim, ...]:
-    """The sizes of a new tensor.
+def check_sizes(op: str, shape: Sequence[int | Dim], *, option: str = "shape") -> tuple[Dim, ...]:
+    """The sizes of a new tensor, which an option says.
 
     Raises:
         Fault: one is below 1.
     """
     bad = next((d for d in shape if at_most(1, d) is False), None)
     if bad is not None:
-        raise _refuse(op, "shape", f"{bad} is not a size")
+        raise _refuse(op, option, f"{bad} is not a size")
     return tuple(Dim.of(d) for d in shape)
 
 

@@ -127,6 +127,9 @@ class Scan(Op):
         return (*states, *stacked)
 
     def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
+        return self.draw(np.random.default_rng(0), *arrays)
+
+    def draw(self, generator: np.random.Generator, *arrays: Array) -> tuple[Array, ...]:
         sequences = arrays[: self.sequences]
         states: Sequence[Array] = arrays[self.sequences : self.sequences + self.states]
         captured = {
@@ -143,7 +146,7 @@ class Scan(Op):
             for item, sequence in zip(self.slices, sequences, strict=True):
                 values[item.name] = np.take(sequence, number, axis=self.axis)
             values.update(zip((i.name for i in self.carried), states, strict=True))
-            results = list(evaluate(self.body, {}, values).values())
+            results = list(evaluate(self.body, {}, values, draws=generator).values())
             states = results[: self.states]
             for stack, array in zip(emitted, results[self.states :], strict=False):
                 stack.append(array)

@@ -206,7 +206,7 @@ class BodyAlgebra:
         if value.name in self.captured or value.name in self.fixed:
             return True
         node = self.makers.get(value.name)
-        if node is None or not node.inputs or node.op.random or node.op.noisy or node.op.bodies:
+        if node is None or not node.inputs or node.op.draws or node.op.bodies:
             return False
         if not all(v is None or self.is_fixed(v) for v in node.inputs):
             return False

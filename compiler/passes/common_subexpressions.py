@@ -50,7 +50,7 @@ class CommonSubexpressions(Pass):
             first = seen.setdefault((_identify(node.op), names), node)
             if first is node:
                 continue
-            if node.op.random:
+            if node.op.varies:
                 self.leave(context, node, "each application draws anew")
                 continue
             name = first.outputs[0].name

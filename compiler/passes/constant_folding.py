@@ -57,7 +57,7 @@ class ConstantFolding(Pass):
         )
 
     def _find_obstacle(self, graph: Graph, node: Node, operands: list[Array | None]) -> str:
-        if node.op.random:
+        if node.op.varies:
             return "it draws random numbers"
         if not node.op.foldable:
             return "it says how a weight is stored"

@@ -148,7 +148,7 @@ class _Plan:
 
     def _is_fixed(self, node: Node) -> bool:
         """Whether a node makes the same in every step, and may do so before the loop."""
-        plain = not (node.op.random or node.op.noisy or node.op.bodies)
+        plain = not (node.op.draws or node.op.bodies)
         numbers = isinstance(node.op, Constant) and not node.op.shape
         given = bool(node.inputs) or numbers
         return plain and given and all(v is None or v.name in self.fixed for v in node.inputs)
@@ -157,7 +157,7 @@ class _Plan:
         """Whether a node makes rows of what is known for all steps, each row for itself."""
         values = [value for value in node.inputs if value is not None]
         op = node.op
-        if op.random or op.noisy or not any(value.name in self.early for value in values):
+        if op.draws or not any(value.name in self.early for value in values):
             return False
         if not all(_is_rows(value.type) for value in node.outputs):
             return False

@@ -57,6 +57,13 @@ _LAYERS: Mapping[str, tuple[str, ...]] = {
     "reducemax": ("max",),
     "movedim": ("permute",),
     "maskedfill": ("where",),
+    "randn": ("normal",),
+    "randnlike": ("normal_like",),
+    "randlike": ("uniform_like",),
+    "rand": ("uniform",),
+    "randperm": ("permutation",),
+    "multinomial": ("categorical",),
+    "samplecategorical": ("categorical",),
     "tofloat": ("cast",),
     "astype": ("cast",),
 }

@@ -22,13 +22,15 @@ Direction = Literal["higher", "lower"]
 class Operand:
     """A tensor that a call supplies. `optional` may be left out, `variadic` is a list of
     tensors (always the only operand), `index` are positions: a plain number given for them is
-    i64, whatever it meets. `named` ones are given by name only."""
+    i64, whatever it meets. `named` ones are given by name only; `number` says that a number may
+    stand for it though no tensor is given."""
 
     name: str
     optional: bool = False
     variadic: bool = False
     index: bool = False
     named: bool = False
+    number: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Case:
 
     `sizes` has a number for every symbol; `arrays` are the operands at those sizes. Weights are
     drawn from the op's own initializers, with noise so that none is trivial. `rtol` and `atol`
-    are the tolerances where dtypes are f32 or wider. `oldest` is the first opset that can say it.
-    `skip` names runners ("torch",
+    are the tolerances where dtypes are f32 or wider. `oldest` is the first opset that can say it,
+    `newest` the last one of which ONNX Runtime has kernels. `skip` names runners ("torch",
     "onnxruntime", "reference", "rows") that cannot be asked, with the reason.
     """
 
@@ -51,6 +51,7 @@ class Case:
     atol: float = 1e-5
     skip: Mapping[str, str] = field(default_factory=dict)
     oldest: int = 18
+    newest: int = 26
 
     def __repr__(self) -> str:
         types = ", ".join(str(t) for t in self.types)

@@ -30,7 +30,8 @@ UNCUT = {
     *("bce", "bce_with_logits", "cross_entropy", "ctc", "huber", "kl", "l1", "mse", "nll"),
     # Quantization comes after pruning.
     *("codebook", "dynamic_dense", "fake_quantize", "packed_dense", "stored"),
-    *("arange", "causal", "fill", "gather", "linspace", "one_hot", "size", "standardize"),
+    *("arange", "causal", "fill", "gather", "linspace", "one_hot", "permutation", "size"),
+    "standardize",
     *("nms", "smooth_l1", "spectral_norm", "scatter", "scatter_add", "scatter_reduce"),
 }
 FRAME = Frame("M", "", 0)

@@ -46,7 +46,8 @@ def draw_case(data: st.DataObject, name: str) -> Case:
 
 
 def draw_opset(data: st.DataObject, applied: Applied) -> int:
-    known = [opset for opset in OPSETS if opset >= applied.case.oldest]
+    case = applied.case
+    known = [opset for opset in OPSETS if case.oldest <= opset <= case.newest]
     return data.draw(st.sampled_from(known), label="opset")
 
 

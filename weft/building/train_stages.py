@@ -22,6 +22,8 @@ from weft.deployed.trained_data import BEST, find_data
 from weft.results.progress import follow_epochs
 from weft.results.setting_aside import CODE, set_aside
 
+DRAWN = "figures are taken with the draws of the train, the same ones for every epoch"
+"""What a report says of figures that follow from draws."""
 TEXTS = ("results.json", "metrics.jsonl")
 """Files of a training that the record of the build holds too."""
 
@@ -108,6 +110,9 @@ class TrainStages:
         ]
         choice = ScriptSpec(train).choice
         rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
+        drawn = ScriptSpec(train).draws_itself
+        if drawn:
+            rows.append(("draws", DRAWN))
         rows.append(("training time", f"{made['seconds']:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
         metadata = {
@@ -117,6 +122,8 @@ class TrainStages:
             "epochs": results.epochs,
             "seconds": made["seconds"],
         }
+        if drawn:
+            metadata["draws"] = DRAWN
         charts = find_charts(train, results.charts)
         rows += [(chart.title, chart.describe()) for chart in charts]
         if charts:

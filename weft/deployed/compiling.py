@@ -258,8 +258,10 @@ def verify_target(artifact: OnnxArtifact, device: Device) -> str:
     net = artifact.net
     with follow_steps() as progress:
         found = verify_file(net.graph, net.weights, artifact.path, device, progress)
+    drawing = any(node.op.varies for node in net.graph.nodes)
+    drawn = " and the same draws" if drawing else ""
     return (
         f"verified {artifact.name}: NumPy, PyTorch and ONNX Runtime agree on {found['cases']} "
-        f"inputs (nearest to its limit: off by {found['error']:.1e}, "
+        f"inputs{drawn} (nearest to its limit: off by {found['error']:.1e}, "
         f"allowed {found['allowed']:.1e})"
     )

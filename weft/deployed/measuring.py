@@ -250,8 +250,10 @@ def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Arra
         fault = input_needs_weights(place.train.span, part.outputs[0].name, missing[0].path)
         raise CompileError([fault])
 
+    draws = np.random.default_rng(place.train.seed)  # of all batches, one after the other
+
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        return evaluate(part, weights, inputs)
+        return evaluate(part, weights, inputs, draws=draws)
 
     columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
     return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
@@ -308,9 +310,11 @@ def _score_batches(
 
     def score(rows: Array) -> Measured:
         batches = []
+        draws = np.random.default_rng(place.train.seed)
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
-            values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
+            inputs = {name: arrays[name][batch] for name in read}
+            values = evaluate(part, weights, inputs, draws=draws)
             operands = [None if name is None else values[name] for name in use.arguments]
             batches.append((len(batch), operands))
         return use.metric.combine(batches)

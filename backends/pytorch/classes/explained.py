@@ -150,6 +150,8 @@ class Class(ExplainedClass):
     name: str
     modules_given: tuple[str, ...] = ()
     """Arguments of a function that are modules."""
+    others_given: tuple[tuple[str, str], ...] = ()
+    """Its last arguments, with their types."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from backends.pytorch.terms.naming import MARK
@@ -42,10 +42,12 @@ class Holders:
         variables: the argument that holds each net, by where its parameters live (`"m."`, `""`).
         trained: the argument whose mode is that of the function itself: frozen nets stay in
             evaluation mode.
+        others: arguments beside those that hold nets.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     trained: str = ""
+    others: Collection[str] = ()
 
     def holds(self, path: str) -> bool:
         """Whether a parameter belongs to one of the modules."""

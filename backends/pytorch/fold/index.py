@@ -62,7 +62,7 @@ class Index:
         self.as_function = as_function
         self._modes: dict[str, None] = {}
         self.holders = holders or Holders()
-        self.taken = frozenset(self.holders.variables.values())
+        self.taken = frozenset({*self.holders.variables.values(), *self.holders.others})
         """What no variable may be called."""
         self.root = graph.frame
         self.nets = frozenset(nets)

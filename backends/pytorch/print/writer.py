@@ -59,6 +59,7 @@ def _write_function(
     given = [f"{label}: nn.Module" for label in target.modules_given]
     given += [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     given += [_argument(s) for s in sort_settings(target)]
+    given += [f"{label}: {kind}" for label, kind in target.others_given]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
     lines = [*_decorate(target, 0), *lay_out("", head, 0, f" -> {_result(target)}:")]
     body = Forward(target, reading, expressions, STEP, paths).write()

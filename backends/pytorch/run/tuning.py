@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,19 +184,22 @@ def _hash(path: Path) -> str:
 
 def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[str, Array]:
     """The gradient of a train's loss over rows, by parameter of the net under its prefix, as the
-    net calls it. Batches are the train's; a loss is taken to be a mean over rows."""
+    net calls it. Batches are the train's; a loss is taken to be a mean over rows. Draws that stand
+    in the train follow from its seed."""
     import torch
 
-    script = ScriptSpec(tuned.train)
+    script = ScriptSpec(replace(tuned.train, processes="one"))
     body = "\n".join(emit_objective(script))
     source = "\n".join([*write_imports(body), "", "", body, ""])
     compute_loss = run_source(source, "objective").compute_loss
     modules = list(_load_nets(tuned))
     given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in script.columns]
     rows = len(given[0])
+    generator = torch.Generator().manual_seed(tuned.train.seed)
+    draws = [generator] if script.draws_itself else []
     for start in range(0, rows, tuned.train.batch):
         batch = [column[start : start + tuned.train.batch] for column in given]
-        result = compute_loss(*modules, *batch)
+        result = compute_loss(*modules, *batch, *draws)
         loss: Tensor = result[0] if isinstance(result, tuple) else result
         (loss * (len(batch[0]) / rows)).backward()  # type: ignore[no-untyped-call]
     (module,) = (

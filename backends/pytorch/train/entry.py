@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.draws import EVALUATION_SEED
 from backends.pytorch.train.loading import load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.optimizing import emit_optimizers
@@ -99,6 +100,8 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
         yield suite(f"if not {best}:", [f"sys.exit({write_string(said)})"])
     yield 'model.load_state_dict(load_file(out / "best.safetensors"))'
     yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
+    if script.draws_itself:
+        yield f'results["draws"] = f"of the train, from seed {{{EVALUATION_SEED}}} for every split"'
     measured = tuple(name for name in script.splits if name != "train") or ("train",)
     evaluated = "results[split] = evaluate(model, splits[split])"
     yield suite(f"for split in {write_literal(measured)}:", [evaluated])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
 from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.inlining import Inlined
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
@@ -14,7 +15,7 @@ from compiler.writing.python import WIDTH, write_string
 
 def write_epoch(script: ScriptSpec) -> Function:
     """`train_epoch`, which trains on every row once with the only objective."""
-    drawn = ", as are draws," if script.draws else ""
+    drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
     return Function(
         "train_epoch",
         (
@@ -42,7 +43,8 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         f"{model}.train()",
         *frozen,
         "rows, device = len(columns[0]), columns[0].device",
-        *when(script.draws, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
+        *when(script.nets_draw, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
+        *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"),
         "steps = max(1, rows // BATCH)",
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
         "batches = torch.from_numpy(order).to(device).split(BATCH)",
@@ -83,9 +85,11 @@ def unpack_parts(script: ScriptSpec, *names: str) -> str:
 def _write_step(script: ScriptSpec) -> list[Statement]:
     chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
     loss = [] if script.evaluates else write_loss(script, f"column[{chosen}]")
+    counted = script.distributed and script.draws_itself
     if script.evaluates:
         loss = [f"batch = [column[{chosen}] for column in columns]"]
     return [
+        *when(counted, f"{COUNT} = len(chosen)"),
         *loss,
         *emit_step(script),
         *emit_shrink_calls(script),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.counting import guard_losses
+from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.script_spec import FIGURES, FunctionSpec, ScriptSpec, StepSpec, prune
@@ -50,7 +52,8 @@ def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec, model: str 
         for net in script.find_nets(made.graph)
     ]
     columns = (script.argument_names[item.name] for item in made.graph.inputs)
-    return f"{made.function}({', '.join([*nets, *columns])})"
+    given = script.draws.list_given(made.graph)
+    return f"{made.function}({', '.join([*nets, *columns, *given])})"
 
 
 def _list_functions(
@@ -62,12 +65,13 @@ def _list_functions(
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
     return list_functions(
-        guard_losses(made.graph, script.train.data),
+        script.draws.seed(guard_losses(made.graph, script.train.data)),
         name=made.function,
         nets=nets,
         graphs={net.prefix: net.net.graph for net in used},
         taken={*_list_taken(script), *taken},
         trained=next(learning, ""),
+        given={name: TYPES[name] for name in script.draws.list_given(made.graph)},
     )
 
 
@@ -93,8 +97,12 @@ def emit_objective_function(script: ScriptSpec) -> list[str]:
 
 def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) -> Inlined | None:
     step = prune(script.graph, [o for o in script.graph.outputs if o.name in outputs])
-    taken = (SCRIPT_GLOBALS | SCRIPT_LOCALS | set(script.parts)) - {"loss", model}
-    return inline(_emit_objective(script, step, model), taken)
+    given = script.draws.list_given(step)
+    taken = (SCRIPT_GLOBALS | SCRIPT_LOCALS | set(script.parts)) - {"loss", model, *given}
+    inlined = inline(_emit_objective(script, step, model), taken)
+    if inlined is None or not given:
+        return inlined
+    return replace(inlined, parameters=inlined.parameters[: -len(given)])
 
 
 def _emit_objective(script: ScriptSpec, step: Graph, model: str = "model") -> str:
@@ -110,8 +118,9 @@ def _emit_step(script: ScriptSpec, step: Graph, model: str) -> str:
     nets = {net.prefix: names[net.name] if net.prefix else model for net in used}
     graphs = {net.prefix: net.net.graph for net in used}
     trained = next((nets[n.prefix] for n in used if not script.is_frozen(n)), "")
-    step = guard_losses(step, script.train.data)
-    return _emit(script, step, OBJECTIVE, nets, graphs, trained)
+    given = script.draws.list_given(step)
+    step = script.draws.seed(guard_losses(step, script.train.data))
+    return _emit(script, step, OBJECTIVE, nets, graphs, trained, given)
 
 
 def inline_columns(script: ScriptSpec) -> Inlined | None:
@@ -155,9 +164,17 @@ def _emit(
     nets: Mapping[str, str],
     graphs: Mapping[str, Graph],
     trained: str = "",
+    given: Sequence[str] = (),
 ) -> str:
-    taken = _list_taken(script)
-    text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
+    text = emit_function(
+        graph,
+        name=name,
+        nets=nets,
+        graphs=graphs,
+        taken=_list_taken(script),
+        trained=trained,
+        given={name: TYPES[name] for name in given},
+    )
     return text.strip()
 
 

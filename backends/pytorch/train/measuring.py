@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.draws import COUNT, DRAWS, EVALUATION_SEED
 from backends.pytorch.train.epoch import unpack_batch, unpack_columns
 from backends.pytorch.train.functions import (
     call_computed,
@@ -72,9 +73,9 @@ def measure(script: ScriptSpec, arguments: Mapping[str, str], taken: Collection[
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in {**sums, **tables}.items()]
     own = "[RANK::WORLD]" if script.distributed else ""
-    additions += [
-        f"{name}{own}[start : start + BATCH] = {expression}" for expression, name in kept.items()
-    ]
+    place = "[start : start + BATCH]"
+    place = f"{place}{own}" if script.draws_itself else f"{own}{place}"
+    additions += [f"{name}{place} = {expression}" for expression, name in kept.items()]
     gathered = [f"{name} = all_sum({name})" for name in shapes if script.distributed]
     gathered += [f"{name} = {expression}" for expression, name in finals.items()]
     names = tuple(sums.values())
@@ -109,13 +110,16 @@ def write_evaluation(script: ScriptSpec) -> Function:
     measured = measure(script, objective.names, objective.variables)
     rank = "columns = [column[RANK::WORLD] for column in columns]"
     figure = "float | list[list[float]]" if script.charts else "float"
+    seed = EVALUATION_SEED
     text = " ".join((*(text for _, text in measured.figures), *measured.shapes.values()))
-    placed = script.distributed or measured.shapes or script.autocast
+    placed = script.distributed or measured.shapes or script.autocast or script.draws_itself
     body: list[Statement] = [
         "model.eval()",
         *when(re.search(r"\brows\b", text), "rows = len(columns[0])"),
         *when(placed, "device = columns[0].device"),
-        *when(script.distributed, rank),
+        *when(script.distributed and not script.draws_itself, rank),
+        *when(script.nets_vary, "torch.manual_seed(SEED)"),
+        *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({seed})"),
         *_start_sums(script, measured),
         suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(objective, measured)),
         *_read_sums(script, measured),
@@ -224,8 +228,17 @@ def _unpack(targets: str, call: str, depth: int) -> str:
 def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
     """Statements that compute what a batch adds to the sums, and add it."""
     sized = re.search(r"\bsize\b", "\n".join((*measured.steps, *measured.additions)))
+    column = "column[start : start + BATCH]"
+    counted: list[Statement] = []
+    if objective.script.distributed and objective.script.draws_itself:
+        counted = [
+            f"{COUNT} = len(columns[0][start : start + BATCH])",
+            suite(f"if {COUNT} <= RANK:", ["break  # no row of the last batch is left"]),
+        ]
+        column = f"{column}[RANK::WORLD]"
     return [
-        *objective.compute("column[start : start + BATCH]", sized=bool(sized)),
+        *counted,
+        *objective.compute(column, sized=bool(sized)),
         *measured.steps,
         *measured.additions,
     ]

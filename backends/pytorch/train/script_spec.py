@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from backends.pytorch.train.draws import TrainDraws
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.weights import match_paths
@@ -322,10 +323,25 @@ class ScriptSpec:
         """Whether losses are scaled, so that f16 holds their gradients."""
         return self.train.precision == "f16"
 
-    @property
-    def draws(self) -> bool:
-        """Whether a step draws random numbers."""
-        return any(node.op.draws for node in self.graph.nodes)
+    @cached_property
+    def draws(self) -> TrainDraws:
+        """The draws of the train, its own and those inside of its nets."""
+        return TrainDraws(self.train)
+
+    @cached_property
+    def draws_itself(self) -> bool:
+        """Whether draws stand in the train, and so in what its figures are taken of."""
+        return bool(self.draws.find_own(self.graph))
+
+    @cached_property
+    def nets_draw(self) -> bool:
+        """Whether nets draw random numbers while they train."""
+        return bool(self.draws.find_inner(self.graph))
+
+    @cached_property
+    def nets_vary(self) -> bool:
+        """Whether nets draw random numbers in evaluation too."""
+        return any(node.op.varies for node in self.draws.find_inner(self.graph))
 
     @cached_property
     def replicated(self) -> bool:

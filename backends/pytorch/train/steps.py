@@ -7,6 +7,7 @@ from functools import partial
 
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import begin_epoch, name_results, unpack_batch, unpack_parts
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
@@ -18,7 +19,7 @@ from compiler.writing.python import write_string
 def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
     """`train_epoch`, what it calls to take a step, and to read the losses of one."""
     yield _write_update(script)
-    drawn = ", as are draws," if script.draws else ""
+    drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
     yield Function(
         "train_epoch",
         ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
@@ -97,6 +98,8 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
+    if script.distributed and script.draws_itself:
+        yield f"{COUNT} = len(chosen)"
     chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
     yield unpack_batch(script, f"column[{chosen}]")
     for step in script.steps:

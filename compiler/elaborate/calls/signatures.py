@@ -189,7 +189,7 @@ def _sign_op(op: type[Op]) -> Signature:
 
 def _op_formal(operand: Operand) -> Formal:
     def fits(value: Val) -> bool:
-        if isinstance(value, Tensor | Poison):
+        if isinstance(value, Tensor | Poison) or (operand.number and admits(value)):
             return True
         if operand.variadic or _holds_poison(value):
             return _is_tensor_list(value)

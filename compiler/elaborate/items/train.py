@@ -10,6 +10,7 @@ from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
+from compiler.elaborate.items.draws import find_draw_faults
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.net_lints import find_net_lints
@@ -248,6 +249,7 @@ class TrainElaborator(ItemElaborator):
             _find_misplaced(made),
             _find_idle_averages(made),
             find_unsolvable(made),
+            find_draw_faults(made),
             find_thin_norms(made, made.batch),
             find_rate_faults(made),
             find_net_lints(made.graph),

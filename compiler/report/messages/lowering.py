@@ -46,6 +46,42 @@ def opset_too_old(span: Span | None, layer: str, operator: str, needed: int, ops
 
 
 @message(
+    "W1500",
+    console="""\
+$ cat net.weft
+model Noisy {
+    input x: f32[batch, 4]
+    output y = x + normal_like(x, std=0.1)
+}
+net noisy = Noisy()
+deploy noisy as onnx { dynamic batch  opset 23 }
+$ weft compile net.weft -o out
+""",
+    mended="""\
+$ cat net.weft
+model Noisy {
+    input x: f32[batch, 4]
+    output y = x + normal_like(x, std=0.1)
+}
+net noisy = Noisy()
+deploy noisy as onnx { dynamic batch  opset 21 }
+$ weft compile net.weft -o out --no-verify
+""",
+)
+def opset_too_new(span: Span | None, layer: str, operator: str, newest: int, opset: int) -> Text:
+    """A layer becomes an ONNX operator that ONNX Runtime computes only as older opsets have it.
+
+    A newer opset may define an operator anew, for more dtypes, and ONNX Runtime takes some time to
+    follow: it refuses to load such a file. Choose an older `opset`.
+    """
+    return Text(
+        f"ONNX Runtime does not compute `{layer}` in opset {opset}",
+        label=f"is written as {operator}, of which it has kernels up to opset {newest}",
+        help=f"write `opset {newest}` in the `deploy` item, or give `--opset {newest}`",
+    )
+
+
+@message(
     "W1446",
     bad=(
         "model Solver {\n    input a: f32[batch, 3, 3]\n    output y = inverse(a)\n}\n"

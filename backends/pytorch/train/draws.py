@@ -1,0 +1,135 @@
+"""Draws that stand in a train: from a generator that its script hands to what computes the loss.
+
+Draws inside nets, dropout and samples of a model, come from PyTorch's global generator instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import final
+
+from backends.pytorch.fold.printed import Printed
+from backends.pytorch.functions import find_calls
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node
+from compiler.ops.drawing import Draw, Manner
+from compiler.ops.scan import Scan
+from compiler.program.train import Train
+from compiler.records import dataclass
+from compiler.vocabulary.spelling import Name, Spelling
+
+DRAWS, COUNT = "draws", "count"
+"""The variables of the generator, and of the rows of a batch that processes share."""
+TYPES = {DRAWS: "torch.Generator", COUNT: "int"}
+"""What functions are given beside nets and columns."""
+EPOCH_SEED, EVALUATION_SEED = "SEED + 1000 * epoch + 500", "SEED + 500"
+"""Seeds of the generators of an epoch and of an evaluation, apart from those of dropout."""
+
+
+@final
+@dataclass(frozen=True)
+class Seeded(Printed):
+    """A draw with the script's generator. It exists in generated scripts only."""
+
+    name = "seeded"
+    random = True
+    op: Draw
+    manner: Manner
+
+    def torch(self, node: Node) -> Spelling:
+        """`torch.randn(…, generator=draws)`."""
+        return Spelling(self.op.spell_draw(node, self.manner))
+
+
+@dataclass(frozen=True)
+class TrainDraws:
+    """The draws of a train, those of its own apart from those inside its nets."""
+
+    train: Train
+
+    @cached_property
+    def nets(self) -> Mapping[str, Graph]:
+        """The graph of each net, by what its paths begin with."""
+        return {net.prefix: net.net.graph for net in self.train.nets}
+
+    @property
+    def shared(self) -> bool:
+        """Whether processes share every batch."""
+        return self.train.processes == "ddp"
+
+    def find_own(self, graph: Graph) -> tuple[Node, ...]:
+        """The nodes, of what the train computes, that draw outside of every net."""
+        drawing = [node for node in graph.nodes if node.op.varies]
+        if not drawing:
+            return ()
+        calls = self._find_calls(graph)
+        return tuple(node for node in drawing if _draws_outside(node, calls))
+
+    def find_inner(self, graph: Graph) -> tuple[Node, ...]:
+        """The nodes whose draws come from the global generator: those inside nets, and dropout."""
+        own = {id(node) for node in self.find_own(graph)}
+        return tuple(n for n in graph.nodes if n.op.draws and (id(n) not in own or _has_noise(n)))
+
+    def list_given(self, graph: Graph) -> tuple[str, ...]:
+        """What the function that computes a graph is given beside nets and columns."""
+        if not self.find_own(graph):
+            return ()
+        return (DRAWS, COUNT) if self.shared else (DRAWS,)
+
+    def seed(self, graph: Graph) -> Graph:
+        """The graph whose own draws come from the script's generator. Blocks that draw are written
+        where they are called, where the generator is at hand."""
+        own = self.find_own(graph)
+        blocks = {block for node in own if (block := find_block(node)) is not None}
+        manner = Manner((("generator", Name(DRAWS)),), Name(COUNT) if self.shared else None)
+        calls = self._find_calls(graph) if own else ()
+        nodes = (_seed(node, manner, calls) for node in graph.nodes)
+        return replace(graph, nodes=tuple(_open(nodes, blocks, graph.frame))) if own else graph
+
+    def _find_calls(self, graph: Graph) -> Collection[Frame]:
+        return dict(find_calls(graph, dict.fromkeys(self.nets, "net"), self.nets)).keys()
+
+
+def find_block(node: Node) -> Frame | None:
+    """The outermost call of a block or net that a node stands in."""
+    return node.scope.chain[1] if len(node.scope.chain) > 1 else None
+
+
+def _has_noise(node: Node) -> bool:
+    inside = (inner for body in node.op.bodies for inner in body.nodes)
+    return node.op.noisy or any(map(_has_noise, inside))
+
+
+def _draws_outside(node: Node, calls: Collection[Frame]) -> bool:
+    """Whether it draws, itself or in a loop, outside of the calls of nets."""
+    if find_block(node) in calls:
+        return False
+    inside = (inner for body in node.op.bodies for inner in body.nodes)
+    return node.op.random or any(_draws_outside(inner, calls) for inner in inside)
+
+
+def _seed(node: Node, manner: Manner, calls: Collection[Frame]) -> Node:
+    if not _draws_outside(node, calls):
+        return node
+    match node.op:
+        case Draw() as op:
+            return replace(node, op=Seeded(op, manner))
+        case Scan(body=body) as op:
+            inside = tuple(_seed(inner, manner, calls) for inner in body.nodes)
+            return replace(node, op=replace(op, body=replace(body, nodes=inside)))
+    return node
+
+
+def _open(nodes: Iterable[Node], blocks: Iterable[Frame], root: Frame) -> Iterable[Node]:
+    """Nodes with those of some calls under the root."""
+    opened = set(blocks)
+    for node in nodes:
+        if find_block(node) in opened:
+            node = replace(node, scope=root)
+        if isinstance(node.op, Scan):
+            body = node.op.body
+            inside = tuple(_open(body.nodes, opened, root))
+            node = replace(node, op=replace(node.op, body=replace(body, nodes=inside)))
+        yield node
