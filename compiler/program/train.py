@@ -148,6 +148,8 @@ class Train:
     `graph` goes from the data's columns (leading dim `batch`) through the nets (frames)
     to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
     children of its root frame, so the objective prints as a function that calls the nets.
+    `arguments` are those of `member(k=0)`, for people: such a train has a name of its own,
+    `member_k0`.
     """
 
     name: str
@@ -156,6 +158,7 @@ class Train:
     graph: Graph
     doc: str = ""
     span: Span | None = None
+    arguments: str = ""
     steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",

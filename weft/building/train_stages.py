@@ -102,7 +102,8 @@ class TrainStages:
         names = [use.name for use in train.metrics]
         weights = (p.value.type.size for p in train.graph.parameters if p.trainable)
         parameters = sum(size.known or 0 for size in weights)
-        rows = [("parameters", f"{parameters:,}")]
+        rows = [("arguments", train.arguments)] if train.arguments else []
+        rows.append(("parameters", f"{parameters:,}"))
         rows += [
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
@@ -111,6 +112,7 @@ class TrainStages:
         rows.append(("training time", f"{made['seconds']:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
         metadata = {
+            "arguments": self.train.arguments,
             "parameters": parameters,
             "figures": results.figures,
             "best_epoch": results.best_epoch,

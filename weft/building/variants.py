@@ -125,7 +125,8 @@ class VariantBuild:
         """
         variant = self.variant
         if variant.source is not None:
-            weights = find_weights(variant.source, self.program.source.folder)
+            root = self.program.source.folder
+            weights = find_weights(variant.source, root, results=self.folder)
         else:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}

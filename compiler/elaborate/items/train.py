@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
+from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_given
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
@@ -35,6 +35,7 @@ from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
     Known,
     ListValue,
@@ -79,14 +80,22 @@ OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], 
 
 
 class TrainElaborator(ItemElaborator):
-    """The elaboration of one train item with its default parameters."""
+    """The elaboration of one train item with the values that are given to its parameters, and
+    the defaults of the others."""
 
     home = TRAIN
 
-    def __init__(self, scope: FileScope, item: TrainItem, open_data: OpenData) -> None:
+    def __init__(
+        self,
+        scope: FileScope,
+        item: TrainItem,
+        open_data: OpenData,
+        given: Mapping[str, ArgumentValue],
+    ) -> None:
         super().__init__(scope)
         self.item = item
         self.open_data = open_data
+        self.given = given
         self.objectives: list[Objective] = []
         self.steps = 0
         self.heads: list[Head] = []
@@ -100,7 +109,7 @@ class TrainElaborator(ItemElaborator):
 
     def run(self) -> Train | None:
         """The train; None where something was refused, which is reported."""
-        context = open_graph(self.scope, self.item, self.table)
+        context = open_given(self.scope, self.item, self.table, self.given)
         if context is None:
             return None
         context.body.item = self.item

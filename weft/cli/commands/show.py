@@ -225,7 +225,8 @@ def _print_groups(train: Train) -> None:
         over = ", ".join(f'"{p}"' for p in patterns) or ("the rest" if train.groups[1:] else "all")
         count = f"{len(held)} parameter{'' if len(held) == 1 else 's'}"
         say("")
-        say(f"train {train.name}: {optimizer or 'frozen'}")
+        given = f" ({train.arguments})" if train.arguments else ""
+        say(f"train {train.name}{given}: {optimizer or 'frozen'}")
         say(f"    over {over}: {count}, {numbers:,} numbers")
         say(f"    {_shorten(list(held))}")
 
