@@ -105,12 +105,12 @@ def endless_trains(span: Span | None, name: str, limit: int) -> Text:
 
 
 _OF_A_SIZE = _BORN_AGAIN + (
-    "model Twice(size: int = 4) {\n    input image: f32[batch, 8, 8]\n    net m = fit(k=1)\n"
+    "model Twice(size: int = 1) {\n    input image: f32[batch, 8, 8]\n    net m = fit(k=size)\n"
     "    output logits = m(image)\n}\n"
 )
 
 
-@message("W1541", bad=_OF_A_SIZE.replace("k=1)", "k=batch)"), good=_OF_A_SIZE)
+@message("W1541", bad=_OF_A_SIZE.replace("k=size)", "k=batch)"), good=_OF_A_SIZE)
 def argument_not_settled(span: Span | None, train: str, name: str, found: str) -> Text:
     """A train with arguments, `member(k=0)`, runs before the net that it is a part of, so its
     arguments are known when compiling. A size such as `batch` is known only when that net runs."""
