@@ -27,6 +27,8 @@ from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
 """PyTorch takes no larger one."""
+EVALUATED = 256
+"""Rows at once of a train that trains nothing, where it does not say how many."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Train:
     to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
     children of its root frame, so the objective prints as a function that calls the nets.
     `arguments` are those of `member(k=0)`, for people: such a train has a name of its own,
-    `member_k0`.
+    `member_k0`. With `epochs 0` there are no steps: it evaluates.
     """
 
     name: str
@@ -172,8 +174,8 @@ class Train:
     batch: int = clause("batch 64", "rows per step", Whole(1))
     epochs: int = clause(
         "epochs 30",
-        "how often every training row is seen",
-        Whole(1, units=("epoch", "epochs")),
+        "how often every training row is seen; `epochs 0`, without `minimize`, only evaluates",
+        Whole(0, units=("epoch", "epochs")),
     )
     seed: int = clause(
         "seed 0", "what all random numbers follow from", Whole(0, LARGEST_SEED), default=0
@@ -218,6 +220,11 @@ class Train:
         default=(),
         repeats=True,
     )
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is trained; `epochs 0` only evaluates: there is no loss."""
+        return bool(self.steps)
 
     @property
     def trainable(self) -> Mapping[str, Parameter]:

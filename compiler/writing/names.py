@@ -59,8 +59,8 @@ LOCAL_RESERVED = frozenset(
 _SCRIPT_GLOBALS = """
 BATCH CHARTS CLIP EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES PATIENCE PENALIZED Parts
 RANK SEED SETTINGS SHRUNK Splits WORLD all_sum average_gradients check_range check_values
-compute_columns compute_loss evaluate find_best load load_splits main measure penalize save
-schedule shrink_groups split_parameters train train_epoch
+compute_columns compute_loss compute_outputs evaluate find_best load load_splits main measure
+penalize save schedule shrink_groups split_parameters train train_epoch
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

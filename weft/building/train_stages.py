@@ -68,7 +68,8 @@ class TrainStages:
         if kept is not None:
             context.files.warn(f"{self.name}: what was trained before is kept in {kept}")
         context.make(begun)
-        context.echo(f"{self.name}: {'going on' if resume else 'training'}")
+        begins = "training" if train.learns else "evaluating"
+        context.echo(f"{self.name}: {'going on' if resume else begins}")
         with follow_epochs(train.epochs) as on_progress:
             results = run_training(
                 self.folder,
@@ -80,7 +81,8 @@ class TrainStages:
                 span=train.span,
             )
         read_trained(train, self.folder / BEST, train.span)
-        texts = {name: (self.folder / name).read_text(encoding="utf-8") for name in TEXTS}
+        written = (self.folder / name for name in TEXTS)
+        texts = {p.name: p.read_text(encoding="utf-8") for p in written if p.is_file()}
         trained = fingerprint_trained(train, self.program)
         return {"seconds": results.seconds, "texts": texts, "trained": trained}
 
@@ -108,8 +110,11 @@ class TrainStages:
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
         choice = ScriptSpec(train).choice
-        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
-        rows.append(("training time", f"{made['seconds']:.1f} s"))
+        if train.learns:
+            rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
+            rows.append(("training time", f"{made['seconds']:.1f} s"))
+        else:
+            rows.append(("trained", "nothing: weights are evaluated as they are"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
         metadata = {
             "arguments": self.train.arguments,

@@ -288,10 +288,11 @@ class VariantBuild:
             device=self.context.device.value,
             files=self.context.files,
         )
+        evaluator = SplitEvaluator(plan, self.spec.opset)  # by the loss, if there is one
         return replace(
             context,
             samples=DataSamples(plan),
-            evaluator=SplitEvaluator(plan, self.spec.opset) if len(plan.judgement) else None,
+            evaluator=evaluator if len(plan.judgement) and train.learns else None,
             trainer=trainer,
             seed=train.seed,
         )

@@ -99,9 +99,8 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
         yield suite(f"if not {best}:", [f"sys.exit({write_string(said)})"])
     yield 'model.load_state_dict(load_file(out / "best.safetensors"))'
     yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
-    measured = tuple(name for name in script.splits if name != "train") or ("train",)
     evaluated = "results[split] = evaluate(model, splits[split])"
-    yield suite(f"for split in {write_literal(measured)}:", [evaluated])
+    yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
     write: list[Statement] = [
         "text = json.dumps(results, indent=2)",
         "print(text)",

@@ -24,8 +24,9 @@ LOADER_LOCALS = frozenset(
 )
 """Variables of the code that loads and divides rows, and what it calls."""
 
-OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
-"""What the functions of the objective and of column expressions are called."""
+OBJECTIVE, OUTPUTS, COLUMNS = "compute_loss", "compute_outputs", "compute_columns"
+"""What the functions of the objective, of what figures read, and of column expressions are
+called."""
 
 
 def emit_objective(script: ScriptSpec) -> list[str]:
@@ -100,7 +101,8 @@ def emit_objective_function(script: ScriptSpec) -> list[str]:
     """`compute_loss`, unless the objective is written where it is used."""
     if script.alternates:
         return emit_objective(script)
-    wanted = (("loss",), tuple(o.name for o in script.graph.outputs))
+    wanted = [tuple(o.name for o in script.graph.outputs)]
+    wanted += [("loss",)] if script.train.learns else []
     if script.single and all(_inline_objective(script, names, "model") for names in wanted):
         return []
     return emit_objective(script)
@@ -118,7 +120,13 @@ def _emit_objective(script: ScriptSpec, step: Graph, model: str = "model") -> st
     graphs = {net.prefix: net.net.graph for net in script.train.nets}
     trained = next((nets[n.prefix] for n in script.train.nets if not script.is_frozen(n)), "")
     step = guard_losses(step, script.train.data)
-    return _emit(script, step, OBJECTIVE, nets, graphs, trained)
+    return _emit(script, step, name_objective(script), nets, graphs, trained)
+
+
+def name_objective(script: ScriptSpec) -> str:
+    """What the function is called that computes the objective, or of which there is none what
+    figures read."""
+    return OBJECTIVE if script.train.learns else OUTPUTS
 
 
 def inline_columns(script: ScriptSpec) -> Inlined | None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.epoch import unpack_columns
 from backends.pytorch.train.functions import (
-    OBJECTIVE,
     call_computed,
     inline_objective,
     list_computed,
+    name_objective,
 )
 from backends.pytorch.train.models import model_argument
 from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
@@ -130,9 +130,15 @@ def write_evaluation(script: ScriptSpec) -> Function:
         ("model: nn.Module", "columns: list[Tensor]"),
         f"dict[str, {figure}]",
         (*body, f"return {{{', '.join(figures)}}}"),
-        (f"{'Loss and metrics' if script.train.metrics else 'The loss'} over a split.",),
+        (f"{_name_figures(script)} over a split.",),
         ("@torch.no_grad()",),
     )
+
+
+def _name_figures(script: ScriptSpec) -> str:
+    if not script.train.learns:
+        return "Metrics"
+    return "Loss and metrics" if script.train.metrics else "The loss"
 
 
 def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
@@ -146,7 +152,8 @@ def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
             yield f"{line}0"
             line = ""
         line += f"{name} = "
-    yield f"{line}0"
+    if line:
+        yield f"{line}0"
 
 
 class _Objective:
@@ -173,11 +180,14 @@ class _Objective:
         if script.alternates:
             return self._compute_steps(column, sized=sized)
         if self.inlined is None:
-            others = [names[o.name] for o in script.graph.outputs[1:]]
-            targets = ", ".join(["loss" if "loss" in self.read else "_", *others])
+            others = [names[o.name] for o in script.graph.outputs if o.name != "loss"]
+            loss = ["loss" if "loss" in self.read else "_"] if script.train.learns else []
+            targets = ", ".join([*loss, *others])
             net = "model" if script.single else model_argument(script)
             depth = 12 if script.autocast else 8
-            computed: list[Statement] = [_unpack(targets, f"{OBJECTIVE}({net}, *batch)", depth)]
+            computed: list[Statement] = [
+                _unpack(targets, f"{name_objective(script)}({net}, *batch)", depth)
+            ]
             return [
                 f"batch = [{column} for column in columns]",
                 *self._cast(computed),
@@ -247,7 +257,9 @@ def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
 
 
 def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
-    """Statements that make numbers of the sums."""
+    """Statements that make numbers of the sums; none where figures read whole splits alone."""
+    if not measured.names:
+        return []
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
     total = "all_sum(sums).tolist()" if script.distributed else "map(float, sums)"

@@ -133,7 +133,7 @@ class ScriptSpec:
     @property
     def alternates(self) -> bool:
         """Whether several steps take turns."""
-        return bool(self.train.steps[0].name)
+        return any(step.name for step in self.train.steps)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -201,6 +201,8 @@ class ScriptSpec:
     @cached_property
     def choice(self) -> str:
         """How the weights that are kept are chosen, for reports."""
+        if not self.train.learns:
+            return "they are as they were"
         if self.keeps_last:
             return "the last one is kept"
         return f"by {self.monitor.name}, {'higher' if self.monitor.higher else 'lower'} is better"
@@ -239,6 +241,11 @@ class ScriptSpec:
             if split not in splits and not trained:
                 splits.append(split)
         return tuple(splits)
+
+    @cached_property
+    def judged(self) -> tuple[str, ...]:
+        """Splits that the weights which are kept are evaluated on."""
+        return tuple(name for name in self.splits if name != "train") or ("train",)
 
     @cached_property
     def single(self) -> bool:
@@ -397,7 +404,7 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
     reads: dict[str, set[str]] = {loss: set() for loss in losses}
     outputs = {o.name: o for o in script.graph.outputs}
     computed = {loss: _list_nodes(script.graph, [outputs[loss]]).keys() for loss in losses}
-    for use in script.uses:
+    for use in script.uses if losses else ():
         own = [name for name in use.reads if name in outputs]
         needed = _list_nodes(script.graph, [outputs[name] for name in own])
         costs = {

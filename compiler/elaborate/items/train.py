@@ -50,8 +50,20 @@ from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.train import MetricUse, ParameterGroup, Train, TrainedNet
+from compiler.program.train import (
+    EVALUATED,
+    MetricUse,
+    ParameterGroup,
+    Train,
+    TrainedNet,
+    TrainStep,
+)
 from compiler.report.diagnostics import Message
+from compiler.report.messages.evaluating_trains import (
+    evaluates_fresh,
+    evaluates_nothing,
+    trains_nothing,
+)
 from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label
@@ -74,6 +86,9 @@ from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
+
+TRAINING_CLAUSES = ("minimize", "clip", "until", "processes")
+"""Clauses that stand once, and say how something is trained."""
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
@@ -121,11 +136,36 @@ class TrainElaborator(ItemElaborator):
             applied = apply_model(self.scope, context, self.item, self.item.of, data)
         context.body.partial = data is None or not applied
         context.execute(self.item.body)
-        needed = (word for word in TRAIN.clauses if word != "minimize" or not self.steps)
-        self.report_missing(context.body, self.item.name, *needed)
+        if self.trains_nothing:
+            self.check_idle(context.body)
+        else:
+            needed = (word for word in TRAIN.clauses if word != "minimize" or not self.steps)
+            self.report_missing(context.body, self.item.name, *needed)
         if data is None or not applied:
             return None
         return self.finish(context, data)
+
+    @property
+    def trains_nothing(self) -> bool:
+        """Whether it only evaluates: `epochs 0`."""
+        return self.settings.get("epochs") == 0
+
+    def check_idle(self, body: Body) -> None:
+        """Reports clauses of a training where nothing is trained, and where nothing is evaluated
+        either; `batch` may be left out there."""
+        self.settings.setdefault("batch", EVALUATED)
+        place = self.seen["epochs"]
+        said = {word: self.seen[word] for word in TRAINING_CLAUSES if word in self.seen}
+        if self.freeze:
+            said["freeze"] = self.freeze[0].span
+        if self.heads:
+            said["step"] = self.heads[0].name.span
+        if self.regularizers:
+            said["regularize"] = self.regularizers[0].span
+        for word, span in said.items():
+            body.report(trains_nothing(place, word, span))
+        if not self.metrics and "metric" not in self.seen and not self.refused:
+            body.report(evaluates_nothing(place, self.item.name.text))
 
     # --- data -------------------------------------------------------------------------------
 
@@ -227,7 +267,7 @@ class TrainElaborator(ItemElaborator):
         told = (find_disagreements(step, self.losses, uses), find_probabilities(step, uses))
         for message in chain(*found, *told):
             context.body.report(message)
-        steps, frozen = settle_steps(context.body, self.objectives, self.freeze, nets, step)
+        steps, frozen = self.settle_steps(context.body, nets, step)
         groups = [group for each in steps or () for group in each.groups]
         check_watched(context.body, groups, *figures)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
@@ -256,6 +296,7 @@ class TrainElaborator(ItemElaborator):
             find_rate_faults(made),
             find_net_lints(made.graph),
             find_training_lints(made),
+            _find_untrained(made),
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
@@ -272,7 +313,15 @@ class TrainElaborator(ItemElaborator):
             place = self.heads[0].name.span
             body.report(objective_beside_steps(self.seen["minimize"], names, place))
             return False
-        return len(self.objectives) == max(1, self.steps)
+        return self.trains_nothing or len(self.objectives) == max(1, self.steps)
+
+    def settle_steps(
+        self, body: Body, nets: Sequence[TrainedNet], graph: Graph
+    ) -> tuple[tuple[TrainStep, ...] | None, tuple[str, ...]]:
+        """The steps, none where nothing is trained, and patterns of frozen parameters."""
+        if self.trains_nothing:
+            return (), ()
+        return settle_steps(body, self.objectives, self.freeze, nets, graph)
 
     def find_penalties(self, groups: Sequence[ParameterGroup]) -> list[Regularizing]:
         """What `regularize` says, and the ridges of optimizers, which are penalties as well."""
@@ -332,6 +381,19 @@ class TrainElaborator(ItemElaborator):
             else:
                 found.append(TrainedNet(net.name, made, f"{net.path}." if net.path else ""))
         return tuple(found) if accepted else None
+
+
+def _find_untrained(train: Train) -> Iterator[Message]:
+    """Weights that a train evaluates which nobody has trained."""
+    for net in train.nets if not train.learns else ():
+        loaded = [f"{load.prefix}." if load.prefix else "" for load in net.net.loads]
+        fresh = tuple(
+            parameter.path
+            for parameter in net.net.graph.parameters
+            if parameter.trainable and not parameter.path.startswith(tuple(loaded))
+        )
+        if fresh:
+            yield evaluates_fresh(train.span, net.name, fresh)
 
 
 def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:

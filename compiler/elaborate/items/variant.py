@@ -176,14 +176,15 @@ class VariantElaborator(ItemElaborator):
         """Reports passes that would train the net on or judge it, where there is no train to do so,
         or the train does not let another net take its place."""
         steps = [step for step in self.steps if pass_of(step).attaches]
-        if base.train is None:
+        if base.train is None or not base.train.learns:
             for step in steps:
                 self.scope.session.report(nothing_to_train_on(step.span, pass_of(step).name))
+        if base.train is None:
             for step in self.steps:
                 if (message := pass_of(step).find_dataless(step.span)) is not None:
                     self.scope.session.report(message)
             return
-        if not steps:
+        if not steps or not base.train.learns:
             return
         if len(base.train.steps) > 1:
             for step in steps:

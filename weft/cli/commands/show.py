@@ -220,6 +220,9 @@ def _encode_groups(train: Train) -> list[object]:
 
 def _print_groups(train: Train) -> None:
     """What each optimizer of a train holds."""
+    if not train.learns:
+        say("")
+        say(f"train {train.name}: evaluates, and trains nothing")
     for optimizer, patterns, held in _find_groups(train):
         numbers = sum(p.value.type.size.known or 0 for p in held.values())
         over = ", ".join(f'"{p}"' for p in patterns) or ("the rest" if train.groups[1:] else "all")
