@@ -97,6 +97,15 @@ TRAIN.add(
 
 
 @dataclass(frozen=True)
+class Thaw:
+    """`freeze "stem.*", until=3epochs`: parameters that stay as they are in the first epochs."""
+
+    patterns: tuple[str, ...]
+    epochs: int
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
 class Regularization:
     """`regularize group_lasso(1e-3) over "hidden"`. `layers` are the parameters that it acts on:
     a weight, and its bias where that belongs to its groups."""
@@ -151,7 +160,8 @@ class Train:
     to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
     children of its root frame, so the objective prints as a function that calls the nets.
     `arguments` are those of `member(k=0)`, for people: such a train has a name of its own,
-    `member_k0`. With `epochs 0` there are no steps: it evaluates.
+    `member_k0`. `thaws` are the parameters that are frozen at first. With `epochs 0` there are no
+    steps: it evaluates.
     """
 
     name: str
@@ -161,6 +171,7 @@ class Train:
     doc: str = ""
     span: Span | None = None
     arguments: str = ""
+    thaws: tuple[Thaw, ...] = ()
     steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",
@@ -216,7 +227,7 @@ class Train:
     )
     freeze: tuple[str, ...] = clause(
         'freeze "stem.*"',
-        "parameters or nets that stay as they are",
+        "parameters or nets that stay as they are; with `until=3epochs`, in the first epochs",
         default=(),
         repeats=True,
     )

@@ -261,6 +261,15 @@ class ScriptSpec:
         paths = self.paths(net)
         return len(match_paths(paths, self.train.freeze)) == len(paths)
 
+    def find_rest(self, net: TrainedNet) -> int:
+        """How many epochs a net is frozen whole at first; 0 where it is not, or always is."""
+        paths = self.paths(net)
+        for thaw in self.train.thaws:
+            kept = match_paths(paths, (*thaw.patterns, *self.train.freeze))
+            if len(kept) == len(paths) and not self.is_frozen(net):
+                return thaw.epochs
+        return 0
+
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The variables of what a checkpoint holds the state of."""
@@ -318,6 +327,8 @@ class ScriptSpec:
         loss calls it once, takes nothing else from it, not even a derivative, and needs every
         parameter that is trained."""
         if self.alternates or not self.single or self.evaluates or not self.distributed:
+            return False
+        if self.train.thaws:  # a replica would wait for the gradients that it began with
             return False
         if any(node.op.of_graph for node in self.graph.nodes):
             return False

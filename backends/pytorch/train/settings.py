@@ -98,6 +98,8 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         yield "regularize", "; ".join(acting)
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
+    for thaw in train.thaws:
+        yield f"freeze until epoch {thaw.epochs}", ", ".join(thaw.patterns)
     for name, value in script.settings.items():
         if name in script.said and isinstance(value, str):
             yield name, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -21,7 +22,7 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import (
-    Pattern,
+    Freezing,
     Stalled,
     check_watched,
     read_clip,
@@ -31,6 +32,7 @@ from compiler.elaborate.items.settings import (
 )
 from compiler.elaborate.items.solving import find_unsolvable
 from compiler.elaborate.items.steps import Head, StepElaborator
+from compiler.elaborate.items.thawing import check_thaws, settle_thaws
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
@@ -119,7 +121,7 @@ class TrainElaborator(ItemElaborator):
         self.refused: set[str] = set()  # names of metrics that were refused
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
-        self.freeze: list[Pattern] = []
+        self.freeze: list[Freezing] = []
         self.values: dict[str, NetValue] = {}
 
     def run(self) -> Train | None:
@@ -242,8 +244,8 @@ class TrainElaborator(ItemElaborator):
         self.until = read_until(body, clause)
 
     def take_freeze(self, body: Body, clause: Clause) -> None:
-        """`freeze "stem.*", m`."""
-        self.freeze += read_freeze(body, clause)
+        """`freeze "stem.*", m, until=3epochs`."""
+        self.freeze.append(read_freeze(body, clause))
 
     # --- the result -------------------------------------------------------------------------
 
@@ -270,7 +272,10 @@ class TrainElaborator(ItemElaborator):
         steps, frozen = self.settle_steps(context.body, nets, step)
         groups = [group for each in steps or () for group in each.groups]
         check_watched(context.body, groups, *figures)
+        epochs = self.settings.get("epochs", math.inf)
+        thaws = settle_thaws(context.body, self.freeze, frozen, nets, epochs)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
+        check_thaws(context.body, thaws, steps or (), acting)
         if steps is None or context.graph() is None or self.lacks_settings:
             return None
         made = Train(
@@ -280,6 +285,7 @@ class TrainElaborator(ItemElaborator):
             step,
             self.item.doc,
             self.item.name.span,
+            thaws=thaws,
             steps=steps,
             metrics=uses,
             until=until,
@@ -321,7 +327,9 @@ class TrainElaborator(ItemElaborator):
         """The steps, none where nothing is trained, and patterns of frozen parameters."""
         if self.trains_nothing:
             return (), ()
-        return settle_steps(body, self.objectives, self.freeze, nets, graph)
+        late = [p for f in self.freeze if f.epochs is not None for p in f.patterns]
+        kept = [p for f in self.freeze if f.epochs is None for p in f.patterns]
+        return settle_steps(body, self.objectives, kept, nets, graph, late)
 
     def find_penalties(self, groups: Sequence[ParameterGroup]) -> list[Regularizing]:
         """What `regularize` says, and the ridges of optimizers, which are penalties as well."""

@@ -232,6 +232,15 @@ def _print_groups(train: Train) -> None:
         say(f"train {train.name}{given}: {optimizer or 'frozen'}")
         say(f"    over {over}: {count}, {numbers:,} numbers")
         say(f"    {_shorten(list(held))}")
+    for line in _describe_thaws(train):
+        say(line)
+
+
+def _describe_thaws(train: Train) -> Iterator[str]:
+    """What is frozen at first, a line each."""
+    for thaw in train.thaws:
+        held = match_paths(train.trainable, thaw.patterns)
+        yield f"    frozen until epoch {thaw.epochs}: {_shorten(held)}"
 
 
 def _shorten(paths: Sequence[str]) -> str:
