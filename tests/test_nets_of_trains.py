@@ -16,6 +16,8 @@ from backends.pytorch.run import running
 from compiler.driver import check
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Sink
+from compiler.report.source import Source
+from compiler.text.parse import parse
 from tests.train_scripts import lint
 from weft.api import load
 from weft.building.build import Build
@@ -203,6 +205,82 @@ def test_generations_are_trained_in_their_order(tmp_path: Path) -> None:
     names = [train.name for train in plan_build(program).trains]
     assert names == ["born_k0", "born_k1", "born", "born_k3"]
     assert [deploy.name for deploy in program.deploys] == ["born_k3"]
+
+
+def test_a_sampler_calls_a_trained_net_in_a_loop(tmp_path: Path) -> None:
+    text = """
+    model Sampler(steps: int = 3) {
+        input x: f32[b, 3]
+        net eps = back.m
+        scan i in 0..steps {
+            x = clip(x - 0.5 * eps(x), -1, 1)
+        }
+        output y = x
+    }
+    model Back {
+        input x: f32[b, 3]
+        output y = x -> dense(4, bias=false) -> batch_norm -> silu -> dense(3)
+    }
+    train back on iris {
+        net m = Back()
+        net n = Net()
+        minimize mse(m(n(features)), n(features)) with adam(lr=1e-2)
+        batch 20  epochs 1
+    }
+    deploy Sampler as onnx { dynamic b }
+    """
+    import onnxruntime
+
+    program = open_program(text, tmp_path)
+    out = tmp_path / "out"
+    make(program, out)
+    rows = np.random.default_rng(3).normal(size=(5, 3)).astype(np.float32)
+    session = onnxruntime.InferenceSession(out / "Sampler.onnx")
+    learned = load_file(out / "back" / "best.safetensors")
+    net = load(tmp_path / "spec.weft").model("Back")
+    module = net.torch({k.removeprefix("m."): v for k, v in learned.items() if k[0] == "m"})
+    x = torch.tensor(rows)
+    with torch.no_grad():
+        for _ in range(3):
+            x = (x - 0.5 * module(x)).clamp(-1, 1)
+    np.testing.assert_allclose(session.run(["y"], {"x": rows})[0], x.numpy(), atol=1e-6)
+
+
+def test_words_of_a_train_with_arguments_are_known(tmp_path: Path) -> None:
+    """A file of new rows that lack a word is coded as the training coded them."""
+    from weft.deployed.trained_data import find_words
+
+    text = """
+    model Words {
+        input a: f32[b]
+        output logits = a[:, none] -> dense(3)
+    }
+    data rows {
+        source csv("rows.csv")
+        split random(seed=0), train=60%, val=40%
+    }
+    data others { source csv("others.csv")  split random(seed=0), train=60%, val=40% }
+    train fit(k: int) of Words on rows {
+        minimize cross_entropy(logits, word) with adam(lr=1e-2)
+        batch 4  epochs k
+    }
+    train fit_more(k: int) of Words on others {
+        minimize cross_entropy(logits, word) with adam(lr=1e-2)
+        batch 4  epochs k
+    }
+    deploy fit(k=1) as onnx
+    deploy fit_more(k=2) as onnx
+    """
+    for name, words in (("rows", "xyz"), ("others", "pqr")):
+        lines = [f"{i % 7}.5,{words[i % 3]}" for i in range(30)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,word", *lines]) + "\n")
+    program = open_program(text, tmp_path)
+    make(program, tmp_path / "out")
+    found = find_words(
+        parse(Source("", (tmp_path / "spec.weft").read_text()), Sink()), tmp_path / "out"
+    )
+    assert found["rows"].columns == {"word": ("x", "y", "z")}
+    assert found["others"].columns == {"word": ("p", "q", "r")}
 
 
 # --- deployments, variants, contracts -------------------------------------------------------------
