@@ -77,6 +77,8 @@ def _describe_train(train: Train) -> Iterator[str]:
     for net in train.nets:
         yield f"  net {net.name} = {net.net.model} under {net.prefix or 'the root'}"
     yield from _describe_clauses(TRAIN, train)
+    for thaw in train.thaws:
+        yield f"  freeze {', '.join(thaw.patterns)} until epoch {thaw.epochs}"
 
 
 def _describe_variant(variant: Variant) -> Iterator[str]:

@@ -48,18 +48,23 @@ from compiler.weights.left_out import explain_left_out, find_surplus
 Array = NDArray[Any]
 
 
-def find_weights(net: Net, folder: Path, seed: int = 0) -> dict[str, Array]:
-    """Weights of every parameter of a net: loaded where a `load(…)` asks for it, else drawn.
+def find_weights(
+    net: Net, folder: Path, seed: int = 0, results: Path | None = None
+) -> dict[str, Array]:
+    """Weights of every parameter of a net: loaded where a `load(…)` asks for it or a train has
+    made it, else drawn.
 
     Args:
         net: the net and its loads, in order; a later one wins.
         folder: what the paths of the files are relative to.
         seed: of the fresh weights.
+        results: where each train has a folder with what it learned.
 
     Raises:
-        CompileError: a file cannot be read, lacks a weight, or has one of another shape.
+        CompileError: a file cannot be read, lacks a weight, or has one of another shape; a train
+            has not run.
     """
-    weights = find_loaded(net, folder)
+    weights = find_loaded(net, folder, results)
     if weights.keys() >= {p.path for p in net.graph.parameters}:
         return weights
     return draw_weights(net.graph, seed) | weights
@@ -98,6 +103,11 @@ class WeightSource:
         """
         file, span = self.load.file, self.load.span
         return _read_chosen(graph, self.parameters, self.tensors, file, span)
+
+
+def find_learned(net: Net) -> list[str]:
+    """The trains whose weights a net has, or some part of it, each once."""
+    return list(dict.fromkeys(load.train for load in net.loads if load.train is not None))
 
 
 def open_sources(net: Net, folder: Path, results: Path | None = None) -> list[WeightSource]:

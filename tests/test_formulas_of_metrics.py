@@ -13,6 +13,7 @@ from compiler.training import binary, calibration, classification, confusion, ra
 from compiler.training.base import METRICS, Metric
 from compiler.training.frechet import FrechetDistance
 from compiler.training.image_quality import Psnr, Ssim
+from compiler.training.likelihood import NllOfProbability
 from compiler.training.registry import load_training
 from tests.formulas.metrics import FORMULAS
 from tests.metric_code import run_metric
@@ -80,6 +81,12 @@ def of_numbers(cls: type[Any], prediction: Any, target: Any, mask: Any, weight: 
     ]
 
 
+def share(scores: Any) -> Any:
+    """Probabilities along the last axis; the smallest is 0."""
+    shares = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    return np.where(shares == shares.min(), 0, shares).astype(np.float32)
+
+
 RATIOS = (confusion.Precision, confusion.Recall, confusion.F1, confusion.IoU)
 HALVES = np.zeros((ROWS, 2), np.float32)
 CASES: list[Case] = [
@@ -89,6 +96,12 @@ CASES: list[Case] = [
     (classification.TopK(k=2, axis=1), (DENSE, DENSE_LABELS, DENSE_MASK)),
     *of_labels(classification.Perplexity),
     (classification.Perplexity(axis=3), (LAST, DENSE_LABELS, DENSE_MASK)),
+    *(
+        (metric, (share(arrays[0]), *arrays[1:]))
+        for eps in (1e-12, 0.02)
+        for metric, arrays in of_labels(NllOfProbability, eps=eps)
+    ),
+    (NllOfProbability(axis=3), (share(LAST), DENSE_LABELS, DENSE_MASK)),
     *(case for bins in (15, 1, 7) for case in of_labels(calibration.CalibrationError, bins=bins)),
     (calibration.CalibrationError(bins=2), (HALVES, BINARY)),
     (calibration.CalibrationError(axis=1), (DENSE, DENSE_LABELS, DENSE_MASK)),

@@ -26,6 +26,7 @@ from compiler.training.calibration import CalibrationError
 from compiler.training.confusion import F1, BalancedAccuracy, IoU, Precision, Recall
 from compiler.training.frechet import FrechetDistance
 from compiler.training.image_quality import Psnr, Ssim
+from compiler.training.likelihood import NllOfProbability
 from compiler.training.ranking import Auroc, AveragePrecision
 from compiler.training.regression import MeanAbsolutePercentageError
 from compiler.types.tensor import TensorType
@@ -37,6 +38,7 @@ from tests.train_scripts import lint, run, run_two, write_shared
 DRAWN = np.random.default_rng(0)
 ROWS = 60
 SCORES = DRAWN.normal(size=(ROWS, 4)).astype(np.float32)
+SHARES = torch.tensor(SCORES).softmax(1).numpy()
 LABELS = DRAWN.integers(0, 3, ROWS)  # class 3 is said at times, and never a label
 PADDED = np.where(DRAWN.random(ROWS) < 0.3, -100, LABELS)
 MASK = DRAWN.random(ROWS) < 0.6
@@ -177,6 +179,29 @@ def others() -> list[Case]:
             CalibrationError(),
             (SCORES, PADDED),
             torched(error, shown[PADDED >= 0], PADDED[PADDED >= 0], **options),
+        ),
+        (
+            NllOfProbability(),
+            (SHARES, LABELS),
+            sklearn.metrics.log_loss(LABELS, SHARES, labels=range(4)),
+        ),
+        (
+            NllOfProbability(),
+            (SHARES, LABELS, None, WEIGHT),
+            sklearn.metrics.log_loss(LABELS, SHARES, labels=range(4), sample_weight=WEIGHT),
+        ),
+        (
+            NllOfProbability(),
+            (SHARES, PADDED),
+            sklearn.metrics.log_loss(LABELS[PADDED >= 0], SHARES[PADDED >= 0], labels=range(4)),
+        ),
+        (NllOfProbability(), (SCORES, LABELS), math.nan),
+        (NllOfProbability(), (np.where(SHARES.max() == SHARES, np.nan, SHARES), LABELS), math.nan),
+        (NllOfProbability(eps=1e-3), (np.eye(4, dtype=np.float32)[LABELS], LABELS), 0.0),
+        (
+            NllOfProbability(eps=1e-3),
+            (np.eye(4, dtype=np.float32)[LABELS + 1], LABELS),
+            -math.log(1e-3),
         ),
         (
             Psnr(1.0),

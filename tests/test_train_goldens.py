@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GOOD = Path(__file__).parent / "good" / "train"
 EXAMPLE = (ROOT / "specs" / "examples" / "digits.weft").read_text(encoding="utf-8")
 TWO = 'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)'
+ENSEMBLE = (ROOT / "specs" / "examples" / "ensemble.weft").read_text(encoding="utf-8")
 FITTED = TABLE.replace("x = concat", "b = b -> standardize\n    x = concat").replace(
     "batch 4", 'batch 4\n    precision f16\n    clip norm=1.0\n    freeze "head.bias"'
 )
@@ -38,19 +39,20 @@ SPECS = {
     "vae_shared": share(VAE),
     "gan": GAN,
     "gan_shared": share(GAN),
+    "judged": ENSEMBLE,
 }
 LONGEST = {"digits": 225, "digits_shared": 270}
 """Lines that a script may have."""
 
 
 def find_train(name: str, folder: Path) -> Train:
-    if name != "table":
+    if name not in ("table", "judged"):
         return open_train(SPECS[name], folder)
     sink = Sink()
     program = check(write_table(folder, SPECS[name]), sink=sink)
     assert program is not None
     assert not sink.has_errors, [m.text.title for m in sink.messages]
-    return program.trains["fit"]
+    return program.trains["fit" if name == "table" else "judged"]
 
 
 @pytest.mark.parametrize("name", SPECS)

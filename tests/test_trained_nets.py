@@ -132,9 +132,9 @@ def test_a_train_may_be_applied_as_it_is(tmp_path: Path) -> None:
         (DIRECT.replace("fit", "student") + STUDENT.replace("= fit", "= direct"), "W0214"),
         (TWO + DIRECT.replace("fit", "pair.middle"), "W0203"),
         (TWO + STUDENT.replace("= fit", "= pair"), "W0644"),
-        ("let a = fit\n" + FIT, "W0206"),
+        ("let a = fit\n" + FIT.replace("Net(width=width)", "Net(width=a.width)"), "W0214"),
     ],
-    ids=["itself", "in a circle", "no such net", "several", "outside of a train"],
+    ids=["itself", "in a circle", "no such net", "several", "itself by a let"],
 )
 def test_what_cannot_be_is_refused(text: str, code: str, tmp_path: Path) -> None:
     _, messages = elaborate(text, tmp_path)

@@ -163,30 +163,37 @@ class Model:
         known = (p.value.type.size.known for p in self.graph.parameters if p.trainable)
         return sum(size or 0 for size in known)
 
-    def weights(self, given: Weights = None, *, seed: int = 0) -> dict[str, Array]:
+    def weights(
+        self, given: Weights = None, *, seed: int = 0, build: Path | str | None = None
+    ) -> dict[str, Array]:
         """An array for every path.
 
         Args:
             given: arrays or tensors, such as a module's `state_dict()`, or a safetensors file;
                 without it what the spec loads, else fresh.
             seed: of the fresh ones.
+            build: folder of the build that made the nets of trains in it (`net m = fit`).
 
         Raises:
-            WeftError: a file cannot be read, lacks a weight, or has one of another shape.
+            WeftError: a file cannot be read, lacks a weight, or has one of another shape; a train
+                has not run.
         """
         with speaking_as_commands():
             if given is None:
-                return find_weights(self.net, self.folder, seed)
+                results = Path(build) if build is not None else None
+                return find_weights(self.net, self.folder, seed, results)
             if isinstance(given, Path | str):
                 return read_all_weights(self.graph, Path(given))
             return choose_weights(self.graph, as_weights(given), "the weights given")
 
-    def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:
+    def torch(
+        self, weights: Weights = None, *, seed: int = 0, build: Path | str | None = None
+    ) -> Any:
         """The generated PyTorch module (an `nn.Module`) with weights, in evaluation mode."""
         from backends.pytorch.modules import emit_module
         from backends.pytorch.run.load import assign_weights, load_module
 
-        numbers = self.weights(weights, seed=seed)
+        numbers = self.weights(weights, seed=seed, build=build)
         with speaking_as_commands():
             module = load_module(emit_module([self.graph], title=self.net.name), self.graph)
         assign_weights(module, numbers)
@@ -199,7 +206,14 @@ class Model:
         with speaking_as_commands():
             return emit_module([self.graph], title=self.net.name)
 
-    def onnx(self, path: Path | str, weights: Weights = None, *, opset: int = 21) -> Path:
+    def onnx(
+        self,
+        path: Path | str,
+        weights: Weights = None,
+        *,
+        opset: int = 21,
+        build: Path | str | None = None,
+    ) -> Path:
         """Writes an ONNX file, in which every symbolic size stays open, and returns its path.
 
         Raises:
@@ -208,7 +222,7 @@ class Model:
         from weft.deployed.exporting import ExportSpec
 
         with speaking_as_commands():
-            net = WeightedNet(self.graph, self.weights(weights))
+            net = WeightedNet(self.graph, self.weights(weights, build=build))
             ExportSpec(opset).write(net, Path(path))
         return Path(path)
 
@@ -243,7 +257,9 @@ class CompressedModel(Model):
 
         return count_numbers(self.graph)
 
-    def weights(self, given: Weights = None, *, seed: int = 0) -> dict[str, Array]:
+    def weights(
+        self, given: Weights = None, *, seed: int = 0, build: Path | str | None = None
+    ) -> dict[str, Array]:
         """An array for every path: those of the build, unless others are given."""
         return dict(self.known) if given is None else super().weights(given, seed=seed)
 

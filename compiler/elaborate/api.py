@@ -301,10 +301,18 @@ def open_graph(
     """A graph for the statements of an item whose parameters are bound from the arguments of a
     reference (`noisy(noise=0.1)`), evaluated in `caller` or at file level. None where an
     argument was refused."""
-    outside = caller or Body(scope.session, scope, None, None, BLOCK_CLAUSES)
-    given = match_arguments(outside, scope, item, arguments, call or item.name.span)
-    if given is None:
-        return None
+    given = match_arguments(scope, item, arguments, call or item.name.span, caller)
+    return open_given(scope, item, clauses, given, call) if given is not None else None
+
+
+def open_given(
+    scope: FileScope,
+    item: Item,
+    clauses: ClauseTable,
+    given: Mapping[str, ArgumentValue],
+    call: Span | None = None,
+) -> GraphContext | None:
+    """The same with the values of parameters; those that are left out have their defaults."""
     before = scope.session.faults
     body = Body(scope.session, scope, None, None, clauses, call=call)
     signature = read_signature(scope, item)
@@ -321,12 +329,25 @@ def open_graph(
 
 
 def match_arguments(
-    outside: Body, scope: FileScope, item: Item, arguments: Sequence[Argument], span: Span
+    scope: FileScope,
+    item: Item,
+    arguments: Sequence[Argument],
+    span: Span,
+    caller: Body | None = None,
 ) -> dict[str, ArgumentValue] | None:
-    """The arguments of a reference by parameter; None where they do not fit, which is reported."""
+    """The arguments of a reference by parameter, evaluated in `caller` or at file level; None
+    where they do not fit, which is reported."""
+    outside = caller or Body(scope.session, scope, None, None, BLOCK_CLAUSES)
+    actuals = [Actual(a.name, outside.evaluate(a.value), a.value.span) for a in arguments]
+    return match_values(outside, scope, item, actuals, span)
+
+
+def match_values(
+    outside: Body, scope: FileScope, item: Item, actuals: Sequence[Actual], span: Span
+) -> dict[str, ArgumentValue] | None:
+    """The same of arguments that have been evaluated."""
     signature = sign(BlockLayer(item, scope, {}, item.name.span))
     assert signature is not None
-    actuals = [Actual(a.name, outside.evaluate(a.value), a.value.span) for a in arguments]
     match = match_call(signature, actuals, 0)
     overrides = scope.session.overrides
     match.missing = tuple(f for f in match.missing if (item.name.text, f.name) not in overrides)

@@ -28,6 +28,8 @@ from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
 """PyTorch takes no larger one."""
+EVALUATED = 256
+"""Rows at once of a train that trains nothing, where it does not say how many."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,15 @@ TRAIN.add(
 
 
 @dataclass(frozen=True)
+class Thaw:
+    """`freeze "stem.*", until=3epochs`: parameters that stay as they are in the first epochs."""
+
+    patterns: tuple[str, ...]
+    epochs: int
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
 class Regularization:
     """`regularize group_lasso(1e-3) over "hidden"`. `layers` are the parameters that it acts on:
     a weight, and its bias where that belongs to its groups."""
@@ -152,6 +163,9 @@ class Train:
     `graph` goes from the data's columns (leading dim `batch`) through the nets (frames)
     to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
     children of its root frame, so the objective prints as a function that calls the nets.
+    `arguments` are those of `member(k=0)`, for people: such a train has a name of its own,
+    `member_k0`. `thaws` are the parameters that are frozen at first. With `epochs 0` there are no
+    steps: it evaluates.
     """
 
     name: str
@@ -160,6 +174,8 @@ class Train:
     graph: Graph
     doc: str = ""
     span: Span | None = None
+    arguments: str = ""
+    thaws: tuple[Thaw, ...] = ()
     steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",
@@ -173,8 +189,8 @@ class Train:
     batch: int = clause("batch 64", "rows per step", Whole(1))
     epochs: int = clause(
         "epochs 30",
-        "how often every training row is seen",
-        Whole(1, units=("epoch", "epochs")),
+        "how often every training row is seen; `epochs 0`, without `minimize`, only evaluates",
+        Whole(0, units=("epoch", "epochs")),
     )
     seed: int = clause(
         "seed 0", "what all random numbers follow from", Whole(0, LARGEST_SEED), default=0
@@ -215,10 +231,15 @@ class Train:
     )
     freeze: tuple[str, ...] = clause(
         'freeze "stem.*"',
-        "parameters or nets that stay as they are",
+        "parameters or nets that stay as they are; with `until=3epochs`, in the first epochs",
         default=(),
         repeats=True,
     )
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is trained; `epochs 0` only evaluates: there is no loss."""
+        return bool(self.steps)
 
     @property
     def trainable(self) -> Mapping[str, Parameter]:

@@ -14,6 +14,8 @@ from compiler.report.messages.training import one_value_per_channel
 def find_thin_norms(train: Train, rows: int) -> Iterator[Message]:
     """What takes statistics of a batch of so many rows while training, and finds a single value for
     each channel. Nets that are frozen whole run in evaluation mode."""
+    if not train.learns:
+        return
     frozen = [net for net in train.nets if _is_frozen(train, net)]
     for node in train.graph.nodes:
         if not node.op.over_batch or any(_belongs(node, net) for net in frozen):

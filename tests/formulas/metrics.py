@@ -64,6 +64,15 @@ def perplexity(o: Any, scores: Array, labels: Array, mask: Any = None, weight: A
     return float(np.exp(-(w * np.log(p)).sum() / w.sum()))
 
 
+@FORMULAS.of("nll_of_probability", "-(Σ_i w_i log(max(p_i, eps))) / (Σ_i w_i)")
+def nll_of_probability(
+    o: Any, scores: Array, labels: Array, mask: Any = None, weight: Any = None
+) -> float:
+    rows, y, w = _rows(o, scores, labels, mask, weight)
+    p = [max(float(row[label]), o.eps) for row, label in zip(rows, y, strict=True)]
+    return float(-(w * np.log(p)).sum() / w.sum())
+
+
 @FORMULAS.of(
     "calibration_error",
     "b / bins",

@@ -10,11 +10,13 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
 from compiler.ir.weighted_net import WeightedNet
+from compiler.loading import find_learned
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import variant_not_built
+from compiler.report.messages.tuning import train_not_run
 from compiler.vocabulary.signature import write_call
 from compiler.weights.files import find_files
 from weft.building.stage import BuildContext, Echo, fingerprint
@@ -84,14 +86,39 @@ def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
     """The weights of the train that a target is deployed from, as a build has left them in its
     folder; None where no build has finished it, or the spec or the data has changed since."""
     train = program.trains.get(target.deploy.train or "") if target.deploy is not None else None
-    if train is None:
+    if train is None or not _is_trained(train, program, folder):
         return None
-    path = folder / train.name / BEST
+    return folder / train.name / BEST
+
+
+def require_learned(program: Program, folder: Path, target: Target) -> None:
+    """Makes sure that the nets of trains inside a target (`net m = fit`) are there as this spec
+    and its data make them.
+
+    Raises:
+        CompileError: the build in the folder has not finished such a train, or the spec or the
+            data has changed since.
+    """
+    trains = find_learned(target.net) if target.net is not None else []
+    faults = [
+        train_not_run(program.trains[name].span, name)
+        for name in trains
+        if not _is_trained(program.trains[name], program, folder)
+    ]
+    if faults:
+        raise CompileError(faults)
+
+
+def _is_trained(train: Train, program: Program, folder: Path) -> bool:
+    """Whether a build has finished a train, and it and those that it starts from are still the
+    same."""
     cache = Cache(folder, identify_weft())
     stage = f"train {train.name}"
     key = cache.get_metadata(stage).get("trained")
-    fresh = key == fingerprint_trained(train, program) and not cache.find_changed(stage)
-    return path if fresh else None
+    if key != fingerprint_trained(train, program) or cache.find_changed(stage):
+        return False
+    others = (name for net in train.nets for name in find_learned(net.net))
+    return all(_is_trained(program.trains[name], program, folder) for name in others)
 
 
 def fingerprint_trained(train: Train, program: Program) -> str:

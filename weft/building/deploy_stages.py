@@ -50,7 +50,7 @@ class DeployStages:
     def run(self) -> Section:
         """Compiles, verifies and measures the file."""
         target = find_target(self.deploy, self.program)
-        weights, _ = gather_weights(target, self.trained, self.program)
+        weights, _ = gather_weights(target, self.trained, self.program, self.folder)
         artifact = make_artifact(target, weights, self.program, self.folder)
         compiled = compile_artifact(self.context, artifact)
         verified = verify_artifact(self.context, artifact, self.find_place)

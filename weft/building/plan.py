@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from compiler.compression.requirements import find_all
+from compiler.loading import find_learned
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import Train
@@ -36,6 +37,8 @@ def plan_build(program: Program) -> Plan:
     variants = tuple(order_variants(program))
     needed = {deploy.train for deploy in program.deploys}
     needed |= {variant.train for variant in variants}
+    nets = [deploy.net for deploy in program.deploys] + [variant.source for variant in variants]
+    needed |= {train for net in nets if net is not None for train in find_learned(net)}
     needed |= {
         figure.owner
         for variant in variants
@@ -71,7 +74,7 @@ def order_variants(program: Program) -> list[Variant]:
 
 
 def order_trains(program: Program, names: Collection[str | None]) -> tuple[Train, ...]:
-    """Trains by name, in the file's order, each after those that it starts from (`net teacher =
+    """Trains by name, in the file's order, each after those whose nets it has (`net teacher =
     fit`), which are added. Names of no train are passed over."""
     ordered: dict[str, Train] = {}
 
@@ -80,9 +83,8 @@ def order_trains(program: Program, names: Collection[str | None]) -> tuple[Train
             return
         train = program.trains[name]
         for net in train.nets:
-            for load in net.net.loads:
-                if load.train is not None:
-                    add(load.train)
+            for other in find_learned(net.net):
+                add(other)
         ordered[name] = train
 
     for name in program.trains:

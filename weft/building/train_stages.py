@@ -70,7 +70,8 @@ class TrainStages:
         if kept is not None:
             context.files.warn(f"{self.name}: what was trained before is kept in {kept}")
         context.make(begun)
-        context.echo(f"{self.name}: {'going on' if resume else 'training'}")
+        begins = "training" if train.learns else "evaluating"
+        context.echo(f"{self.name}: {'going on' if resume else begins}")
         with follow_epochs(train.epochs) as on_progress:
             results = run_training(
                 self.folder,
@@ -82,7 +83,8 @@ class TrainStages:
                 span=train.span,
             )
         read_trained(train, self.folder / BEST, train.span)
-        texts = {name: (self.folder / name).read_text(encoding="utf-8") for name in TEXTS}
+        written = (self.folder / name for name in TEXTS)
+        texts = {p.name: p.read_text(encoding="utf-8") for p in written if p.is_file()}
         trained = fingerprint_trained(train, self.program)
         return {"seconds": results.seconds, "texts": texts, "trained": trained}
 
@@ -104,18 +106,24 @@ class TrainStages:
         names = [use.name for use in train.metrics]
         weights = (p.value.type.size for p in train.graph.parameters if p.trainable)
         parameters = sum(size.known or 0 for size in weights)
-        rows = [("parameters", f"{parameters:,}")]
+        rows = [("arguments", train.arguments)] if train.arguments else []
+        rows.append(("parameters", f"{parameters:,}"))
         rows += [
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
         choice = ScriptSpec(train).choice
-        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
+        if train.learns:
+            rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
         drawn = ScriptSpec(train).draws_itself
         if drawn:
             rows.append(("draws", DRAWN))
-        rows.append(("training time", f"{made['seconds']:.1f} s"))
+        if train.learns:
+            rows.append(("training time", f"{made['seconds']:.1f} s"))
+        else:
+            rows.append(("trained", "nothing: weights are evaluated as they are"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
         metadata = {
+            "arguments": self.train.arguments,
             "parameters": parameters,
             "figures": results.figures,
             "best_epoch": results.best_epoch,

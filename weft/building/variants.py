@@ -125,7 +125,8 @@ class VariantBuild:
         """
         variant = self.variant
         if variant.source is not None:
-            weights = find_weights(variant.source, self.program.source.folder)
+            root = self.program.source.folder
+            weights = find_weights(variant.source, root, results=self.folder)
         else:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
@@ -287,10 +288,11 @@ class VariantBuild:
             device=self.context.device.value,
             files=self.context.files,
         )
+        evaluator = SplitEvaluator(plan, self.spec.opset)  # by the loss, if there is one
         return replace(
             context,
             samples=DataSamples(plan),
-            evaluator=SplitEvaluator(plan, self.spec.opset) if len(plan.judgement) else None,
+            evaluator=evaluator if len(plan.judgement) and train.learns else None,
             trainer=trainer,
             seed=train.seed,
         )

@@ -116,9 +116,10 @@ def find_target(deploy: Deploy, program: Program) -> Target:
 
 
 def gather_weights(
-    target: Target, file: Path | None, program: Program
+    target: Target, file: Path | None, program: Program, results: Path | None = None
 ) -> tuple[dict[str, Array], Sequence[Message]]:
-    """Weights for a target, and warnings about them.
+    """Weights for a target, and warnings about them. `results` is where each train has a folder
+    with what it learned.
 
     Raises:
         CompileError: a file cannot be read or does not fit, or the weights are the result of a
@@ -133,7 +134,7 @@ def gather_weights(
         return read_all_weights(target.graph, file, fitted, whole), ()
     if target.net is None:
         raise CompileError([_need_weights(target, program)])
-    weights = find_weights(target.net, root) | fitted
+    weights = find_weights(target.net, root, results=results) | fitted
     if target.net.loads or not target.graph.parameters:
         return weights, ()
     return weights, (fresh_weights(target.net.span, target.name),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,13 @@ BEST = "best.safetensors"
 def find_words(file: File, folder: Path) -> dict[str, TrainedWords]:
     """The words that the trainings in the folder of a build have seen, by data item."""
     found: dict[str, TrainedWords] = {}
-    for train in _list_trains(file):
+    trains = _list_trains(file)
+    for train in trains:
         _add_words(found, train, folder / train.name.text / BEST)
+    for weights in sorted(folder.glob(f"*_*/{BEST}")):  # of trains with arguments: `fit_k1`
+        named = _find_named(trains, weights)
+        if named is not None:
+            _add_words(found, named, weights)
     return found
 
 
@@ -45,11 +51,19 @@ def find_words_of(file: File, weights: Path) -> dict[str, TrainedWords]:
     """The words that a training has seen, from the file with its weights, by data item. The train
     is that of its folder's name, or the only one of the spec."""
     trains = _list_trains(file)
-    named = [train for train in trains if train.name.text == weights.resolve().parent.name]
+    named = _find_named(trains, weights.resolve())
     found: dict[str, TrainedWords] = {}
-    for train in named or (trains if len(trains) == 1 else []):
+    for train in [named] if named is not None else trains if len(trains) == 1 else []:
         _add_words(found, train, weights)
     return found
+
+
+def _find_named(trains: Sequence[TrainItem], weights: Path) -> TrainItem | None:
+    """The train that has left weights, by the name of their folder: its own, and behind that its
+    arguments where it has some."""
+    folder = weights.parent.name
+    found = [t for t in trains if folder == t.name.text or folder.startswith(f"{t.name.text}_")]
+    return max(found, key=lambda train: len(train.name.text), default=None)
 
 
 def _list_trains(file: File) -> list[TrainItem]:

@@ -126,7 +126,7 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
             overwritten, or it has other settings.
     """
     found = [name for name in RESULTS if (out / name).exists()]
-    if overwrite or not found:
+    if overwrite or not found or (resume and not train.learns):
         return
     if not resume:
         raise CompileError([training_would_be_lost(train.span, str(out))])

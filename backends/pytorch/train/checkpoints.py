@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.judging import SAVED
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import quote_docstring, write_string
 
@@ -50,15 +51,7 @@ def _write_save(script: ScriptSpec) -> Function:
     weights = 'dict(sorted(parts["model"].state_dict().items()))'
     if "layout" in script.said:
         weights = f"{{k: v.contiguous() for k, v in {weights}.items()}}"
-    added = "crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)"
-    best: list[Statement] = [
-        f"weights = {weights}",
-        "crc = zlib.crc32(json.dumps(SETTINGS).encode())",
-        suite("for value in weights.values():", [added]),
-        'note = json.dumps({"settings": SETTINGS, "checksum": crc})',
-        'save_file(weights, part, {"training": note})',
-        'part.replace(out / "best.safetensors")',
-    ]
+    best: list[Statement] = [f"weights = {weights}", *SAVED]
     chosen = best if script.keeps_last else [suite("if find_best(history) == len(history):", best)]
     return Function(
         "save",

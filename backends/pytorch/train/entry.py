@@ -102,9 +102,8 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
     yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
     if script.draws_itself:
         yield f'results["draws"] = f"of the train, from seed {{{EVALUATION_SEED}}} for every split"'
-    measured = tuple(name for name in script.splits if name != "train") or ("train",)
     evaluated = "results[split] = evaluate(model, splits[split])"
-    yield suite(f"for split in {write_literal(measured)}:", [evaluated])
+    yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
     write: list[Statement] = [
         "text = json.dumps(results, indent=2)",
         "print(text)",

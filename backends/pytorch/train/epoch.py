@@ -7,6 +7,7 @@ from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
 from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.inlining import Inlined
+from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec, StepSpec
@@ -42,6 +43,7 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
     return [
         f"{model}.train()",
         *frozen,
+        *_write_thaws(script),
         "rows, device = len(columns[0]), columns[0].device",
         *when(script.nets_draw, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
         *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"),
@@ -49,6 +51,28 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
         "batches = torch.from_numpy(order).to(device).split(BATCH)",
     ]
+
+
+def _write_thaws(script: ScriptSpec) -> list[Statement]:
+    """Statements that freeze parameters in the first epochs; nets that are frozen whole run in
+    evaluation mode there."""
+    thaws = script.train.thaws
+    if not thaws:
+        return []
+    paths = [path for net in script.train.nets for path in script.paths(net)]
+    choices = [
+        suite(
+            f"{'elif' if place else 'if'} {spell_match(thaw.patterns, paths)}:",
+            [f"parameter.requires_grad = epoch > {thaw.epochs}"],
+        )
+        for place, thaw in enumerate(thaws)
+    ]
+    resting = [
+        suite(f"if epoch <= {until}:", [f"model[{write_string(net.name)}].eval()"])
+        for net in script.train.nets
+        if net.prefix and (until := script.find_rest(net))
+    ]
+    return [suite("for name, parameter in model.named_parameters():", choices), *resting]
 
 
 def _write_body(script: ScriptSpec) -> list[Statement]:

@@ -119,6 +119,8 @@ def hash_arrays(arrays: Mapping[str, Array]) -> str:
 def describe(train: Train) -> str:
     """README.md: one paragraph about the files and how to use them."""
     data = " --data FOLDER" if reads_folder(ScriptSpec(train)) else ""
+    if not train.learns:
+        return _describe_judging(train, data)
     shared = (
         " Under `torchrun` every batch is divided among the processes; batch norms then see their "
         "own process's rows only."
@@ -136,4 +138,17 @@ def describe(train: Train) -> str:
         "`last.pt` (all that `--resume` needs to go on exactly where it stopped; "
         "`--overwrite` starts anew) and "
         f"`results.json` (the figures of the best weights).{shared}\n"
+    )
+
+
+def _describe_judging(train: Train, data: str) -> str:
+    """README.md of a train that trains nothing."""
+    where = ", where FOLDER is what the paths of the data start from" if data else ""
+    return (
+        f"# {escape_markdown(train.name)}\n\n"
+        f"`model.py` holds the networks as PyTorch modules, `train.py` evaluates them on the data "
+        f"{write_code(train.data.name)}: run `python train.py{data} --out RUN`{where}. It needs "
+        "torch, numpy, safetensors and what the data needs, and nothing of Weft. RUN then holds "
+        f"`best.safetensors` (the weights, as they were in `{START}`) and `results.json` (the "
+        "figures).\n"
     )

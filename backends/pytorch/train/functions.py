@@ -26,7 +26,8 @@ LOADER_LOCALS = frozenset(
 """Variables of the code that loads and divides rows, and what it calls."""
 
 OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
-"""What the functions of the objective and of column expressions are called."""
+"""What the functions of the objective, of what figures read, and of column expressions are
+called."""
 
 
 def emit_objective(script: ScriptSpec) -> list[str]:
@@ -89,7 +90,8 @@ def emit_objective_function(script: ScriptSpec) -> list[str]:
     """`compute_loss`, unless the objective is written where it is used."""
     if script.alternates:
         return emit_objective(script)
-    wanted = (("loss",), tuple(o.name for o in script.graph.outputs))
+    wanted = [tuple(o.name for o in script.graph.outputs)]
+    wanted += [("loss",)] if script.train.learns else []
     if script.single and all(_inline_objective(script, names, "model") for names in wanted):
         return []
     return emit_objective(script)

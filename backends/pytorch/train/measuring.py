@@ -131,9 +131,15 @@ def write_evaluation(script: ScriptSpec) -> Function:
         ("model: nn.Module", "columns: list[Tensor]"),
         f"dict[str, {figure}]",
         (*body, f"return {{{', '.join(figures)}}}"),
-        (f"{'Loss and metrics' if script.train.metrics else 'The loss'} over a split.",),
+        (f"{_name_figures(script)} over a split.",),
         ("@torch.no_grad()",),
     )
+
+
+def _name_figures(script: ScriptSpec) -> str:
+    if not script.train.learns:
+        return "Metrics"
+    return "Loss and metrics" if script.train.metrics else "The loss"
 
 
 def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
@@ -147,7 +153,8 @@ def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
             yield f"{line}0"
             line = ""
         line += f"{name} = "
-    yield f"{line}0"
+    if line:
+        yield f"{line}0"
 
 
 class _Objective:
@@ -245,7 +252,9 @@ def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
 
 
 def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
-    """Statements that make numbers of the sums."""
+    """Statements that make numbers of the sums; none where figures read whole splits alone."""
+    if not measured.names:
+        return []
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
     total = "all_sum(sums).tolist()" if script.distributed else "map(float, sums)"

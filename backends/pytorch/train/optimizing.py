@@ -135,6 +135,8 @@ def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
     optimizer = script.train.groups[number].optimizer
     texts = [parameters]
     for key, value in optimizer.arguments:
+        if key == "fused" and script.train.thaws:
+            continue  # a fused step of SGD wants the momentum of all parameters or of none
         texts.append(f"{key}={rate_of(script, number) if key == 'lr' else write_literal(value)}")
     return f"{_class_of(script, optimizer)}({', '.join(texts)})"
 

@@ -11,6 +11,7 @@ from backends.pytorch.train.entry import write_main
 from backends.pytorch.train.epoch import write_epoch, write_measure, write_solving_epoch
 from backends.pytorch.train.epochs import write_train
 from backends.pytorch.train.functions import emit_column_function, emit_objective_function
+from backends.pytorch.train.judging import write_judging
 from backends.pytorch.train.loading import reads_folder, write_loader
 from backends.pytorch.train.measuring import write_evaluation
 from backends.pytorch.train.models import find_classes
@@ -72,6 +73,21 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_range_functions(script)
     yield write_loader(script)
     yield emit_objective_function(script)
+    if script.train.learns:
+        yield from _write_training(script)
+    yield from (text.splitlines() for text in script.functions.values())
+    yield write_evaluation(script)
+    if not script.train.learns:
+        yield write_judging(script, _describe(script))
+        return
+    yield from write_sharing(script)
+    yield from write_checkpoints(script)
+    yield write_train(script)
+    yield write_main(script, _describe(script))
+
+
+def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
+    """The functions of a step and an epoch, and what they call."""
     yield from emit_definitions(script)
     yield from write_schedules(script)
     yield from write_split_parameters(script)
@@ -83,21 +99,17 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
         yield from write_step_epoch(script)
     else:
         yield write_solving_epoch(script) if script.solves else write_epoch(script)
-    yield from (text.splitlines() for text in script.functions.values())
-    yield write_evaluation(script)
-    yield from write_sharing(script)
-    yield from write_checkpoints(script)
-    yield write_train(script)
-    yield write_main(script, _describe(script))
 
 
 def _docstring(script: ScriptSpec) -> Lines:
     train = script.train
     about = train.doc if train.doc.split() else _describe(script)
-    usage = [
-        ("python train.py", "a line per epoch, results in ./run"),
-        ("python train.py --resume", "goes on after the last finished epoch"),
-    ]
+    usage = [("python train.py", "results in ./run")]
+    if train.learns:
+        usage = [
+            ("python train.py", "a line per epoch, results in ./run"),
+            ("python train.py --resume", "goes on after the last finished epoch"),
+        ]
     if reads_folder(script):
         usage.insert(1, ("python train.py --data DIR", "where paths of data start from"))
     if script.distributed:
@@ -108,19 +120,22 @@ def _docstring(script: ScriptSpec) -> Lines:
 
 def _describe(script: ScriptSpec) -> str:
     names = " and ".join(dict.fromkeys(net.net.model for net in script.train.nets))
-    return f"Trains {names} on the data {script.train.data.name}."
+    does = "Trains" if script.train.learns else "Evaluates"
+    return f"{does} {names} on the data {script.train.data.name}."
 
 
 def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
     train = script.train
-    rows = "rows a step, of all processes together" if script.distributed else "rows a step"
+    rows = "rows a step" if train.learns else "rows at once"
+    rows = "rows a step, of all processes together" if script.distributed else rows
     yield f"SEED = {train.seed}"
     yield f"BATCH = {train.batch}  # {rows}"
-    yield f"EPOCHS = {train.epochs}"
+    if train.learns:
+        yield f"EPOCHS = {train.epochs}"
     for word, value in find_said(TRAIN, train):
         if isinstance(word.setting, Whole | Positive) and word.word not in ALWAYS:
             yield f"{word.word.upper()} = {write_literal(value)}  # {word.doc}"
-    yield from emit_rates(script)
+    yield from emit_rates(script) if train.learns else ()
     yield from emit_strengths(script)
     yield from emit_decays(script)
     if train.clip is not None:
@@ -134,7 +149,7 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
     yield ""
     if script.distributed:
         yield from (*CONSTANTS, "")
-    yield from TYPES
+    yield from (text for text in TYPES if train.learns or text.startswith("Splits"))
 
 
 def _bound(clip: Clip) -> str:

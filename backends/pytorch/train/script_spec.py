@@ -134,7 +134,7 @@ class ScriptSpec:
     @property
     def alternates(self) -> bool:
         """Whether several steps take turns."""
-        return bool(self.train.steps[0].name)
+        return any(step.name for step in self.train.steps)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -208,6 +208,8 @@ class ScriptSpec:
     @cached_property
     def choice(self) -> str:
         """How the weights that are kept are chosen, for reports."""
+        if not self.train.learns:
+            return "they are as they were"
         if self.keeps_last:
             return "the last one is kept"
         return f"by {self.monitor.name}, {'higher' if self.monitor.higher else 'lower'} is better"
@@ -248,6 +250,11 @@ class ScriptSpec:
         return tuple(splits)
 
     @cached_property
+    def judged(self) -> tuple[str, ...]:
+        """Splits that the weights which are kept are evaluated on."""
+        return tuple(name for name in self.splits if name != "train") or ("train",)
+
+    @cached_property
     def single(self) -> bool:
         """Whether the only net is the train itself (`train f of M`)."""
         return len(self.train.nets) == 1 and not self.train.nets[0].prefix
@@ -276,6 +283,15 @@ class ScriptSpec:
         """Whether no parameter of a net is trained."""
         paths = self.paths(net)
         return len(match_paths(paths, self.train.freeze)) == len(paths)
+
+    def find_rest(self, net: TrainedNet) -> int:
+        """How many epochs a net is frozen whole at first; 0 where it is not, or always is."""
+        paths = self.paths(net)
+        for thaw in self.train.thaws:
+            kept = match_paths(paths, (*thaw.patterns, *self.train.freeze))
+            if len(kept) == len(paths) and not self.is_frozen(net):
+                return thaw.epochs
+        return 0
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -349,6 +365,8 @@ class ScriptSpec:
         loss calls it once, takes nothing else from it, not even a derivative, and needs every
         parameter that is trained."""
         if self.alternates or not self.single or self.evaluates or not self.distributed:
+            return False
+        if self.train.thaws:  # a replica would wait for the gradients that it began with
             return False
         if any(node.op.of_graph for node in self.graph.nodes):
             return False
@@ -438,7 +456,7 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
     reads: dict[str, set[str]] = {loss: set() for loss in losses}
     outputs = {o.name: o for o in script.graph.outputs}
     computed = {loss: _list_nodes(script.graph, [outputs[loss]]).keys() for loss in losses}
-    for use in script.uses:
+    for use in script.uses if losses else ():
         own = [name for name in use.reads if name in outputs]
         needed = _list_nodes(script.graph, [outputs[name] for name in own])
         costs = {

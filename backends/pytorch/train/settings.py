@@ -65,8 +65,10 @@ def _find_constants(script: ScriptSpec) -> dict[str, object]:
     rates = [group.optimizer.lr for group in train.groups]
     if rates[1:]:
         found["LEARNING_RATES"] = rates
-    else:
+    elif rates:
         found["LEARNING_RATE"] = rates[0]
+    else:
+        del found["EPOCHS"]
     for name, value in settings.items():
         if name in script.said and not isinstance(value, str):
             found[name.upper()] = value
@@ -99,10 +101,13 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
+    for thaw in train.thaws:
+        yield f"freeze until epoch {thaw.epochs}", ", ".join(thaw.patterns)
     for name, value in script.settings.items():
         if name in script.said and isinstance(value, str):
             yield name, value
-    yield "best epoch", script.choice
+    if train.learns:
+        yield "best epoch", script.choice
     nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
     yield "nets", ", ".join(nets)
     yield "objective and metrics", _hash_graph(script.graph)

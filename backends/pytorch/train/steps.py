@@ -42,7 +42,7 @@ def _write_update(script: ScriptSpec) -> Function:
     parameters = 'p for group in optimizer.param_groups for p in group["params"]'
     if _takes_several(script):
         parameters = 'p for o in optimizers for group in o.param_groups for p in group["params"]'
-    if script.train.freeze:
+    if script.train.freeze or script.train.thaws:
         parameters += " if p.requires_grad"
     return Function(
         "update",

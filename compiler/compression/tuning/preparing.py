@@ -70,7 +70,7 @@ def prepare_tuning(
         CompileError: the net is applied inside a loop of the step.
     """
     teacher = tuning.teacher
-    changed = _set_lengths(train, tuning)
+    changed = replace(_set_lengths(train, tuning), thaws=())  # the weights are trained ones
     if has_scales(net.graph):
         changed = replace(changed, precision="f32")
     old = find_net(train, name)

@@ -292,7 +292,8 @@ def size_hints(body: Body, dims: Sequence[Expr]) -> tuple[tuple[str, Hint], ...]
 @runs("net m = Model()", "a net with its own weights", TRAIN)
 @runs("net name = layer", "one set of weights for every use", BLOCK, MODEL, SCAN)
 def run_net(body: Body, clause: Clause) -> None:
-    """`net name = layer`: one set of weights for every use."""
+    """`net name = layer`: one set of weights for every use. A train is the net that it made, `net
+    teacher = fit`."""
     for operand in read_operands(body, clause):
         name = operand.name
         if name is None or isinstance(operand.value, Declare):

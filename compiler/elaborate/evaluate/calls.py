@@ -19,7 +19,7 @@ from compiler.elaborate.evaluate.literals import make_tensor, sum_tensors
 from compiler.elaborate.evaluate.pipes import callee_span
 from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.lookup import look_up
+from compiler.elaborate.scopes.lookup import find_train, look_up, stand_for
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import (
@@ -30,13 +30,14 @@ from compiler.elaborate.values.arithmetic import (
 )
 from compiler.elaborate.values.describing import describe, describe_layer
 from compiler.elaborate.values.functions import FUNCTIONS, Refusal, refused_value, takes_known
-from compiler.elaborate.values.parts import is_layer
+from compiler.elaborate.values.parts import holds_tensor, is_layer
 from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
     BlockLayer,
     Function,
     FunctionLayer,
+    ItemValue,
     Layer,
     ListValue,
     Loaded,
@@ -61,6 +62,9 @@ def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
     while isinstance(function, Group):
         function = function.inner
     word = _built_in_word(body, function)
+    train = find_train(body, function) if isinstance(function, Name) else None
+    if train is not None:
+        return _call_train(body, train, expression, want)
     callee: Val = POISON
     if word not in (LOAD, TENSOR) and not is_net_function(word):
         callee = (
@@ -87,6 +91,25 @@ def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
             return result
     application = Application(span, want.label, want.names)
     return call_layer(body, callee, actuals, application, want)  # type: ignore[arg-type]
+
+
+def _call_train(body: Body, train: ItemValue, expression: Call, want: ExpectedUse) -> Val:
+    """`member(k=0)`, the net of a train with other parameters than its defaults, or `fit(x)`, the
+    net applied: parameters are known when compiling, and what a net takes is not."""
+    actuals, span = read_arguments(body, expression, train), callee_span(expression.function)
+    values = [actual.value for actual in actuals]
+    if any(isinstance(value, Poison) for value in values):
+        return POISON
+    if not any(map(holds_tensor, values)):
+        return stand_for(body, train, span, actuals)
+    net = stand_for(body, train, span)
+    if isinstance(net, Poison):
+        return POISON
+    if not is_layer(net):
+        body.report(not_callable(expression.function.span, describe(net)))
+        return POISON
+    application = Application(span, want.label, want.names)
+    return call_layer(body, net, actuals, application, want)  # type: ignore[arg-type]
 
 
 TENSOR = "tensor"

@@ -13,7 +13,7 @@ from compiler.elaborate.items.operands import read_single, read_texts, read_whol
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice
-from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
+from compiler.elaborate.items.subjects import Subject, Subjects, find_subject
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
@@ -24,7 +24,6 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
-from compiler.program.net import Net
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import (
     dim_both_ways,
@@ -69,18 +68,14 @@ class DeployElaborator(ItemElaborator):
         self,
         scope: FileScope,
         item: DeployItem,
-        trains: Mapping[str, Deployable],
-        nets: Mapping[str, Net],
+        subjects: Subjects,
         open_data: Callable[[FileScope, DataItem, Reference], DataSet | None],
-        open_variant: OpenVariant,
         deployed: set[str],
     ) -> None:
         super().__init__(scope)
         self.item = item
-        self.trains = trains
-        self.nets = nets
+        self.subjects = subjects
         self.open_data = open_data
-        self.open_variant = open_variant
         self.deployed = deployed  # the variants of the deployments before
         self.dynamic: list[Name] | None = None
         self.dynamic_span: Span | None = None
@@ -91,10 +86,11 @@ class DeployElaborator(ItemElaborator):
         self.verify = True
         self.body = Body(scope.session, scope, None, None, self.table)
 
-    def run(self, name: str) -> Deploy | None:
-        """The deployment under a name; None where something was refused, which is reported."""
+    def run(self) -> Deploy | None:
+        """The deployment, under the name of its subject; None where something was refused, which
+        is reported."""
         before = self.scope.session.faults
-        subject = find_subject(self.scope, self.item, self.trains, self.nets, self.open_variant)
+        subject = find_subject(self.subjects, self.item)
         self.body.execute(self.item.body)
         if subject is None:
             return None
@@ -120,7 +116,7 @@ class DeployElaborator(ItemElaborator):
         if self.scope.session.faults > before:
             return None
         return Deploy(
-            name,
+            self.name_subject(subject),
             self.item.target.path[-1].text,
             graph,
             subject.net,
@@ -137,6 +133,11 @@ class DeployElaborator(ItemElaborator):
             verify=self.verify,
             **self.settings,
         )
+
+    def name_subject(self, subject: Subject) -> str:
+        """`fit`, `vae.decoder`; a train with arguments has a name of its own."""
+        first, *others = (part.text for part in self.item.subject.path)
+        return ".".join([subject.train or first, *others])
 
     def compute_inputs(self, subject: Subject) -> Mapping[str, str] | None:
         """Makes columns of what the train computes for inputs; the column of each input. None
@@ -321,7 +322,7 @@ class DeployElaborator(ItemElaborator):
             return
         if not subject.source:
             return
-        train = self.trains[subject.source].train
+        train = self.subjects.trains[subject.source]
         known = find_class_words(train, subject.trained, output.name)
         if known is not None and texts != known.words and sorted(texts) == sorted(known.words):
             self.body.report(label_order(span, known.column, texts, known.words))

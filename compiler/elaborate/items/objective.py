@@ -169,16 +169,18 @@ def settle_steps(
     freeze: Sequence[Pattern],
     nets: Sequence[TrainedNet],
     graph: Graph,
+    late: Sequence[Pattern] = (),
 ) -> tuple[tuple[TrainStep, ...] | None, tuple[str, ...]]:
-    """The steps with their groups of parameters, and the patterns of what stays as it is. None in
-    place of the steps where one was refused, which is reported."""
+    """The steps with their groups of parameters, and the patterns of what stays as it is; `late` is
+    not trained at first. None in place of the steps where one was refused, which is reported."""
     paths = [net.prefix + p.path for net in nets for p in net.net.graph.parameters if p.trainable]
     frozen = [p.text for p in freeze]
     if all(objective.whole for objective in objectives):
         frozen += _leave_out([p.text for o in objectives for p in o.whole], nets)
     accepted = True
     for objective in objectives:
-        patterns = [*objective.whole, *freeze, *(p for g in objective.groups for p in g.patterns)]
+        patterns = [*objective.whole, *freeze, *late]
+        patterns += [p for g in objective.groups for p in g.patterns]
         whole = [p.text for p in objective.whole] or ["*"]
         trained = [p for p in match_paths(paths, whole) if not match_paths([p], frozen)]
         accepted = (
@@ -186,6 +188,7 @@ def settle_steps(
             and _check_thawed(body, objective.whole, freeze, paths)
             and _check_limited(body, objective, objectives, nets)
             and _check_reached(body, objective, graph, trained, paths)
+            and _check_begun(body, objective, graph, trained, late)
             and _check_claims(body, objective.groups, trained)
             and accepted
         )
@@ -255,17 +258,38 @@ def _check_reached(
     body: Body, objective: Objective, graph: Graph, trained: Sequence[str], paths: Sequence[str]
 ) -> bool:
     """Whether the loss depends on a weight that is trained."""
-    loss = next(o for o in graph.outputs if o.name == objective.made.loss)
-    needed = {loss.value.name}
-    for node in reversed(graph.nodes):
-        if any(v.name in needed for v in node.outputs):
-            needed |= {v.name for v in node.inputs if v is not None}
+    needed = _find_needed(objective, graph)
     if needed & set(trained):
         return True
     reason = "no net is applied" if not paths else "no weight of a net reaches it"
     if needed & set(paths):
         reason = "every weight that reaches it is frozen"
     body.report(nothing_trained(objective.span, reason))
+    return False
+
+
+def _find_needed(objective: Objective, graph: Graph) -> set[str]:
+    """The values that a loss depends on."""
+    loss = next(o for o in graph.outputs if o.name == objective.made.loss)
+    needed = {loss.value.name}
+    for node in reversed(graph.nodes):
+        if any(v.name in needed for v in node.outputs):
+            needed |= {v.name for v in node.inputs if v is not None}
+    return needed
+
+
+def _check_begun(
+    body: Body,
+    objective: Objective,
+    graph: Graph,
+    trained: Sequence[str],
+    late: Sequence[Pattern],
+) -> bool:
+    """Whether the loss depends on a weight that is trained from the first epoch on."""
+    begun = [p for p in trained if not any(path_matches(p, pattern.text) for pattern in late)]
+    if not late or _find_needed(objective, graph) & set(begun):
+        return True
+    body.report(nothing_trained(objective.span, "every weight that reaches it is frozen at first"))
     return False
 
 

@@ -14,7 +14,7 @@ from compiler.elaborate.items.deploy import DeployElaborator
 from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.net_lints import find_net_lints
-from compiler.elaborate.items.subjects import Deployable
+from compiler.elaborate.items.subjects import Subjects
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.unreached import find_unreached
 from compiler.elaborate.items.variants import VariantAssembly
@@ -60,6 +60,8 @@ class _Assembly:
         """The program."""
         scope = self.scope
         scope.session.data_attributes = self.find_attributes
+        assembly = TrainAssembly(scope, self.open_data, self.lacks_values)
+        scope.session.trained = assembly.find_trained
         self.refuse_later()
         check_item_names(scope)
         models = elaborate_models(scope)
@@ -68,11 +70,11 @@ class _Assembly:
             for message in find_net_lints(net.graph):
                 scope.session.report(message)
         data = self.elaborate_data()
-        trains = TrainAssembly(scope, self.open_data, self.lacks_values).elaborate()
-        variants = VariantAssembly(scope, trains, nets)
+        assembly.elaborate()
+        variants = VariantAssembly(scope, assembly.made, nets, assembly.open_named)
         variants.elaborate()
-        deploys = self.elaborate_deploys(trains, nets, variants)
-        made = {name: found.train for name, found in trains.items()}
+        deploys = self.elaborate_deploys(assembly, nets, variants)
+        made = assembly.finish()
         lints = find_unreached(made)
         for message in chain(lints, find_dropped(variants.made, deploys, made)):
             scope.session.report(message)
@@ -162,27 +164,26 @@ class _Assembly:
 
     def elaborate_deploys(
         self,
-        trains: Mapping[str, Deployable],
+        assembly: TrainAssembly,
         nets: Mapping[str, Net],
         variants: VariantAssembly,
     ) -> list[Deploy]:
         """Every deployment, under the name of what it deploys; a second one gets a number. A
-        variant with arguments has a name of its own."""
+        train or a variant with arguments has a name of its own."""
         found: list[Deploy] = []
+        subjects = Subjects(
+            self.scope, assembly.made, nets, assembly.open_named, variants.open_named
+        )
         deployed: set[str] = set()
-        open_variant = variants.open_named
         for item in self.scope.file.items:
             if not isinstance(item, DeployItem):
                 continue
-            base = ".".join(part.text for part in item.subject.path)
-            run = DeployElaborator(
-                self.scope, item, trains, nets, self.open_named, open_variant, deployed
-            )
-            made = self.scope.session.attempt(partial(run.run, base))
+            run = DeployElaborator(self.scope, item, subjects, self.open_named, deployed)
+            made = self.scope.session.attempt(run.run)
             if made is not None:
                 taken = [deploy.name for deploy in found]
                 taken += [name for name in variants.made if name != made.variant]
-                found.append(replace(made, name=_choose_name(made.variant or base, taken)))
+                found.append(replace(made, name=_choose_name(made.variant or made.name, taken)))
         return found
 
 

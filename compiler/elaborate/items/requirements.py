@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
 from compiler.elaborate.items.reach import find_reach_fault
+from compiler.elaborate.items.subjects import OpenTrain
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.describing import describe
@@ -27,7 +28,7 @@ from compiler.report.messages.variants import (
 )
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Attribute, Binary, Expr, Group, Name, Unary
+from compiler.text.tree.syntax import Attribute, Binary, Call, Expr, Group, Name, Reference, Unary
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.text.tree.syntax import Variant as VariantItem
 from compiler.types.units import UNITS
@@ -41,11 +42,13 @@ Typed = tuple[Bound, Kind]
 class Owners:
     """What the figures of a variant's contract may belong to: the trains behind each name that
     can stand before a dot (None: it has no data), and the train of the variant itself. Where the
-    net of the variant was refused, that train is not `known`. `net` is its name in the train."""
+    net of the variant was refused, that train is not `known`. `net` is its name in the train.
+    `open_train` makes a train that is named with arguments."""
 
     name: str
     train: Train | None
     others: Mapping[str, Train | None]
+    open_train: OpenTrain
     known: bool = True
     net: str = ""
 
@@ -56,6 +59,7 @@ class RequireReader:
     def __init__(self, body: Body, owners: Owners) -> None:
         self.body = body
         self.owners = owners
+        self.others = dict(owners.others)  # and the trains that are named with arguments here
 
     def read(self, expression: Expr) -> list[Requirement]:
         """The comparisons of an expression; those that are refused are reported and left out."""
@@ -112,7 +116,9 @@ class RequireReader:
             case Name(text=text) if text in FIGURES:
                 return Figure(None, None, text, expression.span), FIGURES[text].kind
             case Attribute():
-                names = _read_path(expression)
+                names = self.read_path(expression)
+                if names == []:
+                    return None
                 if names is not None and not self.is_value(names[0]):
                     return self.read_figure(names, expression.span)
             case Name() if not self.is_value(expression):
@@ -124,7 +130,7 @@ class RequireReader:
         """Whether a name is a parameter of the variant, or a `let` of the file."""
         if any(name.text in layer for layer in self.body.names):
             return True
-        known = (*self.owners.others, self.owners.name)
+        known = (*self.others, self.owners.name)
         if name.text in known or self.is_item(name.text):
             return False
         return find_entry(self.body.file, name.text, name.span) is not None
@@ -198,12 +204,12 @@ class RequireReader:
         if first == own.name:
             self.body.report(contract_about_itself(names[0].span, own.name))
             return None
-        if first not in own.others:
+        if first not in self.others:
             if own.known and not self.is_item(first):
                 self.report_owner(names, span)
             return None  # else it was refused, or may be a split of what was
-        train = own.others[first]
-        if train is not None and len(train.nets) > 1 and first in _trains(own):
+        train = self.others[first]
+        if train is not None and len(train.nets) > 1 and first in self.find_trains():
             said = f"`{first}` has several nets, and this could be any of them"
             self.body.report(bad_require(span, said))
             return None
@@ -272,6 +278,37 @@ class RequireReader:
             return None
         return Figure(owner, split.text, metric.text, span), Kind.PLAIN
 
+    def find_trains(self) -> set[str]:
+        """The names among the owners that are trains of other nets than the variant's."""
+        train = self.owners.train
+        own = train.name if train is not None else None
+        return {n for n, t in self.others.items() if t is not None and t.name == n and n != own}
+
+    def read_path(self, expression: Expr) -> list[Name] | None:
+        """`a.b.c` as names, `fit(lr=1e-3).size` by the name of that train; None where it is
+        something else, nothing where a train was refused."""
+        match expression:
+            case Name():
+                return [expression]
+            case Attribute(base=base, name=name):
+                path = self.read_path(base)
+                return [*path, name] if path else path
+            case Call(function=Name() as name) if self.is_item(name.text):
+                return self.read_train(name, expression)
+        return None
+
+    def read_train(self, name: Name, call: Call) -> list[Name] | None:
+        """The name of a train with arguments."""
+        entry = self.body.file.entries[name.text]
+        if not isinstance(entry, TrainItem):
+            return None
+        reference = Reference(call.span, (name,), call.arguments)
+        train = self.owners.open_train(entry, reference, self.body)
+        if train is None:
+            return []
+        self.others[train.name] = train
+        return [Name(call.span, train.name)]
+
     def is_item(self, name: str) -> bool:
         """Whether the file has a train or variant of that name."""
         return isinstance(self.body.file.entries.get(name), TrainItem | VariantItem)
@@ -283,14 +320,14 @@ class RequireReader:
             self.body.report(no_metrics_here(span, own.name))
             return
         splits = own.train.data.split.names if own.train is not None else ()
-        known = (*splits, *own.others)
+        known = (*splits, *self.others)
         near = did_you_mean(first.text, known)
         what = "split, train or variant"
         self.body.report(no_such_item(first.span, what, first.text, "", known, near))
 
     def report_unknown(self, word: str, span: Span, owner: str | None = None) -> None:
         """Reports a word that is no figure."""
-        train = self.owners.others.get(owner) if owner is not None else self.owners.train
+        train = self.others.get(owner) if owner is not None else self.owners.train
         metrics = [
             f"{split}.{use.name}"
             for split in (train.data.split.names if train is not None else ())
@@ -301,23 +338,6 @@ class RequireReader:
         near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
         near = near or did_you_mean(word, known)
         self.body.report(no_such_figure(span, word, known, near))
-
-
-def _trains(owners: Owners) -> set[str]:
-    """The names among the owners that are trains of other nets than the variant's."""
-    own = owners.train.name if owners.train is not None else None
-    return {n for n, t in owners.others.items() if t is not None and t.name == n and n != own}
-
-
-def _read_path(expression: Expr) -> list[Name] | None:
-    """`a.b.c` as names; None where it is something else."""
-    match expression:
-        case Name():
-            return [expression]
-        case Attribute(base=base, name=name):
-            path = _read_path(base)
-            return [*path, name] if path is not None else None
-    return None
 
 
 def _kind_of_unit(unit: str | None, plain: Kind) -> Kind | None:

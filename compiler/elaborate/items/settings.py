@@ -16,11 +16,10 @@ from compiler.program.train import Clip, EarlyStop, ParameterGroup
 from compiler.records import dataclass
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.metrics import direction_needed, figure_is_a_chart
-from compiler.report.messages.names import not_available
 from compiler.report.messages.training import bad_until, unknown_figure
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
+from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name, Operand
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import (
     Choice,
@@ -125,18 +124,49 @@ CLIP_BOUNDS = ("norm", "value")
 # --- freeze -------------------------------------------------------------------------------------
 
 
-def read_freeze(body: Body, clause: Clause) -> list[Pattern]:
-    """`freeze "stem.*", m`: patterns of parameters, or whole nets."""
+@dataclass(frozen=True)
+class Freezing:
+    """`freeze "stem.*", m, until=3epochs`: patterns of parameters, or whole nets; `epochs` is None
+    where they stay as they are."""
+
+    patterns: tuple[Pattern, ...]
+    epochs: int | None
+    span: Span
+
+
+def read_freeze(body: Body, clause: Clause) -> Freezing:
+    """What a clause freezes; what is refused in it is reported."""
     patterns: list[Pattern] = []
+    epochs: int | None = None
     for operand in read_operands(body, clause):
         if operand.name is not None and operand.name.text == "until":
-            purpose = "end the freezing after some epochs"
-            body.report(not_available(operand.name.span, "until", purpose))
+            epochs = _read_epochs(body, clause, operand)
         elif operand.name is not None or isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "a pattern in quotes, or a net, belongs here")
         else:
             patterns += read_patterns(body, clause, operand.value)
-    return patterns
+    return Freezing(tuple(patterns), epochs, clause.word.span)
+
+
+def _read_epochs(body: Body, clause: Clause, operand: Operand) -> int | None:
+    """`until=3epochs`."""
+    expected = "a number of epochs belongs here: `until=3epochs`"
+    if isinstance(operand.value, Declare):
+        malformed(body, clause, operand.span, expected)
+        return None
+    value = body.evaluate(operand.value)
+    if isinstance(value, Poison):
+        return None
+    match value:
+        case Known(int() as number, unit="epoch" | "epochs") if value.is_number:
+            if number >= 1:
+                return number
+            span, least = operand.value.span, "1 or above"
+            body.report(setting_range(span, "freeze", "until", str(number), least))
+        case _:
+            found = f"{expected}, not {describe_given(value)}"
+            malformed(body, clause, operand.value.span, found)
+    return None
 
 
 def read_patterns(body: Body, clause: Clause, expression: Expr) -> list[Pattern]:

@@ -10,7 +10,7 @@ from compiler.compression.given import find_given
 from compiler.elaborate.api import evaluate_constant
 from compiler.elaborate.bodies.models import elaborate_layer
 from compiler.elaborate.items.references import report_missing, resolve
-from compiler.elaborate.scopes.context import FileNet, FileScope
+from compiler.elaborate.scopes.context import Body, FileNet, FileScope
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import BlockLayer
 from compiler.ir.graph import Graph
@@ -20,7 +20,6 @@ from compiler.program.variant import Variant as MadeVariant
 from compiler.records import dataclass
 from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.item_clauses import no_such_item
-from compiler.report.messages.names import not_available
 from compiler.report.messages.training import unknown_word
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.preprocess import prefix_parameters
@@ -56,13 +55,6 @@ PYTORCH = (
 
 
 @dataclass(frozen=True)
-class Deployable:
-    """A train that was elaborated."""
-
-    train: Train
-
-
-@dataclass(frozen=True)
 class Base:
     """What a variant changes: a net, and the train that made it, which stores its weights under
     `prefix`. Without a train the net says where its weights come from."""
@@ -75,25 +67,39 @@ class Base:
 
 OpenVariant = Callable[[VariantItem, Reference], MadeVariant | None]
 """The variant of an item, with the arguments of a reference to it."""
+OpenTrain = Callable[[TrainItem, Reference, Body | None], Train | None]
+"""The train of an item, with the arguments of a reference to it, evaluated in a body or at file
+level."""
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What items of a file may name: the trains that were made so far, the nets at file level,
+    and what makes a train or a variant with other arguments."""
+
+    scope: FileScope
+    trains: Mapping[str, Train]
+    nets: Mapping[str, Net]
+    open_train: OpenTrain
+    open_variant: OpenVariant
 
 
 def find_base(
     scope: FileScope,
     reference: Reference,
-    trains: Mapping[str, Deployable],
     nets: Mapping[str, Net],
+    open_train: OpenTrain,
 ) -> Base | None:
     """What `variant … of REFERENCE` names; None where it is nothing that can be compressed, or
     was refused."""
     first = Reference(reference.span, reference.path[:1], None)
     found = resolve(scope, first)
     if found is not None and isinstance(found[1], TrainItem):
-        deployable = trains.get(reference.path[0].text)
-        chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
-        if deployable is None or chosen is None:
+        train = open_train(found[1], reference, None)
+        chosen = _find_trained(scope, reference, train) if train is not None else None
+        if train is None or chosen is None:
             return None
-        given = find_given(deployable.train, chosen)
-        return Base(chosen.net, deployable.train, chosen.prefix, given.columns)
+        return Base(chosen.net, train, chosen.prefix, find_given(train, chosen).columns)
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet):
         known = (*items_by_kind(scope, TrainItem), *nets, *items_by_kind(scope, Model))
@@ -105,25 +111,17 @@ def find_base(
     return Base(subject.net, None, "", {})
 
 
-def find_subject(
-    scope: FileScope,
-    item: DeployItem,
-    trains: Mapping[str, Deployable],
-    nets: Mapping[str, Net],
-    open_variant: OpenVariant,
-) -> Subject | None:
+def find_subject(subjects: Subjects, item: DeployItem) -> Subject | None:
     """What a deploy item names; None where it is nothing that can be deployed, or was refused."""
-    reference = item.subject
+    reference, scope, nets = item.subject, subjects.scope, subjects.nets
     if not _check_target(scope, item.target):
         return None
     first = Reference(reference.span, reference.path[:1], None)
     found = resolve(scope, first)
     if found is not None and isinstance(found[1], TrainItem):
-        deployable = trains.get(reference.path[0].text)
-        chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
-        if deployable is None or chosen is None:
-            return None
-        return _take_trained(deployable.train, chosen)
+        train = subjects.open_train(found[1], reference, None)
+        chosen = _find_trained(scope, reference, train) if train is not None else None
+        return None if train is None or chosen is None else _take_trained(train, chosen)
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
         made_here = (*items_by_kind(scope, TrainItem), *items_by_kind(scope, VariantItem))
@@ -131,8 +129,8 @@ def find_subject(
         report_missing(scope, reference, found, "train, variant, net or model", known)
         return None
     if isinstance(found[1], VariantItem):
-        made = open_variant(found[1], reference)
-        return _take_variant(made, trains) if made is not None else None
+        made = subjects.open_variant(found[1], reference)
+        return _take_variant(made, subjects.trains) if made is not None else None
     if isinstance(found[1], Sweep):
         return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)
@@ -153,12 +151,12 @@ def _take_trained(train: Train, chosen: TrainedNet) -> Subject:
     )
 
 
-def _take_variant(made: MadeVariant, trains: Mapping[str, Deployable]) -> Subject:
+def _take_variant(made: MadeVariant, trains: Mapping[str, Train]) -> Subject:
     """A variant, with what the train behind it gives to its net, if there is one."""
     plain = Subject(made.graph, None, None, made.columns, made, trained=made.net)
     if made.train is None:
         return plain
-    train = trains[made.train].train
+    train = trains[made.train]
     given = find_given(train, find_net(train, made.net))
     return replace(plain, computed=given.computed, source=train.name, sizes=given.sizes)
 
@@ -174,15 +172,9 @@ def _check_target(scope: FileScope, target: Reference) -> bool:
     return False
 
 
-def _find_trained(
-    scope: FileScope, reference: Reference, deployable: Deployable
-) -> TrainedNet | None:
+def _find_trained(scope: FileScope, reference: Reference, train: Train) -> TrainedNet | None:
     """The net of a train: its only one, or `train.net`."""
-    train, report = deployable.train, scope.session.report
-    if reference.arguments is not None:
-        purpose = "train with other parameters than its own"
-        report(not_available(reference.span, f"{train.name}(…)", purpose))
-        return None
+    report = scope.session.report
     names = tuple(n.name for n in train.nets)
     if len(reference.path) == 1:
         if len(train.nets) != 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
+from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_given
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
@@ -22,6 +23,7 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import (
+    Freezing,
     Pattern,
     Stalled,
     check_watched,
@@ -32,10 +34,12 @@ from compiler.elaborate.items.settings import (
 )
 from compiler.elaborate.items.solving import find_unsolvable
 from compiler.elaborate.items.steps import Head, StepElaborator
+from compiler.elaborate.items.thawing import check_thaws, settle_thaws
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
+    ArgumentValue,
     BlockLayer,
     Known,
     ListValue,
@@ -50,8 +54,20 @@ from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.train import MetricUse, ParameterGroup, Train, TrainedNet
+from compiler.program.train import (
+    EVALUATED,
+    MetricUse,
+    ParameterGroup,
+    Train,
+    TrainedNet,
+    TrainStep,
+)
 from compiler.report.diagnostics import Message
+from compiler.report.messages.evaluating_trains import (
+    evaluates_fresh,
+    evaluates_nothing,
+    trains_nothing,
+)
 from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label
@@ -79,19 +95,30 @@ from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
+TRAINING_CLAUSES = ("minimize", "clip", "until", "processes")
+"""Clauses that stand once, and say how something is trained."""
+
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
 
 
 class TrainElaborator(ItemElaborator):
-    """The elaboration of one train item with its default parameters."""
+    """The elaboration of one train item with the values that are given to its parameters, and
+    the defaults of the others."""
 
     home = TRAIN
 
-    def __init__(self, scope: FileScope, item: TrainItem, open_data: OpenData) -> None:
+    def __init__(
+        self,
+        scope: FileScope,
+        item: TrainItem,
+        open_data: OpenData,
+        given: Mapping[str, ArgumentValue],
+    ) -> None:
         super().__init__(scope)
         self.item = item
         self.open_data = open_data
+        self.given = given
         self.objectives: list[Objective] = []
         self.steps = 0
         self.heads: list[Head] = []
@@ -100,12 +127,12 @@ class TrainElaborator(ItemElaborator):
         self.refused: set[str] = set()  # names of metrics that were refused
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
-        self.freeze: list[Pattern] = []
+        self.freeze: list[Freezing] = []
         self.values: dict[str, NetValue] = {}
 
     def run(self) -> Train | None:
         """The train; None where something was refused, which is reported."""
-        context = open_graph(self.scope, self.item, self.table)
+        context = open_given(self.scope, self.item, self.table, self.given)
         if context is None:
             return None
         context.body.item = self.item
@@ -117,11 +144,36 @@ class TrainElaborator(ItemElaborator):
             applied = apply_model(self.scope, context, self.item, self.item.of, data)
         context.body.partial = data is None or not applied
         context.execute(self.item.body)
-        needed = (word for word in TRAIN.clauses if word != "minimize" or not self.steps)
-        self.report_missing(context.body, self.item.name, *needed)
+        if self.trains_nothing:
+            self.check_idle(context.body)
+        else:
+            needed = (word for word in TRAIN.clauses if word != "minimize" or not self.steps)
+            self.report_missing(context.body, self.item.name, *needed)
         if data is None or not applied:
             return None
         return self.finish(context, data)
+
+    @property
+    def trains_nothing(self) -> bool:
+        """Whether it only evaluates: `epochs 0`."""
+        return self.settings.get("epochs") == 0
+
+    def check_idle(self, body: Body) -> None:
+        """Reports clauses of a training where nothing is trained, and where nothing is evaluated
+        either; `batch` may be left out there."""
+        self.settings.setdefault("batch", EVALUATED)
+        place = self.seen["epochs"]
+        said = {word: self.seen[word] for word in TRAINING_CLAUSES if word in self.seen}
+        if self.freeze:
+            said["freeze"] = self.freeze[0].span
+        if self.heads:
+            said["step"] = self.heads[0].name.span
+        if self.regularizers:
+            said["regularize"] = self.regularizers[0].span
+        for word, span in said.items():
+            body.report(trains_nothing(place, word, span))
+        if not self.metrics and "metric" not in self.seen and not self.refused:
+            body.report(evaluates_nothing(place, self.item.name.text))
 
     # --- data -------------------------------------------------------------------------------
 
@@ -198,8 +250,8 @@ class TrainElaborator(ItemElaborator):
         self.until = read_until(body, clause)
 
     def take_freeze(self, body: Body, clause: Clause) -> None:
-        """`freeze "stem.*", m`."""
-        self.freeze += read_freeze(body, clause)
+        """`freeze "stem.*", m, until=3epochs`."""
+        self.freeze.append(read_freeze(body, clause))
 
     # --- the result -------------------------------------------------------------------------
 
@@ -223,10 +275,13 @@ class TrainElaborator(ItemElaborator):
         told = (find_disagreements(step, self.losses, uses), find_probabilities(step, uses))
         for message in chain(*found, *told):
             context.body.report(message)
-        steps, frozen = settle_steps(context.body, self.objectives, self.freeze, nets, step)
+        steps, frozen = self.settle_steps(context.body, nets, step)
         groups = [group for each in steps or () for group in each.groups]
         check_watched(context.body, groups, *figures)
+        epochs = self.settings.get("epochs", math.inf)
+        thaws = settle_thaws(context.body, self.freeze, frozen, nets, epochs)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
+        check_thaws(context.body, thaws, steps or (), acting)
         if steps is None or context.graph() is None or self.lacks_settings:
             return None
         made = Train(
@@ -236,6 +291,7 @@ class TrainElaborator(ItemElaborator):
             step,
             self.item.doc,
             self.item.name.span,
+            thaws=thaws,
             steps=steps,
             metrics=uses,
             until=until,
@@ -254,6 +310,7 @@ class TrainElaborator(ItemElaborator):
             find_rate_faults(made),
             find_net_lints(made.graph),
             find_training_lints(made),
+            _find_untrained(made),
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
@@ -270,7 +327,17 @@ class TrainElaborator(ItemElaborator):
             place = self.heads[0].name.span
             body.report(objective_beside_steps(self.seen["minimize"], names, place))
             return False
-        return len(self.objectives) == max(1, self.steps)
+        return self.trains_nothing or len(self.objectives) == max(1, self.steps)
+
+    def settle_steps(
+        self, body: Body, nets: Sequence[TrainedNet], graph: Graph
+    ) -> tuple[tuple[TrainStep, ...] | None, tuple[str, ...]]:
+        """The steps, none where nothing is trained, and patterns of frozen parameters."""
+        if self.trains_nothing:
+            return (), ()
+        late = [p for f in self.freeze if f.epochs is not None for p in f.patterns]
+        kept = [p for f in self.freeze if f.epochs is None for p in f.patterns]
+        return settle_steps(body, self.objectives, kept, nets, graph, late)
 
     def find_penalties(self, groups: Sequence[ParameterGroup]) -> list[Regularizing]:
         """What `regularize` says, and the ridges of optimizers, which are penalties as well."""
@@ -333,10 +400,24 @@ class TrainElaborator(ItemElaborator):
             if net.average is not None and net.source is not None:
                 source = f"{net.source.path}."
                 trained = replace(trained, average=net.average.ema, source=source)
-                self.freeze.append(Pattern(f"{prefix}*", net.average.span or net.span))
+                place = net.average.span or net.span
+                self.freeze.append(Freezing((Pattern(f"{prefix}*", place),), None, place))
             found.append(trained)
         found.sort(key=lambda net: net.average is not None)  # what they copy is made before them
         return tuple(found) if accepted else None
+
+
+def _find_untrained(train: Train) -> Iterator[Message]:
+    """Weights that a train evaluates which nobody has trained."""
+    for net in train.nets if not train.learns else ():
+        loaded = [f"{load.prefix}." if load.prefix else "" for load in net.net.loads]
+        fresh = tuple(
+            parameter.path
+            for parameter in net.net.graph.parameters
+            if parameter.trainable and not parameter.path.startswith(tuple(loaded))
+        )
+        if fresh:
+            yield evaluates_fresh(train.span, net.name, fresh)
 
 
 def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:

@@ -1,80 +1,189 @@
-"""Trains in order of need: `net teacher = fit` is the net that another train of the file made."""
+"""Trains in order of need. A train stands for the net that it made, in other trains and in models;
+one that is named with arguments is a train of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
 
-from compiler.elaborate.items.subjects import Deployable
+from compiler.elaborate.api import match_arguments, match_values
+from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES
+from compiler.elaborate.calls.binding import Actual
+from compiler.elaborate.items.instances import find_key, is_open, name_instance, write_arguments
 from compiler.elaborate.items.train import OpenData, TrainElaborator
-from compiler.elaborate.scopes.context import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.files import items_by_kind
-from compiler.elaborate.values.values import POISON, ItemValue, NetValue, Record, Val
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import strip_hints
+from compiler.elaborate.values.values import (
+    POISON,
+    ArgumentValue,
+    BlockLayer,
+    ItemValue,
+    NetValue,
+    Record,
+    Val,
+)
+from compiler.program.identity import identify
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.report.messages.item_clauses import parameter_without_default
+from compiler.report.messages.item_clauses import (
+    argument_not_settled,
+    endless_trains,
+    parameter_without_default,
+)
 from compiler.report.messages.names import circular_value
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Item
+from compiler.text.tree.syntax import Item, Reference
 from compiler.text.tree.syntax import Train as TrainItem
+
+LONGEST_CHAIN = 100
+"""Trains that may start from one another."""
+
+Given = Mapping[str, ArgumentValue]
 
 
 @dataclass
 class TrainAssembly:
-    """The trains of a file that were elaborated so far, each with its default parameters."""
+    """The trains of a file that were elaborated so far: `made` by name, one with other parameters
+    than its defaults too, which has a name of its own. `known` are those of an item by what was
+    given, None where one was refused; `nets` what each stands for."""
 
     scope: FileScope
     open_data: OpenData
     find_lacking: Callable[[Item], list[str]]
-    known: dict[str, Deployable | None] = field(default_factory=dict)
+    made: dict[str, Train] = field(default_factory=dict)
+    known: dict[tuple[str, object], Train | None] = field(default_factory=dict)
     nets: dict[str, Val] = field(default_factory=dict)
-    running: list[str] = field(default_factory=list)
+    running: list[tuple[str, object]] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    """Items that were named with arguments."""
 
-    def elaborate(self) -> dict[str, Deployable]:
-        """Every train that was accepted, in the file's order."""
-        self.scope.session.trained = self.find_trained
-        names = items_by_kind(self.scope, TrainItem)
-        found = {name: self.find(name, item) for name, item in names.items()}
-        return {name: train for name, train in found.items() if train is not None}
+    def elaborate(self) -> None:
+        """Every train whose parameters have values."""
+        for name, item in items_by_kind(self.scope, TrainItem).items():
+            if not self.find_lacking(item):
+                self.find(name, item, {})
 
-    def find(self, name: str, item: TrainItem) -> Deployable | None:
-        """A train, elaborated when it is first asked for; None where it was refused."""
-        if name not in self.known:
-            self.running.append(name)
-            self.known[name] = self._elaborate(name, item)
-            self.running.pop()
-        return self.known[name]
+    def finish(self) -> dict[str, Train]:
+        """Every train that was accepted: in the file's order, those with arguments behind the one
+        of the same item without. One whose parameters nobody gives a value is reported."""
+        items = items_by_kind(self.scope, TrainItem)
+        for name, item in items.items():
+            if name not in self.asked:
+                self.report_lacking(name, item)
+        order = {id(item.name.span): place for place, item in enumerate(items.values())}
+        trains = sorted(self.made.values(), key=lambda train: order[id(train.span)])
+        return {train.name: train for train in trains}
 
-    def find_trained(self, item: ItemValue, span: Span) -> Val | None:
-        """What the name of a train means in another: the net that it made, or its nets by name;
+    # --- where trains are named -------------------------------------------------------------
+
+    def find_trained(
+        self, body: Body, item: ItemValue, span: Span, actuals: Sequence[Actual]
+    ) -> Val | None:
+        """What the name of a train means in a body: the net that it made, or its nets by name;
         None for a train of another file."""
         entry = self.scope.entries.get(item.name)
         if not isinstance(entry, TrainItem) or entry.name.span != item.span:
             return None
-        if item.name in self.running:
-            self.scope.session.report(circular_value(span, item.name))
+        given: Given | None = {}
+        if actuals:
+            self.asked.add(item.name)
+            given = self.settle(body, entry, match_values(body, self.scope, entry, actuals, span))
+        elif self.report_lacking(item.name, entry):
             return POISON
-        work = self.scope.session.work
-        made = self.find(item.name, entry)
-        self.scope.session.work = work
-        return POISON if made is None else self.nets[item.name]
+        made = self.find(item.name, entry, given, span) if given is not None else None
+        return POISON if made is None else self.nets[made.name]
 
-    def _elaborate(self, name: str, item: TrainItem) -> Deployable | None:
-        session = self.scope.session
+    def open_named(
+        self, item: TrainItem, reference: Reference, caller: Body | None = None
+    ) -> Train | None:
+        """The train that another item names (`deploy fit(lr=1e-3)`); None where it was refused."""
+        name = item.name.text
+        if not reference.arguments:
+            self.report_lacking(name, item)
+            return self.find(name, item, {}, reference.span)
+        self.asked.add(name)
+        outside = caller or Body(self.scope.session, self.scope, None, None, BLOCK_CLAUSES)
+        matched = match_arguments(self.scope, item, reference.arguments, reference.span, outside)
+        given = self.settle(outside, item, matched)
+        return self.find(name, item, given, reference.span) if given is not None else None
+
+    def settle(self, body: Body, item: TrainItem, given: Given | None) -> Given | None:
+        """The arguments of a train, all of them known when compiling; None where one was refused,
+        which is reported."""
+        open_ones = {n: g for n, g in (given or {}).items() if is_open(g.value)}
+        for name, argument in open_ones.items():
+            body.report(
+                argument_not_settled(argument.span, item.name.text, name, describe(argument.value))
+            )
+        return None if open_ones else given
+
+    def report_lacking(self, name: str, item: TrainItem) -> bool:
+        """Reports the parameters that have no value where nothing is given; whether there are
+        some."""
         lacking = self.find_lacking(item)
         for parameter in item.parameters:
             if parameter.name.text in lacking:
                 owner, span = f"the train `{name}`", parameter.name.span
-                session.report(parameter_without_default(span, owner, parameter.name.text))
-        if lacking:
+                self.scope.session.report(
+                    parameter_without_default(span, owner, parameter.name.text)
+                )
+        return bool(lacking)
+
+    # --- elaboration ------------------------------------------------------------------------
+
+    def find(
+        self, name: str, item: TrainItem, given: Given, span: Span | None = None
+    ) -> Train | None:
+        """A train, elaborated when it is first asked for; None where it was refused."""
+        key = (name, find_key(given) if given else ())
+        if key in self.running:
+            self.scope.session.report(circular_value(span, name))
             return None
-        run = TrainElaborator(self.scope, item, self.open_data)
-        train = session.attempt(run.run)
+        if key in self.known:
+            return self.known[key]
+        if len(self.running) >= LONGEST_CHAIN:
+            self.scope.session.report(endless_trains(item.name.span, name, LONGEST_CHAIN))
+            return None
+        if given and (name, ()) not in self.running and not self.find_lacking(item):
+            self.find(name, item, {})  # first, so that its name is the one of what is the same
+        session = self.scope.session
+        work = session.work
+        self.running.append(key)
+        made = session.attempt(lambda: self.run(item, given))
+        self.running.pop()
+        session.work = work
+        if key[1] is not None:
+            self.known[key] = made
+        return made
+
+    def run(self, item: TrainItem, given: Given) -> Train | None:
+        """A train with the values of its parameters. Where it is another one of the same item, as
+        with the value of the default, that one."""
+        plain = {n: replace(g, value=strip_hints(g.value)) for n, g in given.items()}
+        run = TrainElaborator(self.scope, item, self.open_data, plain)
+        train = run.run()
         if train is None:
             return None
-        self.nets[name] = _stand_for(train, run.values)
-        return Deployable(train)
+        same = self.find_same(train) if given else None
+        if same is not None:
+            return same
+        if given:
+            text = write_arguments(given)
+            name = name_instance(train.name, given, [*self.scope.entries, *self.made])
+            train = replace(train, name=name, arguments=text)
+        self.made[train.name] = train
+        self.nets[train.name] = _stand_for(train, run.values)
+        return train
+
+    def find_same(self, train: Train) -> Train | None:
+        """The train of the same item that is trained in the same way."""
+        text = identify(train)
+        others = (other for other in self.made.values() if other.span is train.span)
+        plain = ((other, replace(other, name=train.name, arguments="")) for other in others)
+        return next((other for other, same in plain if identify(same) == text), None)
 
 
 def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:
@@ -85,6 +194,17 @@ def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:
         value = values[net.prefix]
         load = LoadWeights("", span=train.span, train=train.name, source=net.prefix)
         adapters = tuple(step for step in value.loads if isinstance(step, AddAdapters))
-        fresh = NetValue(net.name, value.layer, "", None, None, value.span, (*adapters, load))
+        layer = value.layer
+        if isinstance(layer, BlockLayer):
+            layer = _settle(layer)
+        name = net.name if net.prefix else train.name
+        fresh = NetValue(name, layer, "", None, None, value.span, (*adapters, load))
         made.append((net.name, fresh))
     return made[0][1] if len(made) == 1 else Record(tuple(made))
+
+
+def _settle(layer: BlockLayer) -> BlockLayer:
+    """A layer with its arguments as numbers: what they were called in the train is a name there
+    alone."""
+    given = {n: replace(g, value=strip_hints(g.value)) for n, g in layer.given.items()}
+    return replace(layer, given=given, frame=None)

@@ -16,7 +16,7 @@ def find_unreached(trains: Mapping[str, Train]) -> Iterator[Message]:
     """A message for each output whose layers no loss depends on: they are in the optimizer, and
     stay as they start. What is frozen, or comes from a file, is meant to."""
     settled = {key for train in trains.values() for key in _find_settled(train)}
-    for train in trains.values():
+    for train in filter(lambda train: train.learns, trains.values()):
         for net in train.nets:
             for output, paths in _find_heads(net, settled):
                 settled |= {(net.net.model, path) for path in paths}

@@ -20,7 +20,7 @@ from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_word, refuse_word
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
-from compiler.elaborate.items.subjects import Base
+from compiler.elaborate.items.subjects import Base, OpenTrain
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
@@ -68,6 +68,7 @@ class VariantElaborator(ItemElaborator):
         item: VariantItem,
         base: Base | None,
         others: Mapping[str, Train | None],
+        open_train: OpenTrain,
     ) -> None:
         load_compression()
         super().__init__(scope)
@@ -75,7 +76,8 @@ class VariantElaborator(ItemElaborator):
         self.base = base
         train = base.train if base is not None else None
         net = base.net.name if base is not None else ""
-        self.owners = Owners(item.name.text, train, others, known=base is not None, net=net)
+        known = base is not None
+        self.owners = Owners(item.name.text, train, others, open_train, known=known, net=net)
         self.steps: list[Step] = []
         self.target: Target | None = None
         self.requires: list[Requirement] = []
@@ -174,14 +176,15 @@ class VariantElaborator(ItemElaborator):
         """Reports passes that would train the net on or judge it, where there is no train to do so,
         or the train does not let another net take its place."""
         steps = [step for step in self.steps if pass_of(step).attaches]
-        if base.train is None:
+        if base.train is None or not base.train.learns:
             for step in steps:
                 self.scope.session.report(nothing_to_train_on(step.span, pass_of(step).name))
+        if base.train is None:
             for step in self.steps:
                 if (message := pass_of(step).find_dataless(step.span)) is not None:
                     self.scope.session.report(message)
             return
-        if not steps:
+        if not steps or not base.train.learns:
             return
         if len(base.train.steps) > 1:
             for step in steps:

@@ -7,7 +7,7 @@ from dataclasses import field
 from functools import partial
 
 from compiler.compression.requirements import find_figures
-from compiler.elaborate.items.subjects import Base, Deployable, find_base
+from compiler.elaborate.items.subjects import Base, OpenTrain, find_base
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.program.net import Net
@@ -24,8 +24,9 @@ class VariantAssembly:
     """The variants that were made so far, by name."""
 
     scope: FileScope
-    trains: Mapping[str, Deployable]
+    trains: Mapping[str, Train]
     nets: Mapping[str, Net]
+    open_train: OpenTrain
     made: dict[str, Variant] = field(default_factory=dict)
     bases: dict[str, Base | None] = field(default_factory=dict)
 
@@ -34,7 +35,7 @@ class VariantAssembly:
         items = items_by_kind(self.scope, VariantItem)
         attempt = self.scope.session.attempt
         for name, item in items.items():
-            work = partial(find_base, self.scope, item.of, self.trains, self.nets)
+            work = partial(find_base, self.scope, item.of, self.nets, self.open_train)
             self.bases[name] = attempt(work)
         for name, item in items.items():
             if not self.lacks_values(item):
@@ -58,14 +59,15 @@ class VariantAssembly:
         from compiler.elaborate.items.variant import VariantElaborator
 
         base = self.bases.get(item.name.text)
-        run = VariantElaborator(self.scope, item, base, self.find_owners(item.name.text))
+        others = self.find_owners(item.name.text)
+        run = VariantElaborator(self.scope, item, base, others, self.open_train)
         arguments = reference.arguments or () if reference is not None else ()
         return run.run(name, arguments, None, reference.span if reference is not None else None)
 
     def find_owners(self, name: str) -> dict[str, Train | None]:
         """What figures may belong to, besides the variant of that name: the train of each. A net
         that no train made stands for itself before any pass."""
-        owners: dict[str, Train | None] = {n: found.train for n, found in self.trains.items()}
+        owners: dict[str, Train | None] = dict(self.trains)
         own = self.bases.get(name)
         if own is not None and own.train is None:
             owners[own.net.name] = None

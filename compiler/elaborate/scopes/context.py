@@ -128,7 +128,8 @@ class Session:
     the numbers that a data item tells when compiling; None where it was refused. `sources` take
     the place of those that data items name, by item, and `words` are those that trainings have
     seen in their columns. `trained` is the net that a train of the file made, or its nets by
-    name; None where it is a train of another file. `read` brings the text of a file that `use`
+    name, where a body names it, with the arguments of a call (`Actual`s) if it is called; None
+    where it is a train of another file. `read` brings the text of a file that `use`
     names, `observe` is told every expression with its value. `models` are the graphs of
     models with their default arguments, by the id of their syntax, which is alive as long as its
     file. `values` and `signatures` are those of entries of files, `computing` the entries whose
@@ -162,7 +163,9 @@ class Session:
     data_attributes: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = (
         lambda scope, item, at: {}
     )
-    trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
+    trained: Callable[[Body, ItemValue, Span, Sequence[Any]], Val | None] = (
+        lambda body, item, span, actuals: None
+    )
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is

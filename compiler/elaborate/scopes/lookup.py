@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import refuse_later
@@ -32,7 +33,7 @@ from compiler.report.messages.names import no_value, not_available, unbound_size
 from compiler.report.messages.wording import COLUMNS, list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Name
+from compiler.text.tree.syntax import Name, Train
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training
 from compiler.types.tensor import DType
@@ -94,19 +95,38 @@ def _check_value(body: Body, name: Name, value: Val) -> Val:
         return POISON
     if not isinstance(value, ItemValue):
         return value
-    if value.kind == "train" and body.clauses.place == TRAIN.place:
-        trained = body.session.trained(value, name.span)
-        if trained is not None:
-            return trained
-    refuse_item(body, value, name.span)
+    return stand_for(body, value, name.span)
+
+
+def find_train(body: Body, name: Name) -> ItemValue | None:
+    """The train of the file that a name means which is called, and no layer."""
+    entry = body.file.entries.get(name.text)
+    if not isinstance(entry, Train) or any(map(is_layer, _meanings(body, name))):
+        return None
+    nearest = find_value(body, name)
+    return nearest if isinstance(nearest, ItemValue) else None
+
+
+def stand_for(body: Body, item: ItemValue, span: Span, actuals: Sequence[Any] = ()) -> Val:
+    """What an item means where a value is needed: a train stands for the net that it trained,
+    with its parameters from the arguments of a call. What is no value is reported."""
+    trained = None
+    if item.kind == "train" and body.clauses.place != DATA.place:
+        trained = body.session.trained(body, item, span, actuals)
+    if trained is not None:
+        return trained
+    refuse_item(body, item, span)
     return POISON
 
 
 def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
-    """Reports an item that stands where a value is needed: a train stands for the net that it
-    trained, which only other trains can use so far; the others are no values at all."""
-    if item.kind in ("train", "variant"):
-        body.report(not_available(span, item.name, "stand for its trained net in other items"))
+    """Reports an item that stands where a value is needed and is none, or none there."""
+    if item.kind == "train" and body.clauses.place == DATA.place:
+        body.report(not_available(span, item.name, "stand for its trained net among columns"))
+    elif item.kind == "train":
+        body.report(not_available(span, item.name, "stand for its trained net in other files"))
+    elif item.kind == "variant":
+        body.report(not_available(span, item.name, "stand for its net in other items"))
     else:
         body.report(no_value(span, f"the {item.kind} {item.name}", item.span))
 

@@ -78,3 +78,44 @@ def parameter_without_default(span: Span | None, item: str, name: str) -> Text:
         f"the parameter `{name}` of {item} has no value",
         help=f"give it a default, or a value for this run: `--set {name}=…`",
     )
+
+
+_BORN_AGAIN = (
+    "model Net() {\n    input image: f32[batch, 8, 8]\n"
+    "    output logits = image -> flatten -> dense(10)\n}\n"
+    'data digits {\n    source sklearn("digits")\n    split random(seed=0), train=80%, val=20%\n}\n'
+    "train fit(k: int = 2) on digits {\n    net m = if k > 0 then fit(k=k - 1) else Net()\n"
+    "    minimize cross_entropy(m(image / 16), label) with sgd(lr=0.1)\n"
+    "    batch 32  epochs 1\n}\n"
+)
+
+
+@message("W1540", bad=_BORN_AGAIN.replace("k > 0", "k > -1_000_000"), good=_BORN_AGAIN)
+def endless_trains(span: Span | None, name: str, limit: int) -> Text:
+    """A train starts from the net of another one, and this from that of the next: each call with
+    other arguments is a train of its own, and there is no last one.
+
+    `fit(k=k - 1)` inside of `train fit(k: int)` needs a condition under which it starts from fresh
+    weights.
+    """
+    return Text(
+        f"the train `{name}` starts from more than {limit} others, one behind the other",
+        help="let the first one start from fresh weights: `if k > 0 then fit(k=k - 1) else Net()`",
+    )
+
+
+_OF_A_SIZE = _BORN_AGAIN + (
+    "model Twice(size: int = 1) {\n    input image: f32[batch, 8, 8]\n    net m = fit(k=size)\n"
+    "    output logits = m(image)\n}\n"
+)
+
+
+@message("W1541", bad=_OF_A_SIZE.replace("k=size)", "k=batch)"), good=_OF_A_SIZE)
+def argument_not_settled(span: Span | None, train: str, name: str, found: str) -> Text:
+    """A train with arguments, `member(k=0)`, runs before the net that it is a part of, so its
+    arguments are known when compiling. A size such as `batch` is known only when that net runs."""
+    return Text(
+        f"`{name}` of the train `{train}` is not known when compiling",
+        label=f"this is {found}",
+        help="give it a number, or a parameter of the item around it",
+    )

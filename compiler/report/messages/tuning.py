@@ -158,11 +158,12 @@ $ weft train fit.weft student -o out
 """,
 )
 def train_not_run(span: Span | None, train: str) -> Text:
-    """`net teacher = fit` starts from what the train `fit` learned, and that has not run: there
-    is no folder with its weights.
+    """`net teacher = fit` has the weights that the train `fit` learned, and that has not run:
+    there is no folder with its weights, or they are those of other settings or other data.
 
     `weft build` runs trains in the order in which they need each other; `weft train FILE` runs
-    them all, and `weft train FILE student` only `student`, after `fit`.
+    them all, and `weft train FILE student` only `student`, after `fit`. `weft compile` and `weft
+    verify` take the nets of trains inside a model from a build: `--build FOLDER`.
     """
     return Text(
         f"the train `{train}` has not run",

@@ -119,7 +119,7 @@ def _compile_targets(
     program: Program, item: str | None, folder: Path, written: _Written, place: Place | None
 ) -> None:
     """Writes the item that is asked for, or all; a build in `folder` may have their weights."""
-    from weft.building.build_outputs import find_trained, open_target
+    from weft.building.build_outputs import find_trained, open_target, require_learned
     from weft.deployed import compiling
     from weft.results.generated import OWN
     from weft.results.links import name_outputs, refuse_links
@@ -130,15 +130,17 @@ def _compile_targets(
         trained = None if written.weights is not None else find_trained(program, folder, target)
         if trained is not None:
             say(f"{target.name} is compiled with the weights of the build: {trained}")
-        _compile_target(
-            target, program, replace(written, weights=written.weights or trained), place
-        )
+        if written.weights is None and target.weights is None:
+            require_learned(program, folder, target)
+        given = replace(written, weights=written.weights or trained)
+        _compile_target(target, program, folder, given, place)
 
 
 def _compile_target(
-    target: Target, program: Program, written: _Written, place: Place | None
+    target: Target, program: Program, build: Path, written: _Written, place: Place | None
 ) -> None:
-    """Writes a target, and verifies it at a place, if one is given."""
+    """Writes a target, and verifies it at a place, if one is given. A build may have trained nets
+    inside it."""
     from backends.verification.cases import need_memory
     from weft.deployed import compiling
     from weft.deployed.loaded import list_loaded
@@ -149,10 +151,10 @@ def _compile_target(
         need_memory(target.graph, target.fixed)
     numbers = None
     if written.onnx or compiling.has_weights(target, written.weights):
-        numbers, warnings = compiling.gather_weights(target, written.weights, program)
+        numbers, warnings = compiling.gather_weights(target, written.weights, program, build)
         print_messages(warnings)
         if target.net is not None and written.weights is None and target.weights is None:
-            for file in list_loaded(target.net, program.source.folder):
+            for file in list_loaded(target.net, program.source.folder, build):
                 say(f"{target.name} loads {file.source}")
                 if file.left_out:
                     say(f"left out by rule: {file.omissions}")

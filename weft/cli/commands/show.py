@@ -220,14 +220,27 @@ def _encode_groups(train: Train) -> list[object]:
 
 def _print_groups(train: Train) -> None:
     """What each optimizer of a train holds."""
+    if not train.learns:
+        say("")
+        say(f"train {train.name}: evaluates, and trains nothing")
     for optimizer, patterns, held in _find_groups(train):
         numbers = sum(p.value.type.size.known or 0 for p in held.values())
         over = ", ".join(f'"{p}"' for p in patterns) or ("the rest" if train.groups[1:] else "all")
         count = f"{len(held)} parameter{'' if len(held) == 1 else 's'}"
         say("")
-        say(f"train {train.name}: {optimizer or 'frozen'}")
+        given = f" ({train.arguments})" if train.arguments else ""
+        say(f"train {train.name}{given}: {optimizer or 'frozen'}")
         say(f"    over {over}: {count}, {numbers:,} numbers")
         say(f"    {_shorten(list(held))}")
+    for line in _describe_thaws(train):
+        say(line)
+
+
+def _describe_thaws(train: Train) -> Iterator[str]:
+    """What is frozen at first, a line each."""
+    for thaw in train.thaws:
+        held = match_paths(train.trainable, thaw.patterns)
+        yield f"    frozen until epoch {thaw.epochs}: {_shorten(held)}"
 
 
 def _shorten(paths: Sequence[str]) -> str:

@@ -111,6 +111,9 @@ def _run(
     read_trained(train, results.weights, train.span)
     for split, figures in results.figures.items():
         say(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
+    if not train.learns:
+        say(f"nothing is trained; weights: {results.weights}")
+        return
     best = f"best epoch {results.best_epoch} of {results.epochs} ({ScriptSpec(train).choice})"
     say(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 

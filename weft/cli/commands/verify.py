@@ -58,16 +58,19 @@ def add_to(app: typer.Typer) -> None:
         weights = fetch_given(weights)
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
-        from weft.building.build_outputs import open_target
+        from weft.building.build_outputs import open_target, require_learned
         from weft.deployed import compiling
         from weft.results.generated import GeneratedFiles
 
         if onnx is not None:
             need_input(onnx)
         with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-            open_variant = partial(open_target, program, build or default_folder(file))
+            built = build or default_folder(file)
+            open_variant = partial(open_target, program, built)
             for target in compiling.choose_targets(program, item, open_variant):
-                numbers, warnings = compiling.gather_weights(target, weights, program)
+                if weights is None and target.weights is None:
+                    require_learned(program, built, target)
+                numbers, warnings = compiling.gather_weights(target, weights, program, built)
                 print_messages(warnings)
                 artifact = compiling.make_artifact(target, numbers, program, Path(folder))
                 if onnx is None:
