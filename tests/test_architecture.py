@@ -140,7 +140,8 @@ ARROWS = {
         "backends.pytorch.fold backends.pytorch.classes backends.pytorch.print"
     ),
     "backends.pytorch.train": (
-        "compiler.system compiler.types compiler.writing compiler.vocabulary compiler.ir "
+        "compiler.records compiler.system compiler.types compiler.writing compiler.vocabulary "
+        "compiler.ir "
         "compiler.ops compiler.passes compiler.training compiler.data compiler.program "
         "compiler.loading compiler.rows backends.pytorch.fold backends.pytorch"
     ),
@@ -157,7 +158,7 @@ ARROWS = {
         "compiler.system compiler.types compiler.report compiler.compression"
     ),
     "backends.verification": (
-        "compiler.types compiler.report compiler.ir compiler.ops compiler.passes "
+        "compiler.types compiler.report compiler.writing compiler.ir compiler.ops compiler.passes "
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime"
     ),
     "weft.results": (

@@ -117,7 +117,7 @@ class ScriptSpec:
         """What figures read and no step computes; None where there is nothing."""
         known = {o.name for step in self.steps for o in step.graph.outputs}
         outputs = [o for o in self.graph.outputs if o.name not in known]
-        return FunctionSpec(prune(self.graph, outputs), FIGURES) if outputs else None
+        return FunctionSpec(_cut_out(self.graph, outputs), FIGURES) if outputs else None
 
     def _find_function(
         self, loss: str, reads: Collection[str], taken: set[str]
@@ -129,7 +129,7 @@ class ScriptSpec:
         if self.alternates:
             name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
             taken.add(name)
-        return prune(self.graph, outputs), name
+        return _cut_out(self.graph, outputs), name
 
     @property
     def alternates(self) -> bool:
@@ -442,8 +442,13 @@ class ScriptSpec:
 
 
 def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
-    """The graph with these outputs, and nothing that they do not need."""
-    made = DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+    """The graph with these outputs, and no node that they do not need."""
+    return DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+
+
+def _cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
+    """The same without the inputs that they do not need."""
+    made = prune(graph, outputs)
     read = {v.name for node in made.nodes for v in node.inputs if v is not None}
     read |= {output.value.name for output in made.outputs}
     return replace(made, inputs=tuple(i for i in made.inputs if i.value.name in read))

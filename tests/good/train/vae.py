@@ -102,8 +102,8 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     losses = torch.zeros(steps, device=device)
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
-        batch = [column[chosen] for column in columns]
-        loss, _ = compute_loss(*model.values(), *batch, draws)
+        image = columns[0][chosen]
+        loss, _ = compute_loss(model["encoder"], model["decoder"], image, draws)
         model.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,9 +123,9 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     draws = torch.Generator(device).manual_seed(SEED + 500)
     loss_total = total = 0
     for start in range(0, len(columns[0]), BATCH):
-        batch = [column[start : start + BATCH] for column in columns]
-        loss, elbo = compute_loss(*model.values(), *batch, draws)
-        size = len(batch[0])
+        image = columns[0][start : start + BATCH]
+        loss, elbo = compute_loss(model["encoder"], model["decoder"], image, draws)
+        size = len(image)
         loss_total += loss.double() * size
         total += elbo.double() * size
     sums = [loss_total, total]

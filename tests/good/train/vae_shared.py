@@ -117,8 +117,8 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         count = len(chosen)
-        batch = [column[chosen[RANK::WORLD]] for column in columns]
-        loss, _ = compute_loss(*model.values(), *batch, draws, count)
+        image = columns[0][chosen[RANK::WORLD]]
+        loss, _ = compute_loss(model["encoder"], model["decoder"], image, draws, count)
         model.zero_grad()
         loss.backward()
         if WORLD > 1:
@@ -144,9 +144,11 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         count = len(columns[0][start : start + BATCH])
         if count <= RANK:
             break  # no row of the last batch is left
-        batch = [column[start : start + BATCH][RANK::WORLD] for column in columns]
-        loss, elbo = compute_loss(*model.values(), *batch, draws, count)
-        size = len(batch[0])
+        image = columns[0][start : start + BATCH][RANK::WORLD]
+        loss, elbo = compute_loss(
+            model["encoder"], model["decoder"], image, draws, count
+        )
+        size = len(image)
         loss_total += loss.double() * size
         total += elbo.double() * size
     sums = torch.tensor([loss_total, total], dtype=torch.float64, device=device)
