@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from compiler.driver import check
+from compiler.elaborate.scopes.library import parse_library
 from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 
 BLOCK = "block unit(x, n: int = 4) { return x -> dense(n) -> relu }\n"
 MODEL = "model M {{\n    input x: f32[batch, 8]\n    output y = x -> {}\n}}\n"
@@ -23,6 +25,24 @@ def run(folder: Path, files: dict[str, str]) -> tuple[list[str], list[str]]:
     program = check(folder / "main.weft", sink=sink)
     graphs = [net.graph for net in program.models.values()] if program else []
     return [m.code for m in sink.messages], [p.path for g in graphs for p in g.parameters]
+
+
+def test_a_file_of_the_library_is_read_once_and_its_faults_are_told_each_time() -> None:
+    trees, codes = [], []
+    for text in (
+        BLOCK,
+        BLOCK,
+        BLOCK.replace("dense", "dense ("),
+        BLOCK.replace("dense", "dense ("),
+    ):
+        sink = Sink()
+        trees.append(parse_library(Source("std/unit.weft", text), sink))
+        codes.append([message.code for message in sink.messages])
+    assert trees[0] is trees[1], "the same text"
+    assert trees[1] is not trees[2], "another text under the same path"
+    assert codes[:2] == [[], []]
+    assert codes[2]
+    assert codes[2] == codes[3]
 
 
 def test_files_beside_the_spec(tmp_path: Path) -> None:

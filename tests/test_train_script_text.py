@@ -7,17 +7,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from backends.pytorch import functions
 from backends.pytorch.train.code import Function, suite, write_function
 from backends.pytorch.train.inlining import inline
 from backends.pytorch.train.layout import break_line, join_lines, split_items
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.measuring import rename
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.imports import write_imports
 from compiler.writing.names import class_name, name_all, safe_name
 from compiler.writing.python import write_literal
+from tests.train_scripts import DIGITS, NETS, PLAIN, open_train
 
 LONG = [
     "value = function(first_argument_of_it, second_argument_of_it, third_argument_of_it_too)",
@@ -43,6 +48,20 @@ def test_breaks_lines_as_ruff_does(line: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("spec", [DIGITS, PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), NETS])
+def test_no_graph_is_folded_twice_for_one_script(spec: str, tmp_path: Path) -> None:
+    train = open_train(spec, tmp_path)
+    with patch.object(functions, "fold_graphs", wraps=functions.fold_graphs) as fold:
+        emit_script(ScriptSpec(train))
+    folded = [
+        (graph.name, *(output.name for output in graph.outputs))
+        for call in fold.call_args_list
+        for graph in call.args[0]
+    ]
+    assert folded
+    assert len(set(folded)) == len(folded)
 
 
 def test_lines_inside_a_block_keep_their_indentation() -> None:
