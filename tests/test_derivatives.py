@@ -8,6 +8,7 @@ import json
 import runpy
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,19 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
 from compiler.driver import check
+from compiler.ir.cost import summarize
 from compiler.ir.evaluate import expand
-from compiler.ir.graph import Graph
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.operands import Array
+from compiler.ir.weights import draw_weights
+from compiler.ops.derivative import Grad
 from compiler.report.diagnostics import Sink
-from tests.elaborating import build, codes, elaborate
-from tests.pytorch_compare import assert_means_the_same, draw_lively
+from tests.elaborating import build, codes, elaborate, elaborate_file
+from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.train_scripts import assert_two_processes_agree, lint, run, write, write_shared
 
+ROOT = Path(__file__).resolve().parents[1]
 HEAD = (
     "model M() {\n    input x: f32[batch, 4]\n    input z: f32[batch, 4]\n    input n: i64[batch]\n"
 )
@@ -326,3 +332,46 @@ def test_the_objective_is_that_of_code_by_hand(
 def test_two_processes_differentiate_as_one(tmp_path: Path) -> None:
     folder = write_shared(PENALTY, tmp_path)
     assert_two_processes_agree(folder, "val.steepness")
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "vae"])
+def test_saliency_of_networks(name: str, tmp_path: Path) -> None:
+    """Where the first output of a network looks: ONNX Runtime beside PyTorch's autograd."""
+    nets, messages = elaborate_file(ROOT / "specs" / "models" / f"{name}.weft")
+    assert not messages
+    graph = next(iter(nets.values())).graph
+    x, y = graph.inputs[0].value, graph.outputs[0].value
+    node = Node(Grad(), (y, x), (Value("%saliency", x.type),), graph.frame, Site())
+    outputs = (graph.outputs[0], Output("saliency", node.output))
+    graph = replace(graph, nodes=(*graph.nodes, node), outputs=outputs)
+    weights, inputs = draw_weights(graph), draw_inputs(graph, dict.fromkeys(graph.symbols, 2))
+    path = tmp_path / "net.onnx"
+    compile_onnx(graph, weights, path)
+    found = open_session(path, device=Device.CPU).run(inputs)["saliency"]
+    with torch.no_grad():
+        given = (torch.from_numpy(array) for array in inputs.values())
+        wanted = load(graph, weights).eval()(*given)[1].detach().numpy()
+    assert np.abs(wanted).max() > 0
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_derivatives_have_their_cost() -> None:
+    """A slope by the input of a dense layer costs as much as the layer."""
+    text = "model M() {\n    input x: f32[1, 64]\n    y = x -> dense(32)\n    output s = SLOPE\n}\n"
+    plain, made = (
+        summarize(build(text.replace("SLOPE", slope)).graph).multiply_adds
+        for slope in ("y ** 2", "grad(y ** 2, x)")
+    )
+    assert plain == 64 * 32
+    assert made == 2 * plain
+
+
+def test_a_slope_of_weights_alone_is_folded(tmp_path: Path) -> None:
+    net = build(
+        "model M() {\n    input x: f32[n, 3]\n    param w: f32[3] = normal(1.0)\n"
+        "    output y = x * grad(w ** 3, w)\n}\n"
+    )
+    assert_means_the_same(net.graph, {"n": 2})
+    weights = draw_lively(net.graph)
+    report = compile_onnx(net.graph, weights, tmp_path / "m.onnx")
+    assert report.nodes == 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
+from compiler.ir.evaluate import expand
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Parameter
 from compiler.records import dataclass
+from compiler.report.diagnostics import CompileError
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 
@@ -37,9 +39,11 @@ def summarize(graph: Graph) -> Summary:
     rows: dict[Frame, Summary] = {graph.frame: root}
     counted: set[str] = set()
     known: dict[tuple[int, ...], tuple[Dim, Dim]] = {}
+    derived = _count_derivatives(graph)
     for node in graph.nodes:
         parents = [_find_row(frame, rows) for frame in node.scope.chain]
         row = _summarize_node(graph, node, counted, known)
+        row.multiply_adds = row.multiply_adds + derived.get(node.outputs[0].name, 0)
         parents[-1].children.append(row)
         _add(parents[-1], row)
         for parent in parents:
@@ -53,6 +57,28 @@ def summarize(graph: Graph) -> Summary:
     if len(graph.outputs) == 1:
         root.output = graph.outputs[0].value.type
     return root
+
+
+def _count_derivatives(graph: Graph) -> dict[str, Dim]:
+    """What the derivatives cost that are written out in place of nodes, by their results; nothing
+    where PyTorch alone has them."""
+    if not any(node.op.of_graph for node in graph.nodes):
+        return {}
+    try:
+        nodes = expand(graph).nodes
+    except CompileError:
+        return {}
+    wanted = {node.outputs[0].name for node in graph.nodes if node.op.of_graph}
+    own = set(graph.producers)
+    found: dict[str, Dim] = {}
+    total = Dim.of(0)
+    for node in nodes:
+        name = node.outputs[0].name
+        if name in wanted:
+            found[name], total = total, Dim.of(0)
+        elif name not in own:
+            total = total + node.op.multiply_adds(node.types, [v.type for v in node.outputs])
+    return found
 
 
 def _add(total: Summary, row: Summary) -> None:

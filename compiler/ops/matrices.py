@@ -308,3 +308,12 @@ class Cholesky(OneOperand, Unexported):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (solve_each(np.linalg.cholesky, x).astype(x.dtype),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        """`L⁻ᵀ P(Lᵀ g) L⁻¹` made symmetric, where P keeps the lower triangle and half of the
+        diagonal (Murray 2016, https://arxiv.org/abs/1602.07527)."""
+        inner = result.swap() @ slope
+        low = (inner.apply("tril") + inner.apply("tril", diagonal=-1)) / 2
+        inverse = result.apply("inverse")
+        made = inverse.swap() @ low @ inverse
+        return [(made + made.swap()) / 2]

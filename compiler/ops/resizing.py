@@ -14,8 +14,10 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.interpolation import SMOOTH_CUBIC, Axis, interpolate
+from compiler.ops.layers import known
 from compiler.ops.nearest import Nearest, least_size
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -212,6 +214,35 @@ class Resize(Op):
             for i in range(space)
         ]
         return (interpolate(x, axes, self._weighing, align_corners=self.align_corners),)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol) -> Slopes:
+        """Axis by axis a product with the weights that old entries have in new ones."""
+        space = self.space(x.rank)
+        for place, matrix in enumerate(self._find_weights(x.type, result.type), x.rank - space):
+            turned = slope.apply("transpose", a=place, b=-1)
+            slope = turned @ slope.build.constant(matrix, slope.dtype)
+            slope = slope.apply("transpose", a=place, b=-1)
+        return [slope]
+
+    def _find_weights(self, x: TensorType, made: TensorType) -> list[Array]:
+        """For each axis of space the weight of each old entry in each new one: `[new, old]`."""
+        space = self.space(x.rank)
+        sizes = [size.known for size in (*x.shape[-space:], *made.shape[-space:])]
+        if None in sizes:
+            raise NoDerivative("of sizes that are not known its weights are not either")
+        ones = [np.eye(known(size)) for size in x.shape[-space:]]
+        if nearest := self._nearest(x, made):
+            pairs = zip(ones, nearest, strict=True)
+            return [np.take(one, item.find_entries(), 1).T for one, item in pairs]
+        scales = (None,) * space if self.scale is None else self._scales(space)
+        axes = [
+            Axis(1, known(size), scale)
+            for size, scale in zip(made.shape[-space:], scales, strict=True)
+        ]
+        return [
+            interpolate(one, [axis], self._weighing, align_corners=self.align_corners).T
+            for one, axis in zip(ones, axes, strict=True)
+        ]
 
     def couple(self, outputs: Results, x: NodeInput) -> Coupling:
         rank = outputs[0].rank

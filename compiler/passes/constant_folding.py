@@ -57,6 +57,8 @@ class ConstantFolding(Pass):
         )
 
     def _find_obstacle(self, graph: Graph, node: Node, operands: list[Array | None]) -> str:
+        if node.op.of_graph:
+            return "its result follows from other nodes too"
         if node.op.varies:
             return "it draws random numbers"
         if not node.op.foldable:

@@ -29,8 +29,9 @@ from tests.laws.torch_terms import Runner
 
 CLASSES = load_ops().classes()
 STEP = 1e-4
-UNSETTLED = {"max_unpool"}
-"""Of entries that go to one place the last one stays; as in PyTorch, each has a gradient."""
+UNSETTLED = {"max_unpool", "cholesky"}
+"""Of entries that go to one place the last one stays, and of a symmetric matrix one half is read;
+as in PyTorch, each has a gradient."""
 MOST = 40
 """Entries of an operand that are moved for central differences."""
 

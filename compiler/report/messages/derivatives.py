@@ -36,12 +36,12 @@ def no_slope(span: Span | None, reason: str, places: tuple[Label, ...] = ()) -> 
 @message(
     "W1511",
     bad=(
-        "model M() {\n    input x: f32[batch, 4, 4]\n    y = sum(cholesky(x))\n"
+        "model M() {\n    input x: f32[batch, t, 4]\n    y = sum(x -> gru(8))\n"
         "    output slope = grad(y, x)\n}\n"
         "net m = M()\ndeploy m as onnx {}\n"
     ),
     good=(
-        "model M() {\n    input x: f32[batch, 4, 4]\n    y = sum(x @ x)\n"
+        "model M() {\n    input x: f32[batch, t, 4]\n    y = sum(x -> dense(8) -> tanh)\n"
         "    output slope = grad(y, x)\n}\n"
         "net m = M()\ndeploy m as onnx {}\n"
     ),
