@@ -375,3 +375,50 @@ def test_a_slope_of_weights_alone_is_folded(tmp_path: Path) -> None:
     weights = draw_lively(net.graph)
     report = compile_onnx(net.graph, weights, tmp_path / "m.onnx")
     assert report.nodes == 1
+
+
+THROUGH_TIME = """
+model M() {
+    input tokens: f32[batch, t, 5]
+    h = zeros([batch, 6])
+    c = ones([batch, 6])
+    scan x_t in tokens, axis=1 {
+        a = concat([x_t, h], axis=-1) -> dense(6) as cell -> tanh
+        c = sigmoid(x_t -> dense(6) as gate) * c + a
+        h = a * tanh(c)
+        emit states = h * a
+    }
+    logits = h -> dense(3) as head
+    output slope = grad(sum(logits[:, 1]) + sum(states ** 2), tokens)
+    output h = h
+}
+"""
+COUNTED = """
+model M() {
+    input x: f32[batch, 5]
+    h = x
+    scan k in 1..4 {
+        h = h * sin(x) + 0.1 * cast(k, f32) * tanh(h)
+        emit trace = h
+    }
+    output slope = grad(sum(h) + sum(trace * 0.5), x)
+    output bend = grad(sum(slope ** 2), x)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes"), [(THROUGH_TIME, {"batch": 2, "t": 4}), (COUNTED, {"batch": 3})]
+)
+def test_slopes_go_through_loops(spec: str, sizes: Mapping[str, int], tmp_path: Path) -> None:
+    """Backpropagation through time, in NumPy, PyTorch and ONNX Runtime."""
+    net = build(spec)
+    assert_means_the_same(net.graph, sizes)
+    weights, sink = draw_lively(net.graph), Sink()
+    path = tmp_path / "m.onnx"
+    compile_onnx(net.graph, weights, path)
+    module = load(net.graph, weights)
+    report = verify(
+        net.graph, weights, torch_module=module, onnx_path=path, device=Device.CPU, sink=sink
+    )
+    assert report.passed, [m.text for m in sink.messages]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from compiler.ir.frame import Frame, Site
-from compiler.ir.graph import Condition, Graph, Node, Op, Value
+from compiler.ir.graph import Condition, Graph, Input, Node, Op, Output, Value
 from compiler.ir.symbols import NoDerivative, Slopes, Symbol
 from compiler.ops.registry import load_ops
 from compiler.ops.scan import Scan
 from compiler.report.diagnostics import CompileError, Fault, Label, Message
 from compiler.report.messages.derivatives import no_derivative
 from compiler.types.dims import Dim
-from compiler.types.tensor import DType
+from compiler.types.tensor import DType, TensorType
 
 UNFIT = "its rule does not fit tensors of these shapes"
 """Why there is no derivative where a rule writes what cannot be: of sizes that are not known."""
@@ -85,7 +85,7 @@ class _Writer:
             types = op.infer(assume, *(s.type if s is not None else None for s in inputs))
         except Fault as fault:
             raise NoDerivative(UNFIT) from fault
-        values = tuple(Value(self._name(), made) for made in types)
+        values = tuple(map(self.make_value, types))
         self.makers.update((v.name, op) for v in values)
         read = tuple(s.value if s is not None else None for s in inputs)
         self.nodes.append(Node(op, read, values, self.scope, self.origin))
@@ -116,12 +116,13 @@ class _Writer:
         """A value of the graph to compute with."""
         return Symbol(value, value.type, self)
 
-    def _name(self) -> str:
+    def make_value(self, type: TensorType) -> Value:
+        """A value with a name that nothing has."""
         while True:
             self.serial += 1
             name = f"%slope{self.serial}"
             if name not in self.taken:
-                return name
+                return Value(name, type)
 
 
 def _differentiate(writer: _Writer, node: Node) -> None:
@@ -204,6 +205,9 @@ def _derive(
     asked: Node,
 ) -> Iterator[tuple[Value, Symbol]]:
     """The slopes of those inputs of a node that are wanted, of the slopes of its results."""
+    if isinstance(node.op, Scan):
+        yield from _Loop(writer, node, node.op, found, wanted, asked).derive()
+        return
     inputs = [writer.symbol(v) if v is not None else None for v in node.inputs]
     results = [writer.symbol(v) for v in node.outputs]
     start = len(writer.nodes)
@@ -260,3 +264,133 @@ def _keep_needed(nodes: Sequence[Node], value: Value) -> list[Node]:
             needed.update(v.name for v in node.inputs if v is not None)
             kept.append(node)
     return kept[::-1]
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The derivative of a loop (backpropagation through time): the loop once more, which keeps its
+    states, and one the other way round, whose states are the slopes of these."""
+
+    writer: _Writer
+    node: Node
+    scan: Scan
+    found: Sequence[Symbol | None]
+    wanted: Collection[str]
+    asked: Node
+
+    def derive(self) -> Iterator[tuple[Value, Symbol]]:
+        """The slopes of those inputs that are wanted."""
+        scan = self.scan
+        if scan.until:
+            raise NoDerivative("a loop that a condition ends has none that is written down")
+        inputs = [self.writer.symbol(v) for v in self.node.inputs if v is not None]
+        sequences, rest = inputs[: scan.sequences], inputs[scan.sequences :]
+        states, captured = rest[: scan.states], rest[scan.states :]
+        kept = self._keep_states(inputs)
+        body = self._turn_body()
+        emitted = [s for s in self.found[scan.states :] if s is not None]
+        axes = [a for a, s in zip(scan.emit_axes, self.found[scan.states :], strict=True) if s]
+        steps = [
+            *(_to_front(x, scan.axis) for x in sequences),
+            *kept,
+            *(_to_front(slope, axis) for slope, axis in zip(emitted, axes, strict=True)),
+        ]
+        first = [
+            slope if slope is not None else state.zeros()
+            for slope, state in zip(self.found, states, strict=False)
+        ]
+        totals = [x.zeros() for x in captured]
+        back = Scan(
+            body=body,
+            sequences=len(steps),
+            states=len(first) + len(totals),
+            emit_axes=(0,) * len(sequences),
+            reverse=not scan.reverse,
+        )
+        made = self.writer.add(back, [*steps, *first, *totals, *captured])
+        slopes = [_to_place(x, scan.axis) for x in made[len(rest) :]]
+        for value, slope in zip(self.node.inputs, (*slopes, *made[: len(rest)]), strict=True):
+            if value is not None and value.name in self.wanted and value.type.dtype.is_float:
+                yield value, slope
+
+    @property
+    def _remembered(self) -> list[Input]:
+        """What a step of the other way round has to know: the counter, and the states before."""
+        counter = [] if self.scan.counter is None else [self.scan.counter]
+        return [*counter, *self.scan.carried]
+
+    def _keep_states(self, inputs: Sequence[Symbol]) -> Sequence[Symbol]:
+        """What is remembered of all steps, from the loop run again."""
+        body, nodes, outputs = self.scan.body, [], []
+        inner = _Writer(body)
+        for item in self._remembered:
+            kept = inner.make_value(item.value.type)
+            nodes.append(self._pass_on(item.value, kept))
+            outputs.append(Output(kept.name, kept))
+        outputs = [*body.outputs[: self.scan.states], *outputs]
+        body = replace(body, nodes=(*body.nodes, *nodes), outputs=tuple(outputs))
+        loop = replace(self.scan, body=body, emit_axes=(0,) * len(nodes))
+        return self.writer.add(loop, inputs)[self.scan.states :]
+
+    def _pass_on(self, old: Value, new: Value) -> Node:
+        identity = self.writer.ops.get("identity")
+        assert identity is not None, "there is an op for nothing"
+        return Node(identity(), (old,), (new,), self.scan.body.frame, self.writer.origin)
+
+    def _turn_body(self) -> Graph:
+        """A step the other way round: from the slopes of states after it to those before it."""
+        scan, body = self.scan, self.scan.body
+        inner = _Writer(body)
+        inner.stand_at(self.asked)
+        inner.nodes = list(body.nodes)
+        slopes: dict[str, list[Symbol]] = {}
+        after = [inner.make_value(output.value.type) for output in body.outputs]
+        for slope, output, given in zip(after, body.outputs, self._given(), strict=True):
+            if given and slope.type.dtype.is_float:
+                slopes.setdefault(output.value.name, []).append(inner.symbol(slope))
+        sums = [inner.make_value(item.value.type) for item in scan.captured]
+        floats = [i.name for i in body.inputs if i.value.type.dtype.is_float]
+        reached = _find_reached(body.nodes, floats)
+        faults = list(_pull_back(inner, body.nodes, slopes, reached, self.asked))
+        if faults:
+            raise CompileError(faults)
+        found = {i.name: _add_up(slopes.get(i.name)) for i in body.inputs}
+        made = [found[i.name] or inner.symbol(i.value).zeros() for i in scan.carried]
+        for total, item in zip(sums, scan.captured, strict=True):
+            more = found[item.name]
+            made.append(inner.symbol(total) if more is None else inner.symbol(total) + more)
+        made += [found[i.name] or inner.symbol(i.value).zeros() for i in scan.slices]
+        outputs = []
+        for symbol in made:
+            value = inner.make_value(symbol.type)
+            inner.nodes.append(self._pass_on(symbol.value, value))
+            outputs.append(Output(value.name, value))
+        emitted = [v for v, given in zip(after, self._given(), strict=True) if given]
+        steps = [*scan.slices, *self._remembered, *map(Input, emitted[scan.states :])]
+        inputs = (*steps, *map(Input, after[: scan.states]), *map(Input, sums), *scan.captured)
+        return replace(
+            body,
+            inputs=inputs,
+            outputs=tuple(outputs),
+            nodes=tuple(inner.nodes),
+            conditions=tuple(inner.conditions.values()),
+            aliases=(),
+        )
+
+    def _given(self) -> list[bool]:
+        """For each output of the body whether it has a slope: all states have."""
+        emitted = self.found[self.scan.states :]
+        return [True] * self.scan.states + [slope is not None for slope in emitted]
+
+
+def _to_front(x: Symbol, axis: int) -> Symbol:
+    """A tensor with an axis in front of the others."""
+    place = axis % x.rank
+    return x.permute([place, *(a for a in range(x.rank) if a != place)])
+
+
+def _to_place(x: Symbol, axis: int) -> Symbol:
+    """A tensor with its first axis at another place."""
+    order = list(range(1, x.rank))
+    order.insert(axis % x.rank, 0)
+    return x.permute(order)
