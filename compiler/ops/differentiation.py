@@ -283,6 +283,8 @@ class _Loop:
         scan = self.scan
         if scan.until:
             raise NoDerivative("a loop that a condition ends has none that is written down")
+        if self.node.op.varies:  # it runs twice
+            raise NoDerivative("a loop that draws random numbers has none that is written down")
         inputs = [self.writer.symbol(v) for v in self.node.inputs if v is not None]
         sequences, rest = inputs[: scan.sequences], inputs[scan.sequences :]
         states, captured = rest[: scan.states], rest[scan.states :]
