@@ -201,3 +201,14 @@ def test_columns_may_be_called_as_the_generator_is(tmp_path: Path) -> None:
     done = run(tmp_path, "run")
     assert done.returncode == 0, done.stderr
     assert load_state(tmp_path / "run")["history"]
+
+
+def test_columns_do_not_draw(tmp_path: Path) -> None:
+    save_data(tmp_path)
+    drawing = "    features = features + normal_like(features)\n    split"
+    (tmp_path / "spec.weft").write_text(EVERY.replace("    split", drawing))
+    sink = Sink()
+    check(tmp_path / "spec.weft", sink=sink)
+    (message,) = sink.messages
+    assert message.code == "W1359"
+    assert "cannot draw in data" in message.text.title

@@ -228,7 +228,7 @@ class DataElaborator(ItemElaborator):
             return None
         noisy = next((n for n in graph.nodes if n.op.draws), None)
         if noisy is not None:
-            body.report(noise_in_data(noisy.origin.span, noisy.op.name))
+            body.report(noise_in_data(noisy.origin.span, noisy.op.name, draws=noisy.op.varies))
             return None
         try:
             return stack_rows(graph)

@@ -238,10 +238,16 @@ def weights_in_data(span: Span | None, op: str) -> Text:
     bad=digits_spec("image = (image / 16) -> dropout(20%)"),
     good=digits_spec("image = image / 16"),
 )
-def noise_in_data(span: Span | None, op: str) -> Text:
-    """A layer that acts in training only is used in a column expression. Columns are computed once,
-    before training, the same for every epoch and for the deployed file: `dropout` would do nothing
-    there."""
+def noise_in_data(span: Span | None, op: str, *, draws: bool = False) -> Text:
+    """A layer that acts in training only, or a random draw, is used in a column expression. Columns
+    are computed once, before training, the same for every epoch and for the deployed file:
+    `dropout` would do nothing there, and `normal_like` add the same noise in every epoch."""
+    if draws:
+        return Text(
+            f"`{op}` cannot draw in data",
+            label="draws other numbers each time, and columns are computed once",
+            help="move it into the train, or into the model",
+        )
     return Text(
         f"`{op}` does nothing in data",
         label="acts in training only, and columns are computed before",
