@@ -142,7 +142,7 @@ def test_two_processes_draw_what_one_does(tmp_path: Path) -> None:
     results = [(tmp_path / out / "results.json").read_text() for out in ("one", "two")]
     assert all('"draws": "of the train, from seed 507 for every split"' in r for r in results)
     code = (tmp_path / "train.py").read_text()
-    assert "torch.randn(count, 4" in code or "torch.empty(count, 4" in code
+    assert "torch.randn(batch_rows, 4" in code or "torch.empty(batch_rows, 4" in code
     assert "[RANK::WORLD]" in code
 
 
@@ -194,9 +194,9 @@ def test_what_processes_cannot_share_is_refused(
 
 
 def test_columns_may_be_called_as_the_generator_is(tmp_path: Path) -> None:
-    text = EVERY.replace("    split", "    draws = features\n    count = label\n    split")
+    text = EVERY.replace("    split", "    draws = features\n    batch_rows = label\n    split")
     text = text.replace("features", "draws", 20).replace("draws = draws", "draws = features")
-    text = text.replace("label)", "count)")
+    text = text.replace("label)", "batch_rows)")
     write(text, tmp_path)
     done = run(tmp_path, "run")
     assert done.returncode == 0, done.stderr

@@ -67,8 +67,8 @@ SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""
 
 SCRIPT_LOCALS = frozenset(
-    {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "count", "device", "draws"}
-    | {"epoch", "factor"}
+    {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "draws"}
+    | {"batch_rows", "epoch", "factor"}
     | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
     | {"copy", "decay", "done", "enumerate", "hidden", "map", "partial", "sys", "trained"}

@@ -20,7 +20,7 @@ from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.vocabulary.spelling import Name, Spelling
 
-DRAWS, COUNT = "draws", "count"
+DRAWS, COUNT = "draws", "batch_rows"
 """The variables of the generator, and of the rows of a batch that processes share."""
 TYPES = {DRAWS: "torch.Generator", COUNT: "int"}
 """What functions are given beside nets and columns."""

@@ -59,8 +59,8 @@ def load_splits(device: str) -> Splits:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Metrics over a split."""
     model.eval()
-    correct = accuracy_count = undefined = total = nll_undefined = 0
-    disagreement_total = disagreement_count = 0
+    correct = count = undefined = total = nll_undefined = disagreement_total = 0
+    disagreement_count = 0
     for start in range(0, len(columns[0]), BATCH):
         image, label = (column[start : start + BATCH] for column in columns)
         probability, disagreement = model(image)
@@ -69,7 +69,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         logs = nll_chosen.clamp(min=1e-12).log()
         inside = (probability.amin(1) >= -0.001) & (probability.amax(1) <= 1.001)
         correct += (probability.argmax(1) == label).sum()
-        accuracy_count += (label != -100).sum()
+        count += (label != -100).sum()
         undefined += ((label != -100) * (~probability.amax(1).isfinite())).sum()
         total += ((label != -100) * logs).sum()
         nll_undefined += ((label != -100) * (~inside)).sum()
@@ -77,7 +77,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         disagreement_count += disagreement.numel()
     sums = [
         correct,
-        accuracy_count,
+        count,
         undefined,
         total,
         nll_undefined,
@@ -86,7 +86,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     ]
     (
         correct,
-        accuracy_count,
+        count,
         undefined,
         total,
         nll_undefined,
@@ -94,8 +94,8 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         disagreement_count,
     ) = map(float, sums)
     return {
-        "accuracy": correct / accuracy_count if not undefined else math.nan,
-        "nll": -total / accuracy_count if not nll_undefined else math.nan,
+        "accuracy": correct / count if not undefined else math.nan,
+        "nll": -total / count if not nll_undefined else math.nan,
         "disagreement": disagreement_total / disagreement_count,
     }
 

@@ -86,12 +86,12 @@ def compute_loss(
     decoder: nn.Module,
     image: Tensor,
     draws: torch.Generator,
-    count: int,
+    batch_rows: int,
 ) -> tuple[Tensor, Tensor]:
     # image: [batch, 64]
     mu, logvar = encoder(image)
     x = torch.exp(0.5 * logvar)  # [batch, 4]
-    y = torch.randn(count, 4, generator=draws, device=image.device)[RANK::WORLD]
+    y = torch.randn(batch_rows, 4, generator=draws, device=image.device)[RANK::WORLD]
     code = mu + x * y
     logits = decoder(code)  # [batch, 64]
     likelihood = F.binary_cross_entropy_with_logits(logits, image, reduction="sum")
@@ -116,9 +116,11 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
-        count = len(chosen)
+        batch_rows = len(chosen)
         image = columns[0][chosen[RANK::WORLD]]
-        loss, _ = compute_loss(model["encoder"], model["decoder"], image, draws, count)
+        loss, _ = compute_loss(
+            model["encoder"], model["decoder"], image, draws, batch_rows
+        )
         model.zero_grad()
         loss.backward()
         if WORLD > 1:
@@ -141,12 +143,12 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     draws = torch.Generator(device).manual_seed(SEED + 500)
     loss_total = total = 0
     for start in range(0, len(columns[0]), BATCH):
-        count = len(columns[0][start : start + BATCH])
-        if count <= RANK:
+        batch_rows = len(columns[0][start : start + BATCH])
+        if batch_rows <= RANK:
             break  # no row of the last batch is left
         image = columns[0][start : start + BATCH][RANK::WORLD]
         loss, elbo = compute_loss(
-            model["encoder"], model["decoder"], image, draws, count
+            model["encoder"], model["decoder"], image, draws, batch_rows
         )
         size = len(image)
         loss_total += loss.double() * size
