@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("check", "compile", "inference", "train", "recurrent", "compression")
+NAMES = ("check", "compile", "inference", "train", "recurrent", "compression", "sweep")
 
 
 def main() -> int:

@@ -15,11 +15,13 @@ from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.requirement import Requirement
+from compiler.program.sweep import Sweep
 from compiler.program.train import EarlyStop, MetricUse, ParameterGroup, Regularization, Train
 from compiler.program.variant import Step, Target, Variant
 from compiler.report.source import Span
+from compiler.sweeping.base import write_value
 from compiler.text.tree.syntax import File
-from compiler.vocabulary.clauses import DATA, DEPLOY, TRAIN, VARIANT, ClauseHome
+from compiler.vocabulary.clauses import DATA, DEPLOY, SWEEP, TRAIN, VARIANT, ClauseHome
 
 
 def describe_tree(file: File) -> str:
@@ -51,6 +53,7 @@ def describe_program(program: Program) -> str:
     parts += ["\n".join(_describe_data(data)) for data in program.data.values()]
     parts += ["\n".join(_describe_train(train)) for train in program.trains.values()]
     parts += ["\n".join(_describe_variant(variant)) for variant in program.variants.values()]
+    parts += ["\n".join(_describe_sweep(sweep)) for sweep in program.sweeps.values()]
     parts += ["\n".join(_describe_deploy(deploy)) for deploy in program.deploys]
     return "\n\n".join(parts)
 
@@ -84,6 +87,14 @@ def _describe_train(train: Train) -> Iterator[str]:
 def _describe_variant(variant: Variant) -> Iterator[str]:
     yield f"variant {variant.name} of {variant.train or variant.net}"
     yield from _describe_clauses(VARIANT, variant)
+
+
+def _describe_sweep(sweep: Sweep) -> Iterator[str]:
+    yield f"sweep {sweep.name} of {sweep.of}, {'chosen' if sweep.settled else 'not chosen yet'}"
+    for searched in sweep.searched:
+        yield f"  {searched.parameter} in {searched.space}"
+    yield from (f"  {name} = {write_value(value)}" for name, value in sweep.values.items())
+    yield from _describe_clauses(SWEEP, sweep)
 
 
 def _describe_deploy(deploy: Deploy) -> Iterator[str]:

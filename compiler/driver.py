@@ -15,6 +15,7 @@ from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.allowances import Allowances
 from compiler.elaborate.items.overrides import read_overrides, report_unknown_data
 from compiler.elaborate.items.program import elaborate_program
+from compiler.elaborate.items.sweeps import Chosen as ChosenValues
 from compiler.elaborate.values.values import Val
 from compiler.program.program import Program
 from compiler.report.diagnostics import Message, Sink
@@ -34,6 +35,8 @@ Print = Callable[[str], None]
 Read = Callable[[Path], str]
 Observe = Callable[[Expr, Val], None]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
+Chosen = ChosenValues
+"""The values that sweeps stand for, by sweep and parameter."""
 FindWords = Callable[[File], Mapping[str, TrainedWords]]
 """The words of data items, by item, from the tree of a spec."""
 
@@ -49,6 +52,7 @@ def check(
     read: Read = read_source_text,
     observe: Observe | None = None,
     opened: dict[str, OpenedSource] | None = None,
+    chosen: Chosen | None = None,
 ) -> Program | None:
     """The typed program of a file. What is wrong is in `sink` afterwards.
 
@@ -67,6 +71,8 @@ def check(
             expression in a block, once for each call of the block.
         opened: takes the sources of data items whose columns could be read, by item, whether or
             not the items have faults.
+        chosen: the values that sweeps stand for, by sweep and parameter, as their best trials
+            have them. A sweep that would not draw these stands for the first of every space.
 
     Returns:
         The program, without the items that were refused; None where there is no text, or a text
@@ -85,6 +91,7 @@ def check(
         read=read,
         observe=observe,
         opened=opened,
+        chosen=chosen,
     )
 
 
@@ -99,6 +106,7 @@ def check_source(
     read: Read = read_source_text,
     observe: Observe | None = None,
     opened: dict[str, OpenedSource] | None = None,
+    chosen: Chosen | None = None,
 ) -> Program | None:
     """The typed program of a text: see `check`."""
     show = print_after or {}
@@ -121,7 +129,7 @@ def check_source(
         from compiler.data.memory import Memory  # a check of a file on the disk never needs it
 
         scope.session.sources = {name: Memory(columns) for name, columns in arrays.items()}
-    program = run_deep(lambda: scope.session.attempt(lambda: elaborate_program(scope)))
+    program = run_deep(lambda: scope.session.attempt(lambda: elaborate_program(scope, chosen)))
     if opened is not None:
         opened.update(scope.session.opened)
     allowances = Allowances(used.file for used in scope.session.files.values())

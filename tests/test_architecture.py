@@ -46,9 +46,10 @@ ARROWS = {
         "compiler.records compiler.system compiler.types compiler.report compiler.writing "
         "compiler.vocabulary compiler.ir"
     ),
+    "compiler.sweeping": "compiler.records compiler.vocabulary compiler.training",
     "compiler.program": (
         "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
-        "compiler.training compiler.data"
+        "compiler.training compiler.data compiler.sweeping"
     ),
     "compiler.weights": (
         "compiler.records compiler.system compiler.report compiler.ir compiler.program"
@@ -103,18 +104,19 @@ ARROWS = {
     "compiler.elaborate.items": (
         "compiler.records compiler.types compiler.report compiler.writing compiler.text "
         "compiler.vocabulary compiler.ir compiler.ops compiler.passes compiler.training "
-        "compiler.data compiler.program compiler.rows compiler.compression "
+        "compiler.data compiler.sweeping compiler.program compiler.rows compiler.compression "
         "compiler.elaborate.values compiler.elaborate.scopes "
         "compiler.elaborate.calls compiler.elaborate.bodies compiler.elaborate"
     ),
     "compiler.manual": (
         "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.training compiler.data compiler.compression "
+        "compiler.ir compiler.ops compiler.sweeping "
+        "compiler.training compiler.data compiler.compression "
         "compiler.elaborate.scopes compiler.elaborate.items"
     ),
     "compiler.describe": (
         "compiler.report compiler.text compiler.vocabulary compiler.ir compiler.data "
-        "compiler.program compiler.compression"
+        "compiler.sweeping compiler.program compiler.compression"
     ),
     "compiler.driver": (
         "compiler.system compiler.report compiler.text compiler.data compiler.program "
@@ -174,7 +176,8 @@ ARROWS = {
     ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.training compiler.program compiler.weights compiler.loading "
+        "compiler.ir compiler.training compiler.sweeping "
+        "compiler.program compiler.weights compiler.loading "
         "compiler.rows "
         "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "

@@ -18,7 +18,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benc
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 SPEC = re.compile(r"^```weft\n(.*?)^```", re.M | re.S)
-ITEM = re.compile(r"(##.*\n|\s)*(use|let|block|model|net|data|train|variant|deploy)\b")
+ITEM = re.compile(r"(##.*\n|\s)*(use|let|block|model|net|data|train|variant|sweep|deploy)\b")
 HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 

@@ -36,6 +36,8 @@ WITHOUT_EXAMPLE = {
     "W1252": "takes rows that verification meets and training does not",
     "W1323": "takes a fault in Weft",
     "W1324": "takes a machine that has no memory left",
+    "W1529": "takes trainings that all fail",
+    "W1530": "takes a Python without Optuna",
 }
 """Why no page can show what causes these; other tests meet them."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from compiler.driver import FindWords, check_source
+from compiler.driver import Chosen, FindWords, check_source
 from compiler.driver import check as check_file
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
@@ -103,26 +103,35 @@ class _Origin:
     overrides: Mapping[str, object]
     data: Columns | None
 
-    def check(self, sink: Sink, words: FindWords | None = None) -> Program | None:
+    def check(
+        self, sink: Sink, words: FindWords | None = None, chosen: Chosen | None = None
+    ) -> Program | None:
         try:
             overrides, arrays = as_text(self.overrides), as_arrays(self.data)
         except CompileError as error:
             for message in error.messages:
                 sink.report(message)
             return None
+        given = {"overrides": overrides, "arrays": arrays, "words": words, "chosen": chosen}
         if isinstance(self.source, Source):
-            program = check_source(
-                self.source, overrides=overrides, sink=sink, arrays=arrays, words=words
-            )
-        else:
-            program = check_file(
-                self.source, overrides=overrides, sink=sink, arrays=arrays, words=words
-            )
+            return check_source(self.source, sink=sink, **given)  # type: ignore[arg-type]
+        return check_file(self.source, sink=sink, **given)  # type: ignore[arg-type]
+
+    def check_again(self, chosen: Chosen) -> Program:
+        """The program with values for its sweeps.
+
+        Raises:
+            CompileError: it has faults with these.
+        """
+        sink = Sink()
+        program = self.check(sink, chosen=chosen)
+        sink.stop_on_errors()
+        assert program is not None, "what is left out has an error"
         return program
 
-    def load(self, words: FindWords | None = None) -> Spec:
+    def load(self, words: FindWords | None = None, chosen: Chosen | None = None) -> Spec:
         sink = Sink()
-        program = self.check(sink, words)
+        program = self.check(sink, words, chosen)
         if program is None or sink.has_errors:
             raise WeftError(sink.messages)
         return Spec(program, tuple(sink.messages), self)
@@ -321,6 +330,7 @@ class Spec:
             ("data", list(program.data)),
             ("trains", list(program.trains)),
             ("variants", list(program.variants)),
+            ("sweeps", list(program.sweeps)),
             ("deployments", [deploy.name for deploy in program.deploys]),
         ]
 
@@ -369,10 +379,14 @@ class Spec:
             WeftError: there is no such variant, or the build in the folder has not finished it.
         """
         from weft.building.build_outputs import recall_variant
+        from weft.results.chosen import read_chosen
 
-        found = _choose("variant", name, self.program.variants)
+        program = self.program
+        if program.sweeps:  # what it is follows from what they have chosen
+            program = self.origin.load(chosen=read_chosen(Path(folder))).program
+        found = _choose("variant", name, program.variants)
         with speaking_as_commands():
-            net, _ = recall_variant(self.program, found, Path(folder))
+            net, _ = recall_variant(program, found, Path(folder))
         return CompressedModel(Net(name, found.net, net.graph), self.folder, net.weights)
 
     def _nets(self) -> Mapping[str, Net]:
@@ -425,7 +439,14 @@ class Spec:
         if faults:
             raise WeftError(faults)
         with speaking_as_commands(), warning() as warn:
-            build = Build(self.program, Path(folder), Device(device), echo=_be_silent, warn=warn)
+            build = Build(
+                self.program,
+                Path(folder),
+                Device(device),
+                echo=_be_silent,
+                warn=warn,
+                recheck=self.origin.check_again,
+            )
             return build.run()
 
     def train(
@@ -479,10 +500,12 @@ class Spec:
         from weft.deployed.given import need_input
         from weft.deployed.trained_data import find_words
         from weft.evaluating import choose_deploys, measure_given
+        from weft.results.chosen import read_chosen
 
         with speaking_as_commands(), warning() as warn:
             at = Path(folder) if onnx is None else Path(onnx).parent
-            program = self.origin.load(partial(find_words, folder=at)).program
+            words = partial(find_words, folder=at)
+            program = self.origin.load(words, read_chosen(at)).program
             deploys = choose_deploys(program, name)
             path = Path(onnx) if onnx is not None else Path(folder) / f"{name}.onnx"
             need_input(path, build=onnx is None)

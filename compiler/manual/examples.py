@@ -89,6 +89,9 @@ _CONVOLUTIONS = (
 
 _TRAIN = {"batch": "batch 64", "epochs": "epochs 10"}
 _VARIANT = {"apply": "apply quantize(stored8)", "require": "require size <= 100KiB"}
+_SEARCHED = {"lr": ("float", "1e-3"), "decay": ("float", "0.01"), "rows": ("int", "64")}
+"""Parameters that trainings have where a sweep searches them: their types and defaults."""
+_METRIC = "metric accuracy = accuracy(logits, label)"
 _SPLIT = "split random(seed=0), train=80%, val=10%, test=10%"
 _WORD = re.compile(r"(?<![\w.\"])([A-Za-z_]\w*)(?!\w)")
 _STRING = re.compile(r'"[^"]*"|#.*')
@@ -108,6 +111,8 @@ def write_example(text: str) -> str:
     elif "variant" in homes:
         train = _write_train([], {"logits": _CONVOLUTIONS})
         spec = f"{train}\n\n{_write_variant(lines)}"
+    elif second == "in" or "sweep" in homes:
+        spec = _write_sweep(lines)
     elif "data" in homes:
         spec = _write_data(lines)
     else:
@@ -176,6 +181,25 @@ def _write_variant(lines: Sequence[str]) -> str:
     usual = {word: line for word, line in _VARIANT.items() if word not in given}
     first = [usual.pop("apply")] if "apply" in usual else []
     return _write_item("variant small of fit", [*first, *lines, *usual.values()])
+
+
+def _write_sweep(lines: Sequence[str]) -> str:
+    """A sweep with these spaces and clauses of a train that has such parameters."""
+    searched = [line.split()[0] for line in lines if line.split()[1] == "in"] or ["lr"]
+    known = {name: (name if name in searched else plain) for name, (_, plain) in _SEARCHED.items()}
+    options = f"lr={known['lr']}, weight_decay={known['decay']}"
+    clauses = [f"minimize cross_entropy(logits, label) with adamw({options})", _METRIC]
+    train = _write_train([*clauses, f"batch {known['rows']}"])
+    parameters = (
+        f"{name}: {kind} = {plain}" for name, (kind, plain) in _SEARCHED.items() if name in searched
+    )
+    train = train.replace("train fit of", f"train fit({', '.join(parameters)}) of")
+    given = {line.split()[0] for line in lines}
+    found = any(line.split()[1] == "in" for line in lines)
+    first = [] if found else ["lr in log_uniform(1e-4, 1e-1)"]
+    usual = [] if given & {"maximize", "minimize"} else ["maximize val.accuracy"]
+    last = [] if "trials" in given else ["trials 20"]
+    return f"{train}\n\n{_write_item('sweep tune of fit', [*first, *lines, *usual, *last])}"
 
 
 def _write_data(lines: Sequence[str]) -> str:

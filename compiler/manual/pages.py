@@ -21,6 +21,8 @@ from compiler.manual.examples import write_example
 from compiler.manual.signatures import write_signature
 from compiler.ops.registry import OPS, load_ops
 from compiler.records import dataclass
+from compiler.sweeping.base import PRUNERS, SAMPLERS, SPACES
+from compiler.sweeping.registry import load_sweeping
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 from compiler.vocabulary.clauses import ClauseHome, ClauseWord, join_words
@@ -41,6 +43,9 @@ TITLES = (
     (SCHEMES, "Quantization schemes"),
     (DEVICES, "Targets"),
     (NET_FUNCTIONS, "Functions on nets"),
+    (SPACES, "Spaces of sweeps"),
+    (SAMPLERS, "Samplers of sweeps"),
+    (PRUNERS, "Pruners of sweeps"),
 )
 
 CLAUSE = "clause"
@@ -108,6 +113,7 @@ def find_pages() -> Iterator[Page]:
     load_training()
     load_sources()
     load_compression()
+    load_sweeping()
     for title, ops in _group_ops():
         yield from (_make_page(OPS.kind, title, cls) for cls in ops)
     for registry, title in TITLES:

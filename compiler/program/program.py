@@ -8,6 +8,7 @@ from dataclasses import field
 from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
 from compiler.program.net import Net
+from compiler.program.sweep import Sweep
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.records import dataclass
@@ -26,3 +27,5 @@ class Program:
     trains: Mapping[str, Train] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)
     deploys: tuple[Deploy, ...] = ()
+    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    """Each stands among the trains, or the variants, under its own name, with its values."""

@@ -121,15 +121,13 @@ class ClauseWord:
 
 
 class ClauseHome:
-    """A kind of item or body, what messages call it ("a train"), and its clauses. An item that is
-    `later` is refused in this version."""
+    """A kind of item or body, what messages call it ("a train"), and its clauses."""
 
     every: ClassVar[dict[str, ClauseHome]] = {}
 
-    def __init__(self, kind: str, place: str, *, later: str | None = None) -> None:
+    def __init__(self, kind: str, place: str) -> None:
         self.kind = kind
         self.place = place
-        self.later = later
         self._ranks: dict[str, int] = {}
         self._clauses: dict[str, ClauseWord] = {}
         ClauseHome.every[kind] = self
@@ -172,7 +170,7 @@ TRAIN = ClauseHome("train", "a train")
 STEP = ClauseHome("step", "a step")
 VARIANT = ClauseHome("variant", "a variant")
 DEPLOY = ClauseHome("deploy", "a deployment")
-SWEEP = ClauseHome("sweep", "a sweep", later="search the parameters of a train")
+SWEEP = ClauseHome("sweep", "a sweep")
 
 DATA.add_later(
     augment="change the rows of a training at random",
@@ -185,12 +183,6 @@ TRAIN.add_later(
     sample="draw samples while training",
 )
 DEPLOY.add_later(weights="choose the dtype of stored weights")
-SWEEP.add_later(
-    maximize="say what a search is for",
-    trials="bound the number of trials of a search",
-    sampler="choose how a search draws its trials",
-    pruner="choose when a search gives up a trial",
-)
 
 
 def clause(

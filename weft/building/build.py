@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from backends.onnx_runtime.session import Device
 from backends.verification.cases import need_memory
 from compiler.ir.memory import need_weights
+from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
@@ -27,7 +28,7 @@ from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
 from weft.building.report import Report, Section
 from weft.building.stage import BuildContext, Echo
-from weft.building.train_stages import TrainStages
+from weft.building.sweep_stages import Recheck, SweepRunner, Workers, forget_trials
 from weft.building.variant_stages import VariantStages
 from weft.results.cache import forget
 from weft.results.generated import GeneratedFiles
@@ -47,6 +48,8 @@ class Build:
     force: bool = False
     echo: Echo = print
     warn: Echo | None = None  # told what was kept of files that were replaced; `echo` if None
+    recheck: Recheck | None = None  # checks the spec again with values for its sweeps
+    workers: Workers = field(default_factory=Workers)
 
     def run(self) -> Report:
         """Makes everything the program asks for, and the report.
@@ -69,30 +72,36 @@ class Build:
         """
         plan = plan_build(self.program)
         refuse_large(plan)
-        variants = {**self.program.variants, **{v.name: v for v in plan.variants}}
+        variants = self.program.variants
         items = [*self.program.trains, *variants, *(d.name for d in plan.deploys)]
         with hold_folder(self.folder, [*REPORTS, *name_outputs(items)]):
             if self.force:
                 forget(self.folder, variants)
+                for name in self.program.sweeps:
+                    forget_trials(self.folder, name)
             context = open_context(self.folder, self.device, self.echo, self.warn or self.echo)
-            return self._make(plan, context)
+            runner = SweepRunner(self.program, context, self.recheck, self.workers)
+            return self._make(plan, context, runner)
 
-    def _make(self, plan: Plan, context: BuildContext) -> Report:
+    def _make(self, plan: Plan, context: BuildContext, runner: SweepRunner) -> Report:
         sections: list[Section] = []
         outcomes: list[Outcome] = []
-        variants = VariantStages(self.program, context)
-        deploys = [deploy for deploy in plan.deploys if deploy.variant is None]
-        items = [f"train {train.name}" for train in plan.trains]
-        items += [f"variant {variant.name}" for variant in plan.variants]
-        items += [f"deploy {deploy.name}" for deploy in deploys]
+        sweeps = [f"sweep {name}" for name in self.program.sweeps]
+        items = [*sweeps, *list_items(plan)]
         try:
+            for name in self.program.sweeps:
+                sections.append(runner.settle(name).describe(self.folder))
+            if sweeps:  # what is built on them is known now
+                plan = plan_build(runner.program)
+                refuse_large(plan)
+                items = [*sweeps, *list_items(plan)]
             for train in plan.trains:
-                folder = self.folder / train.name
-                sections.append(TrainStages(train, self.program, folder, context).run())
+                sections.append(runner.make_train(train.name))
+            variants = VariantStages(runner.program, context)
             for variant in plan.variants:
                 outcomes.append(variants.run(variant))
-            for deploy in deploys:
-                stages = DeployStages(deploy, self.program, self.folder, context)
+            for deploy in find_plain(plan):
+                stages = DeployStages(deploy, runner.program, self.folder, context)
                 sections.append(stages.run())
         except CompileError as error:
             left = items[len(sections) + len(outcomes) :]
@@ -130,6 +139,18 @@ class Build:
         for file, text in zip(REPORTS, texts, strict=True):
             files.write(self.folder / file, text)
         return report
+
+
+def find_plain(plan: Plan) -> list[Deploy]:
+    """The deployments of nets that go through no passes."""
+    return [deploy for deploy in plan.deploys if deploy.variant is None]
+
+
+def list_items(plan: Plan) -> Iterator[str]:
+    """What a plan makes, in order."""
+    yield from (f"train {train.name}" for train in plan.trains)
+    yield from (f"variant {variant.name}" for variant in plan.variants)
+    yield from (f"deploy {deploy.name}" for deploy in find_plain(plan))
 
 
 def refuse_large(plan: Plan) -> None:

@@ -70,9 +70,10 @@ def write_page(report: Report) -> str:
     for section in report.sections:
         if not section.title.startswith("variant "):
             parts += [f"<h2>{escape_html(section.title)}</h2>", *_write_rows(section)]
-            pictures = [draw_chart(chart) for chart in section.charts]
+            pictures = [*map(draw_chart, section.charts), *section.pictures]
             if any(pictures):
                 parts += ['<div class="plots">', *pictures, "</div>"]
+            parts += _write_table(section.table)
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 
@@ -124,6 +125,16 @@ def _write_rows(section: Section) -> Iterator[str]:
     for what, figure in section.rows:
         if not what.startswith("require "):
             yield f"<tr><td>{escape_html(what)}</td><td>{escape_html(figure)}</td></tr>"
+    yield "</table>"
+
+
+def _write_table(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose first row names its columns."""
+    if not table:
+        return
+    yield "<table>"
+    for kind, row in zip(("th", *("td" for _ in table[1:])), table, strict=True):
+        yield f"<tr>{''.join(f'<{kind}>{escape_html(cell)}</{kind}>' for cell in row)}</tr>"
     yield "</table>"
 
 

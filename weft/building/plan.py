@@ -46,8 +46,15 @@ def plan_build(program: Program) -> Plan:
         for figure in find_all(requirement)
     }
     all_of_them = not program.deploys and not variants
-    trains = order_trains(program, program.trains if all_of_them else needed)
+    made = [name for name in program.trains if not is_open(program, name)]
+    trains = order_trains(program, made if all_of_them else needed)
     return Plan(trains, variants, program.deploys)
+
+
+def is_open(program: Program, name: str) -> bool:
+    """Whether something is a trial of a sweep that has not said which one is the best."""
+    sweep = program.sweeps.get(name)
+    return sweep is not None and not sweep.settled
 
 
 def order_variants(program: Program) -> list[Variant]:
@@ -68,6 +75,8 @@ def order_variants(program: Program) -> list[Variant]:
     deployed = {deploy.variant for deploy in program.deploys}
     items = {v.span for v in program.variants.values() if v.name in deployed}
     for variant in program.variants.values():
+        if is_open(program, variant.name):
+            continue
         if variant.name in deployed or variant.span not in items:
             place(variant)
     return list(ordered.values())

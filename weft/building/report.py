@@ -22,6 +22,10 @@ class Section:
     rows: tuple[tuple[str, str], ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     charts: tuple[DrawnChart, ...] = ()
+    pictures: tuple[str, ...] = ()
+    """Further pictures, as SVG."""
+    table: tuple[tuple[str, ...], ...] = ()
+    """Rows with more columns than two; the first names them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Report:
             ]
             lines.append("")
             lines += [line for chart in section.charts for line in write_matrix(chart)]
+            lines += _write_table(section.table)
             layers = section.metadata.get("layers")
             if layers:
                 lines += [*_write_layers(layers), ""]
@@ -75,6 +80,16 @@ def _write_subject(what: str) -> str:
     if word != "require":
         return escape_markdown(what)
     return f"require {write_code(condition)}".replace("|", "\\|")
+
+
+def _write_table(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose first row names its columns."""
+    for index, row in enumerate(table):
+        yield f"| {' | '.join(map(escape_markdown, row))} |"
+        if index == 0:
+            yield f"|{'---|' * len(row)}"
+    if table:
+        yield ""
 
 
 COLUMNS = ("path", "kind", "shape", "parameters", "before", "bits", "rank", "sqnr")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +15,15 @@ from backends.pytorch.train.settings import RESULTS
 from compiler.loading import read_trained
 from compiler.program.program import Program
 from compiler.program.train import Train
+from compiler.system.files import replacing
 from weft.building.build_outputs import fingerprint_trained
 from weft.building.charts import find_charts
 from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.compiling import check_data
-from weft.deployed.trained_data import BEST, find_data
-from weft.results.progress import follow_epochs
+from weft.deployed.trained_data import BEST, FITTED, find_data
+from weft.results.cache import Cache
+from weft.results.progress import Follow, follow_epochs
 from weft.results.setting_aside import CODE, set_aside
 
 DRAWN = "figures are taken with the draws of the train, the same ones for every epoch"
@@ -36,6 +40,10 @@ class TrainStages:
     program: Program
     folder: Path
     context: BuildContext
+    earlier: Path | None = None
+    """The folder of a build that may have finished the same training, whose results are taken."""
+    follow: Follow | None = None
+    """Told of every epoch, in place of a bar on a terminal."""
 
     @property
     def name(self) -> str:
@@ -53,6 +61,9 @@ class TrainStages:
         writes = tuple(self.folder / name for name in RESULTS)
 
         def learn() -> Metadata:
+            adopted = self.adopt(stage, code)
+            if adopted is not None:
+                return adopted
             # What a finished training left has been changed by someone: no epoch of it counts.
             return self.learn(code, begun, resume=not self.context.has_run(stage))
 
@@ -72,14 +83,14 @@ class TrainStages:
         context.make(begun)
         begins = "training" if train.learns else "evaluating"
         context.echo(f"{self.name}: {'going on' if resume else begins}")
-        with follow_epochs(train.epochs) as on_progress:
+        with nullcontext(self.follow) if self.follow else follow_epochs(train.epochs) as follow:
             results = run_training(
                 self.folder,
                 data_root=self.program.source.folder,
                 resume=resume,
                 overwrite=True,
                 device=context.device.value,
-                on_progress=on_progress,
+                on_progress=follow,
                 span=train.span,
             )
         read_trained(train, self.folder / BEST, train.span)
@@ -87,6 +98,23 @@ class TrainStages:
         texts = {p.name: p.read_text(encoding="utf-8") for p in written if p.is_file()}
         trained = fingerprint_trained(train, self.program)
         return {"seconds": results.seconds, "texts": texts, "trained": trained}
+
+    def adopt(self, stage: Stage[Metadata], code: Mapping[str, bytes]) -> Metadata | None:
+        """Takes the results of the same training from the folder of another build; None where it
+        has not finished one. `code` is that of what was trained before."""
+        if self.earlier is None or self.earlier == self.context.cache.folder:
+            return None
+        cache = Cache(self.earlier, self.context.cache.version)
+        if not cache.is_fresh(stage.name, stage.key):
+            return None
+        set_aside(self.folder, code)
+        for path in (*stage.writes, self.folder / FITTED):
+            source = self.earlier / self.train.name / path.name
+            if source.is_file():
+                with replacing(path) as part:
+                    shutil.copyfile(source, part)
+        self.context.echo(f"{stage.name}: taken from {self.earlier}")
+        return cache.get_metadata(stage.name)
 
     def restore_texts(self, stage: Stage[Metadata]) -> None:
         """Writes the figures of a finished training again where only their files are damaged: the

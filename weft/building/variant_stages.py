@@ -57,6 +57,7 @@ class VariantStages:
     program: Program
     context: BuildContext
     done: dict[str, tuple[Candidate, Outcome]] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()  # those that are measured whatever contracts name
 
     def run(self, variant: Variant) -> Outcome:
         """Makes, verifies and measures a variant, and judges its contract.
@@ -198,7 +199,7 @@ class VariantStages:
         self, build: VariantBuild, candidates: Sequence[Candidate]
     ) -> tuple[dict[str, Figures], Mapping[str, Any]]:
         """The figures of all candidates, measured in turns; remembered."""
-        splits = find_splits(build.variant, build.train)
+        splits = find_splits(build.variant, build.train, self.splits)
         path = build.steps_folder / "figures.json"
 
         def measure() -> tuple[dict[str, Figures], Mapping[str, Any]]:
@@ -288,11 +289,13 @@ class VariantStages:
         return found
 
 
-def find_splits(variant: Variant, train: Train | None) -> list[str]:
-    """The splits that a contract names, and the last one, which is `test` where there is one."""
+def find_splits(variant: Variant, train: Train | None, others: Sequence[str] = ()) -> list[str]:
+    """The splits that a contract names, the last one, which is `test` where there is one, and
+    others that are asked for."""
     if train is None:
         return []
-    named = [f.split for r in variant.requires for f in find_all(r) if f.split is not None]
+    named = [*others]
+    named += [f.split for r in variant.requires for f in find_all(r) if f.split is not None]
     return [s for s in train.data.split.names if s in named or s == train.data.split.names[-1]]
 
 

@@ -59,6 +59,13 @@ class Target:
         """The sizes that its deployment fixes."""
         return dict(self.deploy.fixed) if self.deploy is not None else {}
 
+    @property
+    def owners(self) -> tuple[str | None, ...]:
+        """The trains and variants that it is, or comes from."""
+        deploy, variant = self.deploy, self.variant
+        made = (deploy.train, deploy.variant) if deploy is not None else (self.name,)
+        return (*made, *((variant.name, variant.train) if variant is not None else ()))
+
 
 MADE_BY, COMPILE = "made_by", "weft compile"
 """The metadata of the weights files that this module writes."""

@@ -32,6 +32,7 @@ from compiler.ops.registry import OPS
 from compiler.report.messages.names import clause_word_bound, not_available, unknown_clause
 from compiler.report.messages.scans import inside_scan
 from compiler.report.messages.shapes import not_a_tensor
+from compiler.report.messages.sweeps import choice_outside
 from compiler.report.messages.values import size_too_large
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
@@ -159,8 +160,8 @@ def _run_clause(body: Body, statement: Clause) -> None:
 
 
 def _run_choice(body: Body, statement: Choice) -> None:
-    span = statement.name.span
-    body.report(not_available(span, statement.name.text, "be searched by a sweep"))
+    name = statement.name
+    body.report(choice_outside(name.span, name.text, body.clauses.place))
 
 
 # --- control ----------------------------------------------------------------------------------

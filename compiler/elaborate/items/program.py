@@ -15,6 +15,7 @@ from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.subjects import Subjects
+from compiler.elaborate.items.sweeps import Chosen, SweepAssembly
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.unreached import find_unreached
 from compiler.elaborate.items.variants import VariantAssembly
@@ -26,7 +27,7 @@ from compiler.program.net import Net
 from compiler.program.program import Program
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.names import circular_value, not_available
+from compiler.report.messages.names import circular_value
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Argument,
@@ -37,13 +38,13 @@ from compiler.text.tree.syntax import (
 from compiler.text.tree.syntax import (
     Deploy as DeployItem,
 )
-from compiler.vocabulary.clauses import ClauseHome
 from compiler.writing.files import file_key
 
 
-def elaborate_program(scope: FileScope) -> Program:
-    """The typed program of a file. What was refused is left out, with its diagnostics."""
-    return _Assembly(scope).run()
+def elaborate_program(scope: FileScope, chosen: Chosen | None = None) -> Program:
+    """The typed program of a file. What was refused is left out, with its diagnostics. `chosen` are
+    the values of the best trials of sweeps."""
+    return _Assembly(scope, chosen or {}).run()
 
 
 @dataclass
@@ -51,6 +52,7 @@ class _Assembly:
     """One run: what has been elaborated so far."""
 
     scope: FileScope
+    chosen: Chosen
     data: dict[int, DataSet | None] = field(default_factory=dict)
     attributes: dict[int, Mapping[str, int] | None] = field(default_factory=dict)
     reading: list[int] = field(default_factory=list)
@@ -62,7 +64,8 @@ class _Assembly:
         scope.session.data_attributes = self.find_attributes
         assembly = TrainAssembly(scope, self.open_data, self.lacks_values)
         scope.session.trained = assembly.find_trained
-        self.refuse_later()
+        sweeps = SweepAssembly(scope, assembly, self.chosen)
+        assembly.open_sweep = sweeps.find_train
         check_item_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
@@ -71,8 +74,10 @@ class _Assembly:
                 scope.session.report(message)
         data = self.elaborate_data()
         assembly.elaborate()
+        sweeps.elaborate_trains()
         variants = VariantAssembly(scope, assembly.made, nets, assembly.open_named)
         variants.elaborate()
+        sweeps.elaborate_variants(variants)
         deploys = self.elaborate_deploys(assembly, nets, variants)
         made = assembly.finish()
         lints = find_unreached(made)
@@ -89,17 +94,8 @@ class _Assembly:
             made,
             variants.made,
             tuple(deploys),
+            sweeps.made,
         )
-
-    def refuse_later(self) -> None:
-        """Reports items of a later version."""
-        for entry in self.scope.file.items:
-            word = type(entry).__name__.lower()
-            home = ClauseHome.every.get(word)
-            if home is not None and home.later is not None:
-                start = entry.span.start
-                span = Span(entry.span.source, start, start + len(word))
-                self.scope.session.report(not_available(span, word, home.later))
 
     # --- data -------------------------------------------------------------------------------
 

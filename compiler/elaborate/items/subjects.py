@@ -65,11 +65,11 @@ class Base:
     columns: Mapping[str, str]
 
 
-OpenVariant = Callable[[VariantItem, Reference], MadeVariant | None]
-"""The variant of an item, with the arguments of a reference to it."""
-OpenTrain = Callable[[TrainItem, Reference, Body | None], Train | None]
-"""The train of an item, with the arguments of a reference to it, evaluated in a body or at file
-level."""
+OpenVariant = Callable[[VariantItem | Sweep, Reference], MadeVariant | None]
+"""The variant of an item, or the best of a sweep, with the arguments of a reference to it."""
+OpenTrain = Callable[[TrainItem | Sweep, Reference, Body | None], Train | None]
+"""The train of an item, or the best of a sweep, with the arguments of a reference to it, evaluated
+in a body or at file level."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def find_base(
     was refused."""
     first = Reference(reference.span, reference.path[:1], None)
     found = resolve(scope, first)
-    if found is not None and isinstance(found[1], TrainItem):
-        train = open_train(found[1], reference, None)
+    if found is not None and _is_train(scope, found[1]):
+        train = open_train(found[1], reference, None)  # type: ignore[arg-type]
         chosen = _find_trained(scope, reference, train) if train is not None else None
         if train is None or chosen is None:
             return None
@@ -118,8 +118,8 @@ def find_subject(subjects: Subjects, item: DeployItem) -> Subject | None:
         return None
     first = Reference(reference.span, reference.path[:1], None)
     found = resolve(scope, first)
-    if found is not None and isinstance(found[1], TrainItem):
-        train = subjects.open_train(found[1], reference, None)
+    if found is not None and _is_train(scope, found[1]):
+        train = subjects.open_train(found[1], reference, None)  # type: ignore[arg-type]
         chosen = _find_trained(scope, reference, train) if train is not None else None
         return None if train is None or chosen is None else _take_trained(train, chosen)
     found = resolve(scope, reference)
@@ -128,12 +128,19 @@ def find_subject(subjects: Subjects, item: DeployItem) -> Subject | None:
         known = tuple(dict.fromkeys((*made_here, *nets, *items_by_kind(scope, Model))))
         report_missing(scope, reference, found, "train, variant, net or model", known)
         return None
-    if isinstance(found[1], VariantItem):
+    if isinstance(found[1], VariantItem | Sweep):
         made = subjects.open_variant(found[1], reference)
         return _take_variant(made, subjects.trains) if made is not None else None
-    if isinstance(found[1], Sweep):
-        return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)
+
+
+def _is_train(scope: FileScope, entry: object) -> bool:
+    """Whether an item stands for a train: it is one, or a sweep of one."""
+    passed: list[object] = []
+    while isinstance(entry, Sweep) and entry not in passed:
+        passed.append(entry)
+        entry = scope.entries.get(entry.of.path[0].text)
+    return isinstance(entry, TrainItem)
 
 
 def _take_trained(train: Train, chosen: TrainedNet) -> Subject:

@@ -33,9 +33,10 @@ from compiler.report.messages.item_clauses import (
     endless_trains,
     parameter_without_default,
 )
-from compiler.report.messages.names import circular_value
+from compiler.report.messages.names import circular_value, not_available
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Item, Reference
+from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Train as TrainItem
 
 LONGEST_CHAIN = 100
@@ -59,6 +60,10 @@ class TrainAssembly:
     running: list[tuple[str, object]] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     """Items that were named with arguments."""
+    open_sweep: Callable[[SweepItem, Reference | Span], Train | None] = lambda item, place: None
+    """The best train of a sweep, as it is named at a place."""
+    swept: set[str] = field(default_factory=set)
+    """The names of trains that sweeps stand for."""
 
     def elaborate(self) -> None:
         """Every train whose parameters have values."""
@@ -85,8 +90,15 @@ class TrainAssembly:
         """What the name of a train means in a body: the net that it made, or its nets by name;
         None for a train of another file."""
         entry = self.scope.entries.get(item.name)
-        if not isinstance(entry, TrainItem) or entry.name.span != item.span:
+        if not isinstance(entry, TrainItem | SweepItem) or entry.name.span != item.span:
             return None
+        if isinstance(entry, SweepItem):
+            if actuals:
+                purpose = "take other parameters than its best trial"
+                body.report(not_available(span, f"{item.name}(…)", purpose))
+                return POISON
+            best = self.open_sweep(entry, span)
+            return POISON if best is None else self.nets[best.name]
         given: Given | None = {}
         if actuals:
             self.asked.add(item.name)
@@ -97,9 +109,11 @@ class TrainAssembly:
         return POISON if made is None else self.nets[made.name]
 
     def open_named(
-        self, item: TrainItem, reference: Reference, caller: Body | None = None
+        self, item: TrainItem | SweepItem, reference: Reference, caller: Body | None = None
     ) -> Train | None:
         """The train that another item names (`deploy fit(lr=1e-3)`); None where it was refused."""
+        if isinstance(item, SweepItem):
+            return self.open_sweep(item, reference)
         name = item.name.text
         if not reference.arguments:
             self.report_lacking(name, item)
@@ -178,10 +192,25 @@ class TrainAssembly:
         self.nets[train.name] = _stand_for(train, run.values)
         return train
 
+    def make_named(self, item: TrainItem, name: str) -> Train | None:
+        """A train under another name, with the values that the parameters of its item have now."""
+        run = TrainElaborator(self.scope, item, self.open_data, {})
+        train = run.run()
+        if train is None:
+            return None
+        train = replace(train, name=name)
+        self.nets[name] = _stand_for(train, run.values)
+        self.swept.add(name)
+        return train
+
     def find_same(self, train: Train) -> Train | None:
         """The train of the same item that is trained in the same way."""
         text = identify(train)
-        others = (other for other in self.made.values() if other.span is train.span)
+        others = (
+            other
+            for other in self.made.values()
+            if other.span is train.span and other.name not in self.swept
+        )
         plain = ((other, replace(other, name=train.name, arguments="")) for other in others)
         return next((other for other, same in plain if identify(same) == text), None)
 

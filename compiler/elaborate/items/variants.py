@@ -14,8 +14,10 @@ from compiler.program.net import Net
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.records import dataclass
+from compiler.report.messages.sweeps import which_trial
 from compiler.report.messages.variants import contract_about_itself
 from compiler.text.tree.syntax import Reference
+from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Variant as VariantItem
 
 
@@ -29,6 +31,8 @@ class VariantAssembly:
     open_train: OpenTrain
     made: dict[str, Variant] = field(default_factory=dict)
     bases: dict[str, Base | None] = field(default_factory=dict)
+    open_goals: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The goals of sweeps of variants that do not say which one decides."""
 
     def elaborate(self) -> None:
         """Every variant whose parameters have values."""
@@ -76,9 +80,11 @@ class VariantAssembly:
                 owners[other] = base.train
         return owners
 
-    def open_named(self, item: VariantItem, reference: Reference) -> Variant | None:
+    def open_named(self, item: VariantItem | SweepItem, reference: Reference) -> Variant | None:
         """The variant that a deployment names; one with arguments is made for it."""
         name = item.name.text
+        if isinstance(item, SweepItem):
+            return self.open_sweep(name, reference)
         if not reference.arguments:
             if self.lacks_values(item) and name not in self.made:
                 self.scope.session.attempt(partial(self.make, item, name, reference))
@@ -90,6 +96,15 @@ class VariantAssembly:
         if made is not None:
             self.made[made.name] = made
         return made
+
+    def open_sweep(self, name: str, reference: Reference) -> Variant | None:
+        """The best variant of a sweep, which a deployment names; None where the sweep was refused,
+        or does not say which one is the best."""
+        if name in self.open_goals:
+            report = self.scope.session.report
+            report(which_trial(reference.span, name, self.open_goals[name]))
+            return None
+        return self.made.get(name)
 
     def refuse_circles(self) -> None:
         """Reports contracts that are held against each other."""

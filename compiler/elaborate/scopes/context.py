@@ -187,6 +187,20 @@ class Session:
             self.sink.report(more_faults(message.span, MAX_FAULTS))
             raise Abandoned
 
+    @contextmanager
+    def probing(self) -> Iterator[Sink]:
+        """Stands around an elaboration that only asks whether something would be accepted: its
+        diagnostics go into a sink of their own, and its work is not counted."""
+        names = ("sink", "seen", "places", "faults", "errors", "work", "total", "limit", "observe")
+        before = {name: getattr(self, name) for name in names}
+        self.sink, self.seen, self.places, self.observe = Sink(), set(), set(), None
+        self.faults = self.errors = 0
+        try:
+            yield self.sink
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
     def select(self, messages: Sequence[Message]) -> Iterator[Message]:
         """The messages without those about names that stand where a file could not be read."""
         hidden = [file.hidden for file in self.files.values()]

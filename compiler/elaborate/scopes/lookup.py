@@ -33,7 +33,7 @@ from compiler.report.messages.names import no_value, not_available, unbound_size
 from compiler.report.messages.wording import COLUMNS, list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Name, Train
+from compiler.text.tree.syntax import Name, Sweep, Train
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training
 from compiler.types.tensor import DType
@@ -101,7 +101,7 @@ def _check_value(body: Body, name: Name, value: Val) -> Val:
 def find_train(body: Body, name: Name) -> ItemValue | None:
     """The train of the file that a name means which is called, and no layer."""
     entry = body.file.entries.get(name.text)
-    if not isinstance(entry, Train) or any(map(is_layer, _meanings(body, name))):
+    if not isinstance(entry, Train | Sweep) or any(map(is_layer, _meanings(body, name))):
         return None
     nearest = find_value(body, name)
     return nearest if isinstance(nearest, ItemValue) else None
@@ -111,7 +111,7 @@ def stand_for(body: Body, item: ItemValue, span: Span, actuals: Sequence[Any] = 
     """What an item means where a value is needed: a train stands for the net that it trained,
     with its parameters from the arguments of a call. What is no value is reported."""
     trained = None
-    if item.kind == "train" and body.clauses.place != DATA.place:
+    if item.kind in ("train", "sweep") and body.clauses.place != DATA.place:
         trained = body.session.trained(body, item, span, actuals)
     if trained is not None:
         return trained

@@ -9,7 +9,7 @@ import typer
 
 from compiler.report.diagnostics import CompileError
 from compiler.writing.python import show
-from weft.cli.checking import check_file
+from weft.cli.checking import check_again, check_file
 from weft.cli.options import (
     Assignments,
     Device,
@@ -54,7 +54,10 @@ def add_to(app: typer.Typer) -> None:
         from weft.building.describing import explain_outcome
 
         folder = choose_folder(output, file)
-        report = Build(program, folder, Place(device.value), force=force, echo=say).make()
+        recheck = check_again(file, assignments)
+        place = Place(device.value)
+        build = Build(program, folder, place, force=force, echo=say, recheck=recheck)
+        report = build.make()
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
         if explain:
             for outcome in report.outcomes:

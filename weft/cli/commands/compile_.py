@@ -87,10 +87,12 @@ def compile_command(
         weft compile net.weft -o out --onnx --opset 18 --item fit
     """
     from weft.deployed.trained_data import find_words_of
+    from weft.results.chosen import read_chosen
 
     weights = fetch_given(weights)
     words = partial(find_words_of, weights=weights) if weights is not None else None
-    program = check_file(file, assignments, words=words)
+    chosen = read_chosen(build or default_folder(file))
+    program = check_file(file, assignments, words=words, chosen=chosen)
     from backends.onnx_runtime.session import Device as Place
     from weft.results.generated import GeneratedFiles
 
@@ -125,6 +127,10 @@ def _compile_targets(
     from weft.results.links import name_outputs, refuse_links
 
     targets = compiling.choose_targets(program, item, partial(open_target, program, folder))
+    if program.sweeps:
+        from weft.building.sweep_stages import need_sweeps
+
+        need_sweeps(program, folder, [name for t in targets for name in t.owners])
     refuse_links(written.files.root, [*OWN, *name_outputs(target.name for target in targets)])
     for target in targets:
         trained = None if written.weights is not None else find_trained(program, folder, target)

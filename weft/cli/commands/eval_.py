@@ -65,9 +65,11 @@ def eval_command(
         weft eval digits.weft --split val --onnx out/fit.onnx
     """
     from weft.deployed.trained_data import find_words
+    from weft.results.chosen import read_chosen
 
     folder = default_folder(file) if onnx is None else onnx.parent
-    program = check_file(file, assignments, words=partial(find_words, folder=folder))
+    words = partial(find_words, folder=folder)
+    program = check_file(file, assignments, words=words, chosen=read_chosen(folder))
     found = _measure(program, name, onnx, folder, device, split)
     if form is OutputFormat.JSON:
         from weft.building.report import without_nan

@@ -56,21 +56,25 @@ def add_to(app: typer.Typer) -> None:
             weft verify digits.weft out/fit.onnx --weights out/fit/best.safetensors
         """
         weights = fetch_given(weights)
-        program = check_file(file, assignments)
+        from weft.results.chosen import read_chosen
+
+        at = build or default_folder(file)
+        program = check_file(file, assignments, chosen=read_chosen(at))
         from backends.onnx_runtime.session import Device as Place
         from weft.building.build_outputs import open_target, require_learned
+        from weft.building.sweep_stages import need_sweeps
         from weft.deployed import compiling
         from weft.results.generated import GeneratedFiles
 
         if onnx is not None:
             need_input(onnx)
         with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-            built = build or default_folder(file)
-            open_variant = partial(open_target, program, built)
+            open_variant = partial(open_target, program, at)
             for target in compiling.choose_targets(program, item, open_variant):
+                need_sweeps(program, at, target.owners)
                 if weights is None and target.weights is None:
-                    require_learned(program, built, target)
-                numbers, warnings = compiling.gather_weights(target, weights, program, built)
+                    require_learned(program, at, target)
+                numbers, warnings = compiling.gather_weights(target, weights, program, at)
                 print_messages(warnings)
                 artifact = compiling.make_artifact(target, numbers, program, Path(folder))
                 if onnx is None:

@@ -1,0 +1,1 @@
+"""Sweeps: what values are searched among, how trials draw them, when one is given up."""
