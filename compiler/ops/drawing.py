@@ -46,10 +46,11 @@ Named = tuple[tuple[str, Term], ...]
 class Manner:
     """How draws are written: with which arguments besides (the generator that draws), and, where
     processes share a batch, what counts the rows of all of them: each draws for all, and takes its
-    own rows."""
+    own rows. `device` is where, unless there are tensors at hand."""
 
     named: Named = ()
     rows: Term | None = None
+    device: Term = Device()
 
     def is_shared(self, type: TensorType) -> bool:
         """Whether a tensor of that type has the rows of a batch that processes share."""
@@ -78,7 +79,7 @@ class Manner:
     ) -> Call:
         """A new tensor of a type, for the rows of all processes."""
         dtype = () if type.dtype is DType.F32 else (("dtype", torch_dtype(type.dtype)),)
-        place = (*dtype, ("device", Device()))
+        place = (*dtype, ("device", self.device))
         sizes = self.spell_sizes(type, side) or (Items(()),)
         return Call(function, sizes, (*self.named, *place) if seeded else place)
 

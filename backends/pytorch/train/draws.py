@@ -18,7 +18,7 @@ from compiler.ops.drawing import Draw, Manner
 from compiler.ops.scan import Scan
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.vocabulary.spelling import Name, Spelling
+from compiler.vocabulary.spelling import Device, Name, Spelling, Term
 
 DRAWS, COUNT = "draws", "batch_rows"
 """The variables of the generator, and of the rows of a batch that processes share."""
@@ -83,7 +83,10 @@ class TrainDraws:
         where they are called, where the generator is at hand."""
         own = self.find_own(graph)
         blocks = {block for node in own if (block := find_block(node)) is not None}
-        manner = Manner((("generator", Name(DRAWS)),), Name(COUNT) if self.shared else None)
+        at_hand = graph.inputs or graph.parameters
+        device: Term = Device() if at_hand else Name(f"{DRAWS}.device")
+        count = Name(COUNT) if self.shared else None
+        manner = Manner((("generator", Name(DRAWS)),), count, device)
         calls = self._find_calls(graph) if own else ()
         nodes = (_seed(node, manner, calls) for node in graph.nodes)
         return replace(graph, nodes=tuple(_open(nodes, blocks, graph.frame))) if own else graph

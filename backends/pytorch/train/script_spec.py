@@ -9,6 +9,7 @@ from functools import cached_property
 from backends.pytorch.train.draws import TrainDraws
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Output
+from compiler.ir.sizes import ROWS
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -447,11 +448,14 @@ def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
 
 
 def _cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
-    """The same without the inputs that they do not need."""
+    """The same without the inputs that they do not need, but with one where something has as many
+    rows as a batch."""
     made = prune(graph, outputs)
     read = {v.name for node in made.nodes for v in node.inputs if v is not None}
     read |= {output.value.name for output in made.outputs}
-    return replace(made, inputs=tuple(i for i in made.inputs if i.value.name in read))
+    inputs = tuple(i for i in made.inputs if i.value.name in read)
+    sized = any(ROWS in dim.symbols for n in made.nodes for v in n.outputs for dim in v.type.shape)
+    return replace(made, inputs=inputs if inputs or not sized else made.inputs[:1])
 
 
 def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
