@@ -110,6 +110,24 @@ class Thaw:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """`sample grid = sigmoid(decoder(normal([64, 20]))), every=1epoch`: what is written while
+    training. `low` and `high` are the numbers that are black and white; None for what is written
+    as numbers."""
+
+    name: str
+    every: int = 1
+    low: float | None = None
+    high: float | None = None
+    span: Span | None = None
+
+    @property
+    def output(self) -> str:
+        """The output of the train's graph that is written."""
+        return f"sample.{self.name}"
+
+
+@dataclass(frozen=True)
 class Regularization:
     """`regularize group_lasso(1e-3) over "hidden"`. `layers` are the parameters that it acts on:
     a weight, and its bias where that belongs to its groups."""
@@ -183,6 +201,12 @@ class Train:
     metrics: tuple[MetricUse, ...] = clause(
         "metric accuracy = accuracy(logits, label)",
         "a figure of every split",
+        default=(),
+        repeats=True,
+    )
+    samples: tuple[Sample, ...] = clause(
+        "sample grid = sigmoid(decoder(normal([64, 20]))), every=1epoch",
+        "what is written as a picture, or as numbers, while training",
         default=(),
         repeats=True,
     )

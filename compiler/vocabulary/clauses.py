@@ -180,7 +180,6 @@ DATA.add_later(
 )
 TRAIN.add_later(
     update="compute a buffer after the optimizer",
-    sample="draw samples while training",
 )
 DEPLOY.add_later(weights="choose the dtype of stored weights")
 

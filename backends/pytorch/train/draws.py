@@ -72,20 +72,21 @@ class TrainDraws:
         own = {id(node) for node in self.find_own(graph)}
         return tuple(n for n in graph.nodes if n.op.draws and (id(n) not in own or _has_noise(n)))
 
-    def list_given(self, graph: Graph) -> tuple[str, ...]:
-        """What the function that computes a graph is given beside nets and columns."""
+    def list_given(self, graph: Graph, *, alone: bool = False) -> tuple[str, ...]:
+        """What the function that computes a graph is given beside nets and columns. One that runs
+        in one process `alone` shares nothing."""
         if not self.find_own(graph):
             return ()
-        return (DRAWS, COUNT) if self.shared else (DRAWS,)
+        return (DRAWS, COUNT) if self.shared and not alone else (DRAWS,)
 
-    def seed(self, graph: Graph) -> Graph:
+    def seed(self, graph: Graph, *, alone: bool = False) -> Graph:
         """The graph whose own draws come from the script's generator. Blocks that draw are written
         where they are called, where the generator is at hand."""
         own = self.find_own(graph)
         blocks = {block for node in own if (block := find_block(node)) is not None}
-        at_hand = graph.inputs or graph.parameters
+        at_hand = bool(graph.inputs)
         device: Term = Device() if at_hand else Name(f"{DRAWS}.device")
-        count = Name(COUNT) if self.shared else None
+        count = Name(COUNT) if self.shared and not alone else None
         manner = Manner((("generator", Name(DRAWS)),), count, device)
         calls = self._find_calls(graph) if own else ()
         nodes = (_seed(node, manner, calls) for node in graph.nodes)

@@ -10,6 +10,7 @@ from backends.pytorch.train.loading import load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.optimizing import emit_optimizers
 from backends.pytorch.train.rates import emit_plateaus
+from backends.pytorch.train.sampling import forget_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
 from compiler.writing.python import show, write_literal, write_string
@@ -85,7 +86,7 @@ def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     )
     rank = "RANK == 0 and " if script.distributed else ""
     note = "  # nothing of an earlier training stays"
-    yield suite(f"if {rank}not resume:{note}", [removed])
+    yield suite(f"if {rank}not resume:{note}", [removed, *forget_samples(script)])
     yield "train(parts, splits, history, out)"
 
 

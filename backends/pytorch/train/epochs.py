@@ -9,6 +9,7 @@ from backends.pytorch.train.epoch import unpack_parts
 from backends.pytorch.train.models import emit_replica
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_plateau_steps, group_of, name_rates
+from backends.pytorch.train.sampling import call_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import write_formatted, write_string
 
@@ -61,6 +62,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     yield from emit_plateau_steps(script)
     if script.distributed:
         yield suite("if RANK > 0:", ["continue"])
+    yield from call_samples(script)
     yield "save(out, parts, history)"
     names = (*script.splits, *(metric.name for metric in script.train.metrics))
     shown = "name" if all(name.isprintable() for name in names) else "name!r"

@@ -12,7 +12,7 @@ from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
-from backends.pytorch.train.script_spec import FIGURES, FunctionSpec, ScriptSpec, StepSpec, prune
+from backends.pytorch.train.script_spec import FunctionSpec, ScriptSpec, StepSpec, prune
 from compiler.ir.graph import Graph
 from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 from compiler.writing.python import write_string
@@ -32,13 +32,18 @@ called."""
 
 def emit_objective(script: ScriptSpec) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read of it; one for each
-    step where several take turns, and one for what metrics alone read."""
+    step where several take turns, one for what metrics alone read, and one for each sample."""
+    return _write_all(script, [*list_computed(script), *script.samples])
+
+
+def _write_all(script: ScriptSpec, computed: Sequence[StepSpec | FunctionSpec]) -> list[str]:
+    """The functions of what is computed; those of blocks that several of them call once."""
     written: dict[str, str] = {}
-    for made in list_computed(script):
+    for made in computed:
         functions = _list_functions(script, made, ())
         clashing = {name for name, text in functions.items() if written.get(name, text) != text}
         written |= _list_functions(script, made, clashing) if clashing else functions
-    return "\n\n\n".join(written.values()).split("\n")
+    return "\n\n\n".join(written.values()).split("\n") if written else []
 
 
 def list_computed(script: ScriptSpec) -> list[StepSpec | FunctionSpec]:
@@ -53,7 +58,7 @@ def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec, model: str 
         for net in script.find_nets(made.graph)
     ]
     columns = (script.argument_names[item.name] for item in made.graph.inputs)
-    given = script.draws.list_given(made.graph)
+    given = script.draws.list_given(made.graph, alone=made.alone)
     return f"{made.function}({', '.join([*nets, *columns, *given])})"
 
 
@@ -66,13 +71,13 @@ def _list_functions(
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
     return list_functions(
-        script.draws.seed(guard_losses(made.graph, script.train.data)),
+        script.draws.seed(guard_losses(made.graph, script.train.data), alone=made.alone),
         name=made.function,
         nets=nets,
         graphs={net.prefix: net.net.graph for net in used},
         taken={*_list_taken(script), *taken},
         trained=next(learning, ""),
-        given={name: TYPES[name] for name in script.draws.list_given(made.graph)},
+        given={n: TYPES[n] for n in script.draws.list_given(made.graph, alone=made.alone)},
     )
 
 
@@ -81,20 +86,23 @@ def inline_objective(
 ) -> Inlined | None:
     """The statements that compute these outputs of the objective of the net that a variable
     holds; None where they are written as a function."""
-    if not script.single or emit_objective_function(script):
+    if not _is_inlined(script):
         return None
     return _inline_objective(script, outputs, model)
 
 
 def emit_objective_function(script: ScriptSpec) -> list[str]:
-    """`compute_loss`, unless the objective is written where it is used."""
-    if script.alternates:
-        return emit_objective(script)
+    """`compute_loss`, unless the objective is written where it is used; what samples need."""
+    return _write_all(script, script.samples) if _is_inlined(script) else emit_objective(script)
+
+
+def _is_inlined(script: ScriptSpec) -> bool:
+    """Whether the objective is written where it is used."""
+    if not script.single or script.alternates:
+        return False
     wanted = [tuple(o.name for o in script.graph.outputs)]
     wanted += [("loss",)] if script.train.learns else []
-    if script.single and all(_inline_objective(script, names, "model") for names in wanted):
-        return []
-    return emit_objective(script)
+    return all(_inline_objective(script, names, "model") for names in wanted)
 
 
 def _inline_objective(script: ScriptSpec, outputs: Sequence[str], model: str) -> Inlined | None:
@@ -183,5 +191,5 @@ def _emit(
 def _list_taken(script: ScriptSpec) -> set[str]:
     """What functions of blocks may not be called."""
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
-    steps = {step.function for step in script.steps}
-    return {*find_classes(script), *schedules, *script.functions, *steps, FIGURES}
+    steps = {made.function for made in [*list_computed(script), *script.samples]}
+    return {*find_classes(script), *schedules, *script.functions, *steps}

@@ -20,6 +20,7 @@ from backends.pytorch.train.processes import CONSTANTS, ENDING, LOADED_EARLY, wr
 from backends.pytorch.train.ranges import write_range_functions
 from backends.pytorch.train.rates import emit_rates, write_schedules
 from backends.pytorch.train.regularizing import emit_shrinking, emit_strengths, write_penalty
+from backends.pytorch.train.sampling import write_sampling
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
@@ -80,6 +81,7 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     if not script.train.learns:
         yield write_judging(script, _describe(script))
         return
+    yield from write_sampling(script)
     yield from write_sharing(script)
     yield from write_checkpoints(script)
     yield write_train(script)

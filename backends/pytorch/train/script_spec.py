@@ -47,6 +47,8 @@ class FunctionSpec:
 
     graph: Graph
     function: str
+    alone: bool = False
+    """Whether one process runs it, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class StepSpec:
     step: TrainStep
     graph: Graph
     function: str
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,21 @@ class ScriptSpec:
         known = {o.name for step in self.steps for o in step.graph.outputs}
         outputs = [o for o in self.graph.outputs if o.name not in known]
         return FunctionSpec(_cut_out(self.graph, outputs), FIGURES) if outputs else None
+
+    @cached_property
+    def samples(self) -> tuple[FunctionSpec, ...]:
+        """What is computed for each sample."""
+        taken = {*SCRIPT_GLOBALS, *self.functions, *(step.function for step in self.steps)}
+        names = name_all((f"draw_{sample.name}" for sample in self.train.samples), taken)
+        outputs = {o.name: o for o in self.train.graph.outputs}
+        return tuple(
+            FunctionSpec(
+                _cut_out(self.train.graph, [outputs[sample.output]]),
+                names[f"draw_{sample.name}"],
+                alone=True,
+            )
+            for sample in self.train.samples
+        )
 
     def _find_function(
         self, loss: str, reads: Collection[str], taken: set[str]

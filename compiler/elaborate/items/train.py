@@ -22,6 +22,7 @@ from compiler.elaborate.items.regularizing import (
     read_regularize,
     settle_regularizers,
 )
+from compiler.elaborate.items.samples import SampleEntry, read_sample, settle_samples
 from compiler.elaborate.items.settings import (
     Freezing,
     Pattern,
@@ -125,6 +126,7 @@ class TrainElaborator(ItemElaborator):
         self.step_names: dict[str, Val] = {}
         self.metrics: list[MetricEntry] = []
         self.refused: set[str] = set()  # names of metrics that were refused
+        self.samples: list[SampleEntry] = []
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
         self.freeze: list[Freezing] = []
@@ -241,6 +243,11 @@ class TrainElaborator(ItemElaborator):
         if found is not None:
             self.regularizers.append(found)
 
+    def take_sample(self, body: Body, clause: Clause) -> None:
+        """`sample grid = G(normal([64, 128])), every=1epoch`."""
+        found = read_sample(body, clause, self.samples)
+        self.samples += [found] if found is not None else []
+
     def take_clip(self, body: Body, clause: Clause) -> None:
         """`clip norm=1.0`."""
         self.settings["clip"] = read_clip(body, clause)
@@ -282,7 +289,8 @@ class TrainElaborator(ItemElaborator):
         thaws = settle_thaws(context.body, self.freeze, frozen, nets, epochs)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
         check_thaws(context.body, thaws, steps or (), acting)
-        if steps is None or context.graph() is None or self.lacks_settings:
+        samples = settle_samples(context.body, self.samples, step)
+        if steps is None or samples is None or context.graph() is None or self.lacks_settings:
             return None
         made = Train(
             self.item.name.text,
@@ -294,6 +302,7 @@ class TrainElaborator(ItemElaborator):
             thaws=thaws,
             steps=steps,
             metrics=uses,
+            samples=samples,
             until=until,
             regularizers=acting,
             freeze=frozen,
@@ -354,6 +363,8 @@ class TrainElaborator(ItemElaborator):
         for name, objective in zip(self.losses, self.objectives, strict=True):
             context.output(name, objective.loss, objective.span)
         names: dict[str, str] = {}
+        for sample in self.samples:
+            context.output(f"sample.{sample.name}", sample.tensor, sample.span)
         known = self.step_names | context.body.names[-1]
         bound = {t.value.name: n for n, t in known.items() if isinstance(t, Tensor)}
         uses = []
