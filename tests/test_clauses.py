@@ -22,6 +22,7 @@ from compiler.program.train import Train
 from compiler.report import habits
 from compiler.report.diagnostics import Message, Sink
 from compiler.report.messages.items import train_spec
+from compiler.report.messages.training_steps import gan_spec
 from compiler.report.source import Source
 from compiler.text.errors.recover import FILE_WORDS, ITEM_WORDS
 from compiler.vocabulary.clauses import TRAIN, ClauseHome, ClauseWord, find_homes, read_clauses
@@ -42,6 +43,7 @@ BODIES = {
     "data": 'data d {\n    STATEMENT\n    source sklearn("digits")\n'
     "    split random(seed=0), train=50%\n}\n",
     "train": train_spec("STATEMENT"),
+    "step": gan_spec("step critic { STATEMENT }"),
     "variant": train_spec() + "variant v of fit {\n    STATEMENT\n}\n",
     "deploy": train_spec() + "deploy fit as onnx {\n    STATEMENT\n}\n",
     "sweep": train_spec() + "sweep tune of fit {\n    STATEMENT\n}\n",
@@ -194,8 +196,10 @@ def test_the_page_of_training_shows_clauses_that_exist() -> None:
 # --- what follows from a clause -------------------------------------------------------------------
 
 CHANGES = {
+    "step": ("", ""),
     "minimize": ("minimize cross_entropy(logits, label) with sgd(lr=1e-3)", ""),
     "metric": ("", "metric m = top_k(logits, label, k=2)"),
+    "sample": ("", "sample grid = softmax(logits, axis=-1)"),
     "batch": ("batch 64", "batch 32"),
     "epochs": ("epochs 10", "epochs 11"),
     "seed": ("", "seed 1"),
@@ -209,7 +213,8 @@ CHANGES = {
     "net": ("", ""),
     "assert": ("", ""),
 }
-"""A train without a clause and with it, or with another value; the last two change no program."""
+"""A train without a clause and with it, or with another value; a step stands in the place
+of `minimize`, and the last two change no program."""
 
 
 def make_train(*clauses: str, sizes: str = "batch 64  epochs 10", minimize: str = "") -> Train:

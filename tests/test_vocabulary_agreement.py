@@ -61,6 +61,7 @@ PLACES = {
     "schedule": ("OPTIMIZER", "sgd(schedule=WORD)", "sgd"),
     "metric": ("METRIC", "WORD(y, label)", "accuracy(y, label)"),
     "regularizer": ("CLAUSE", "regularize WORD", ""),
+    "ramp": ("NET", "-> ema(decay=WORD(0.9, 1.0))", ""),
     "compression pass": ("APPLY", "WORD", "prune(channels=50%)"),
     "importance": ("APPLY", "prune(channels=50%, importance=WORD)", "prune(channels=50%)"),
     "quantization scheme": ("APPLY", "quantize(WORD)", "prune(channels=50%)"),
@@ -130,7 +131,7 @@ def test_the_manual_has_these_words_only() -> None:
 
 def test_items_of_the_grammar_are_those_with_clauses() -> None:
     items = {word.lower() for word in ITEM_WORDS} - {"use", "let"}
-    assert items == ClauseHome.every.keys() - {"scan"}, "a scan stands in a block"
+    assert items == ClauseHome.every.keys() - {"scan", "step"}, "they stand in items"
 
 
 def test_words_of_other_tools_lead_to_words_that_there_are() -> None:

@@ -29,6 +29,7 @@ from compiler.vocabulary.clauses import ClauseHome, ClauseWord, join_words
 from compiler.vocabulary.initializers import INITIALIZERS
 from compiler.vocabulary.manual_text import ManualText, read_manual
 from compiler.vocabulary.net_functions import NET_FUNCTIONS
+from compiler.vocabulary.ramps import RAMPS
 from compiler.vocabulary.signature import Described
 
 TITLES = (
@@ -46,6 +47,7 @@ TITLES = (
     (SPACES, "Spaces of sweeps"),
     (SAMPLERS, "Samplers of sweeps"),
     (PRUNERS, "Pruners of sweeps"),
+    (RAMPS, "Numbers that change over a training"),
 )
 
 CLAUSE = "clause"

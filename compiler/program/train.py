@@ -93,7 +93,7 @@ STEP.add(
 TRAIN.add(
     ClauseWord(
         "step",
-        "step critic, every=5steps { minimize … over C with … }",
+        "step critic, every=5steps { minimize mean(C(fake)) over C with adam(lr=1e-4) }",
         "one of several objectives that take turns, in the order written",
         repeats=True,
     )

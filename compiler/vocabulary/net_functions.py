@@ -104,12 +104,14 @@ class Ema(NetFunction):
     Errors: W1484 outside of a train, and for what is no net of it; W0353 for a decay out of range.
     Example:
 
-        model Net { input x: f32[n, 4]  output y = x -> dense(1) -> squeeze(1) }
-        data rows { source npz("rows.npz")  split random(seed=0), train=80%, val=20% }
-        train fit on rows {
+        model Net { input x: f32[n, 4]  output y = x -> dense(8) -> relu -> dense(3) }
+        data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+        train fit on iris {
             net student = Net()
             net teacher = ema(student, decay=0.99)
-            minimize mse(student(x), y) + mse(student(x + 0.1), detach(teacher(x))) with adam
+            scores = student(features)
+            target = teacher(features + 0.1) -> detach
+            minimize cross_entropy(scores, label) + mse(scores, target) with adam(lr=1e-3)
             batch 16  epochs 3
         }
 

@@ -77,6 +77,7 @@ class LinearRamp(Ramp):
     - `over_first`: the stretch: a share of all steps (`30%`), `3epochs` or `500steps`.
 
     Example: `net teacher = ema(student, decay=linear(0.99, 1.0))`
+    Source: Caron et al. (2021), https://arxiv.org/abs/2104.14294 (its warm-up of a temperature).
     """
 
     name: ClassVar[str] = "linear"
