@@ -76,7 +76,17 @@ class LinearRamp(Ramp):
     - `end`: the number behind the stretch.
     - `over_first`: the stretch: a share of all steps (`30%`), `3epochs` or `500steps`.
 
-    Example: `net teacher = ema(student, decay=linear(0.99, 1.0))`
+    Example:
+
+        model Net { input x: f32[n, 4]  output y = x -> dense(8) -> relu -> dense(3) }
+        data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+        train fit on iris {
+            net student = Net()
+            net teacher = ema(student, decay=linear(0.9, 0.999, over_first=50%))
+            minimize cross_entropy(student(features), label) with adam(lr=1e-3)
+            batch 16  epochs 3
+        }
+
     Source: Caron et al. (2021), https://arxiv.org/abs/2104.14294 (its warm-up of a temperature).
     """
 
@@ -106,7 +116,17 @@ class CosineRamp(Ramp):
     - `end`: the number behind the stretch.
     - `over_first`: the stretch: a share of all steps (`30%`), `3epochs` or `500steps`.
 
-    Example: `net teacher = ema(student, decay=cosine(0.996, 1.0))`
+    Example:
+
+        model Net { input x: f32[n, 4]  output y = x -> dense(8) -> relu -> dense(3) }
+        data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+        train fit on iris {
+            net student = Net()
+            net teacher = ema(student, decay=cosine(0.996, 1.0))
+            minimize cross_entropy(student(features), label) with adam(lr=1e-3)
+            batch 16  epochs 3
+        }
+
     Source: Grill et al. (2020), https://arxiv.org/abs/2006.07733, section 3.2 (the decay of BYOL).
     """
 

@@ -96,6 +96,9 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
             for r in train.regularizers
         ]
         yield "regularize", "; ".join(acting)
+    for sample, made in zip(train.samples, script.samples, strict=True):
+        shown = f"[{sample.low}, {sample.high}]"
+        yield f"sample {sample.name}", f"{sample.every} {shown} {_hash_graph(made.graph)}"
     for net in script.averages_nets:
         assert net.average is not None, "it follows another"
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
