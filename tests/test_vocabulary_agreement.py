@@ -46,10 +46,22 @@ train fit of Net on digits {
     batch 64  epochs 2
     CLAUSE
 }
+train searched(lr: float = 0.1) of Net on digits {
+    minimize cross_entropy(y, label) with sgd(lr=lr)
+    metric score = accuracy(y, label)
+    batch 64  epochs 2
+}
 variant small of fit {
     apply APPLY
     target TARGET
     require size <= 9KiB
+}
+sweep tune of searched {
+    lr in SPACE
+    maximize val.score
+    trials 3
+    sampler SAMPLER
+    pruner PRUNER
 }
 """
 PLACES = {
@@ -62,6 +74,9 @@ PLACES = {
     "metric": ("METRIC", "WORD(y, label)", "accuracy(y, label)"),
     "regularizer": ("CLAUSE", "regularize WORD", ""),
     "ramp": ("NET", "-> ema(decay=WORD(0.9, 1.0))", ""),
+    "space": ("SPACE", "WORD(0.1, 0.5)", "uniform(0.1, 0.5)"),
+    "sampler": ("SAMPLER", "WORD", "random"),
+    "pruner": ("PRUNER", "WORD", "none"),
     "compression pass": ("APPLY", "WORD", "prune(channels=50%)"),
     "importance": ("APPLY", "prune(channels=50%, importance=WORD)", "prune(channels=50%)"),
     "quantization scheme": ("APPLY", "quantize(WORD)", "prune(channels=50%)"),

@@ -339,7 +339,7 @@ class SweepElaborator(ItemElaborator):
             reason = "variants have no epochs"
         elif len(self.goals) > 1:
             reason = f"there are {len(self.goals)} goals"
-        elif not self.goals[0].is_epochal:
+        elif self.goals and not self.goals[0].is_epochal:
             reason = f"`{self.goals[0].name}` is not known after every epoch"
         if reason:
             yield pruner_unfit(self.places["pruner"], pruner.name, reason)

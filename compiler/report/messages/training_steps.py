@@ -97,7 +97,7 @@ def not_with_steps(span: Span | None, what: str, why: str, advice: str) -> Text:
     return Text(f"{what} has no meaning in a train with steps", label=why, help=advice)
 
 
-AVERAGE = "net mean = ema(G, decay=0.99)"
+AVERAGE = "net smooth = ema(G, decay=0.99)"
 
 
 @message(
@@ -124,7 +124,7 @@ def average_outside_train(span: Span | None, place: str) -> Text:
 
 @message(
     "W1485",
-    bad=gan_spec("net mean = ema(Generator())", CRITIC, GENERATOR),
+    bad=gan_spec("net smooth = ema(Generator())", CRITIC, GENERATOR),
     good=gan_spec(AVERAGE, CRITIC, GENERATOR),
 )
 def not_a_net_of_the_train(span: Span | None, found: str) -> Text:
