@@ -62,7 +62,7 @@ SUBJECTS = {
     "compiler.compression.quantization.smooth": ("Dense", "moves scales of norms into them"),
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
-    "compiler.elaborate.calls.adapters": ("Lora", "the function on nets that adds adapters"),
+    "compiler.elaborate.calls.adapters": ("Ema Lora", "the functions on nets, and what each makes of one"),
     "compiler.elaborate.calls.primitives": (
         "Constant Full",
         "numbers that are written in the spec; `full` of a tensor is another op",
@@ -95,6 +95,7 @@ SUBJECTS = {
 """The words of the vocabulary that a file may ask for by class, and why they are its subject."""
 
 STRINGS = {
+    "backends.pytorch.classes.list_sizes": "lists in generated code",
     "compiler.compression.quantization.automatic": "the schemes that `auto` tries",
     "compiler.elaborate.calls.formulas": "the functions of numbers that a schedule may call",
     "compiler.report.habits": "what other tools call things",

@@ -387,6 +387,7 @@ class Tanh(Activation):
     """
 
     name = "tanh"
+    limits = (-1.0, 1.0)
     onnx_bfloat = True
     torch_module = "nn.Tanh"
     onnx_type = "Tanh"

@@ -309,6 +309,7 @@ class Sin(FloatFunction):
     """
 
     name = "sin"
+    limits = (-1.0, 1.0)
     onnx_type = "Sin"
 
     def calculate(self, x: Array) -> Array:
@@ -334,6 +335,7 @@ class Cos(FloatFunction):
     """
 
     name = "cos"
+    limits = (-1.0, 1.0)
     onnx_type = "Cos"
 
     def calculate(self, x: Array) -> Array:
@@ -357,6 +359,7 @@ class Erf(FloatFunction):
     """
 
     name = "erf"
+    limits = (-1.0, 1.0)
     onnx_type = "Erf"
 
     def calculate(self, x: Array) -> Array:

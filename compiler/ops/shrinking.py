@@ -272,6 +272,7 @@ class Sign(Function):
     """
 
     name = "sign"
+    limits = (-1.0, 1.0)
     onnx_type = "Sign"
     straight_through: bool = False
 

@@ -96,6 +96,7 @@ class Softsign(Activation):
     """
 
     name = "softsign"
+    limits = (-1.0, 1.0)
     torch_function = "F.softsign"
     torch_module = "nn.Softsign"
     onnx_type = "Softsign"
