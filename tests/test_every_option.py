@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.pytorch.train.script import emit_script
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.compression.base import COMPRESSION, CompressionContext, CompressionPass
 from compiler.compression.context import Tuning
 from compiler.compression.low_rank.low_rank import LowRank
@@ -30,7 +32,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
-from compiler.vocabulary.net_functions import NET_FUNCTIONS
+from compiler.vocabulary.net_functions import NET_FUNCTIONS, Ema
 from compiler.vocabulary.signature import Described
 from tests.checking import check_text
 from tests.quantizing import make_net
@@ -257,12 +259,30 @@ ADAPTERS = {
 }
 
 
+AVERAGE = LORA.replace("net tuned = base -> lora(OPTIONS)\n", "").replace(
+    "train fit of tuned on digits {\n    minimize cross_entropy(y, label)",
+    "train fit on digits {\n    net m = M()\n    net mean_m = ema(m, OPTIONS)\n"
+    "    minimize cross_entropy(m(image), label)",
+)
+AVERAGES = {
+    "decay": ("decay=0.9", "decay=0.99"),
+    "warmup": ("decay=0.9", "decay=0.9, warmup=true"),
+}
+
+
 @pytest.mark.parametrize(
     ("function", "option"),
     [(cls, option.name) for cls in NET_FUNCTIONS.classes() for option in cls.options()],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_an_option_of_nets_is_carried_out(function: type[Described], option: str) -> None:
+    if function is Ema:
+        scripts = [
+            emit_script(ScriptSpec(check_text(AVERAGE.replace("OPTIONS", text)).trains["fit"]))
+            for text in AVERAGES[option]
+        ]
+        assert scripts[0] != scripts[1]
+        return
     first, second = (check_text(LORA.replace("OPTIONS", text)) for text in ADAPTERS[option])
     trains = [(print_graph(p.trains["fit"].graph), p.trains["fit"].freeze) for p in (first, second)]
     assert trains[0] != trains[1]

@@ -62,7 +62,10 @@ SUBJECTS = {
     "compiler.compression.quantization.smooth": ("Dense", "moves scales of norms into them"),
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
-    "compiler.elaborate.calls.adapters": ("Ema Lora", "the functions on nets, and what each makes of one"),
+    "compiler.elaborate.calls.adapters": (
+        "Ema Lora",
+        "the functions on nets, and what each makes of one",
+    ),
     "compiler.elaborate.calls.primitives": (
         "Constant Full",
         "numbers that are written in the spec; `full` of a tensor is another op",
