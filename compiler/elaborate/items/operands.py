@@ -72,6 +72,25 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
     return number
 
 
+def read_every(body: Body, clause: Clause, expression: Expr, unit: str) -> int | None:
+    """The number of `every=5steps` or `every=2epochs`, whose unit is given; None where it is
+    refused, which is reported."""
+    value = body.evaluate(expression)
+    if isinstance(value, Poison):
+        return None
+    number = whole(value) if isinstance(value, Known) else None
+    found = value.unit if isinstance(value, Known) else None
+    if not isinstance(number, int) or found not in (None, unit, f"{unit}s"):
+        expected = f"a number of {unit}s belongs here, not {describe_given(value)}"
+        malformed(body, clause, expression.span, expected)
+        return None
+    if number < 1:
+        owner = clause.word.text
+        body.report(setting_range(expression.span, owner, "every", str(number), "1 or above"))
+        return None
+    return number
+
+
 def describe_given(value: Val) -> str:
     """What a value is, a number with its unit as it is written."""
     if isinstance(value, Known) and value.unit is not None and value.is_number:

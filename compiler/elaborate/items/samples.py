@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from math import isfinite
 
 from compiler.elaborate.bodies.code_clauses import read_operands
-from compiler.elaborate.items.operands import describe_given
+from compiler.elaborate.items.operands import read_every
 from compiler.elaborate.scopes.context import Body, malformed
-from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, ListValue, Poison, Tensor
 from compiler.ir.graph import Graph
 from compiler.ir.limits import find_limits
 from compiler.program.train import Sample
 from compiler.records import dataclass
-from compiler.report.messages.items import setting_range
 from compiler.report.messages.samples import range_unknown, sample_is_no_tensor, sample_twice
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr
@@ -56,7 +54,7 @@ def read_sample(body: Body, clause: Clause, before: Sequence[SampleEntry]) -> Sa
             malformed(body, clause, option.span, "it takes `every=` and `range=`")
             return None
         if word == "every":
-            every = _read_every(body, clause, option.value) or 0
+            every = read_every(body, clause, option.value, "epoch") or 0
         else:
             limits = _read_range(body, clause, option.value)
             every = every if limits is not None else 0
@@ -67,23 +65,6 @@ def read_sample(body: Body, clause: Clause, before: Sequence[SampleEntry]) -> Sa
         body.report(sample_is_no_tensor(first.value.span, name.text, describe(value)))
         return None
     return SampleEntry(name.text, value, every, limits, name.span)
-
-
-def _read_every(body: Body, clause: Clause, expression: Expr) -> int | None:
-    """The number of epochs of `every=2epochs`."""
-    value = body.evaluate(expression)
-    if isinstance(value, Poison):
-        return None
-    number = whole(value) if isinstance(value, Known) else None
-    unit = value.unit if isinstance(value, Known) else None
-    if not isinstance(number, int) or unit not in (None, "epoch", "epochs"):
-        expected = f"a number of epochs belongs here, not {describe_given(value)}"
-        malformed(body, clause, expression.span, expected)
-        return None
-    if number < 1:
-        body.report(setting_range(expression.span, "sample", "every", str(number), "1 or above"))
-        return None
-    return number
 
 
 def _read_range(body: Body, clause: Clause, expression: Expr) -> tuple[float, float] | None:

@@ -7,17 +7,13 @@ from dataclasses import replace
 
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.objective import Objective, read_minimize
-from compiler.elaborate.items.operands import describe_given
+from compiler.elaborate.items.operands import read_every
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
-from compiler.elaborate.values.arithmetic import whole
-from compiler.elaborate.values.values import Known, Poison, Val
+from compiler.elaborate.values.values import Val
 from compiler.records import dataclass
-from compiler.report.messages.items import setting_range
 from compiler.report.messages.training_steps import step_twice
-from compiler.text.tree.syntax import Clause, Declare, Expr, Name
+from compiler.text.tree.syntax import Clause, Declare, Name
 from compiler.vocabulary.clauses import STEP
-
-UNITS = (None, "step", "steps")
 
 
 @dataclass(frozen=True)
@@ -88,27 +84,10 @@ def read_head(body: Body, clause: Clause) -> Head | None:
         if isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "it takes a value, no type")
             return None
-        found = _read_every(body, clause, operand.value)
+        found = read_every(body, clause, operand.value, "step")
         if found is None:
             return None
         every = found
     for tail in clause.tails:
         malformed(body, clause, tail.span, f"`{tail.word}` belongs to `minimize`")
     return Head(first.value, every)
-
-
-def _read_every(body: Body, clause: Clause, expression: Expr) -> int | None:
-    """The number of steps of `every=5steps`."""
-    value = body.evaluate(expression)
-    if isinstance(value, Poison):
-        return None
-    number = whole(value) if isinstance(value, Known) else None
-    unit = value.unit if isinstance(value, Known) else None
-    if not isinstance(number, int) or unit not in UNITS:
-        expected = f"a number of steps belongs here, not {describe_given(value)}"
-        malformed(body, clause, expression.span, expected)
-        return None
-    if number < 1:
-        body.report(setting_range(expression.span, "step", "every", str(number), "1 or above"))
-        return None
-    return number
