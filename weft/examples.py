@@ -52,7 +52,7 @@ class Spelled:
 def spell(page: Page) -> Spelled:
     """What the example of a page becomes."""
     program = check_example(page.example)
-    if program is None or program.variants:
+    if program is None or program.variants or program.sweeps:
         return Spelled()
     if program.trains:
         return Spelled(pytorch=_write_training(page, program))
@@ -111,8 +111,8 @@ def _list_operators(graph: Any) -> Iterator[str]:
 
 
 def _write_objective(program: Program) -> str:
-    """The objective as a function of PyTorch."""
-    (train,) = program.trains.values()
+    """The objective of the first train as functions of PyTorch."""
+    train = next(iter(program.trains.values()))
     lines = emit_objective(ScriptSpec(train))
     start = next(n for n, line in enumerate(lines) if line.startswith(f"def {OBJECTIVE}"))
     return "\n".join(lines[start:])

@@ -212,9 +212,9 @@ class SweepRunner:
             study.fail(trial, reason)
             self.context.echo(f"{said}: failed: {reason}")
         else:
-            self.record(study, trial, reached, said)
+            self.note_trial(study, trial, reached, said)
 
-    def record(self, study: Study, trial: Any, reached: Reached, said: str) -> None:
+    def note_trial(self, study: Study, trial: Any, reached: Reached, said: str) -> None:
         """Notes what a finished trial has reached."""
         goals = study.sweep.goals
         values = reached.find(goals)
