@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
 from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.inlining import Inlined
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
 from backends.pytorch.train.regularizing import emit_shrink_calls
-from backends.pytorch.train.script_spec import ScriptSpec, StepSpec
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import WIDTH, write_string
 
 

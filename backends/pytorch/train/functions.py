@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.column_statistics import fit_inside
+from backends.pytorch.train.computed import FunctionSpec, StepSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
-from backends.pytorch.train.script_spec import FunctionSpec, ScriptSpec, StepSpec, prune
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph
 from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 from compiler.writing.python import write_string

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.computed import OptimizerSpec
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import emit_rate_updates, rate_of
-from backends.pytorch.train.script_spec import OptimizerSpec, ScriptSpec
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import match_paths
 from compiler.program.train import ParameterGroup, TrainStep
 from compiler.training.base import Optimizer

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.computed import FunctionSpec
 from backends.pytorch.train.draws import DRAWS
 from backends.pytorch.train.functions import call_computed
-from backends.pytorch.train.script_spec import FunctionSpec, ScriptSpec
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.program.train import Sample
 from compiler.writing.names import spell_name
 from compiler.writing.python import write_formatted, write_literal

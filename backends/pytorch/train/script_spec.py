@@ -6,10 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from backends.pytorch.train.computed import (
+    FIGURES,
+    FunctionSpec,
+    OptimizerSpec,
+    StepSpec,
+    cut_out,
+    prune,
+)
 from backends.pytorch.train.draws import TrainDraws
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Output
-from compiler.ir.sizes import ROWS
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -19,9 +26,6 @@ from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
-
-FIGURES = "compute_figures"
-"""What the function of what only figures read is called."""
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
 """Names that the script itself uses where it also uses names of outputs and columns."""
@@ -39,37 +43,6 @@ class Monitor:
     def name(self) -> str:
         """As it stands in metrics.jsonl."""
         return f"{self.split}.{self.metric}"
-
-
-@dataclass(frozen=True)
-class FunctionSpec:
-    """What a function of a script computes, as a graph, and its name."""
-
-    graph: Graph
-    function: str
-    alone: bool = False
-    """Whether one process runs it, whatever their number."""
-
-
-@dataclass(frozen=True)
-class StepSpec:
-    """A step of a train as its script sees it: its loss, first, and what figures read of what it
-    computes anyway, as a graph, and the function that this is."""
-
-    step: TrainStep
-    graph: Graph
-    function: str
-    alone: bool = False
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """An optimizer of a script: its variable, its step, and the numbers of its groups among those
-    of all steps."""
-
-    name: str
-    step: str
-    groups: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ class ScriptSpec:
         """What figures read and no step computes; None where there is nothing."""
         known = {o.name for step in self.steps for o in step.graph.outputs}
         outputs = [o for o in self.graph.outputs if o.name not in known]
-        return FunctionSpec(_cut_out(self.graph, outputs), FIGURES) if outputs else None
+        return FunctionSpec(cut_out(self.graph, outputs), FIGURES) if outputs else None
 
     @cached_property
     def samples(self) -> tuple[FunctionSpec, ...]:
@@ -131,7 +104,7 @@ class ScriptSpec:
         outputs = {o.name: o for o in self.train.graph.outputs}
         return tuple(
             FunctionSpec(
-                _cut_out(self.train.graph, [outputs[sample.output]]),
+                cut_out(self.train.graph, [outputs[sample.output]]),
                 names[f"draw_{sample.name}"],
                 alone=True,
             )
@@ -148,7 +121,7 @@ class ScriptSpec:
         if self.alternates:
             name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
             taken.add(name)
-        return _cut_out(self.graph, outputs), name
+        return cut_out(self.graph, outputs), name
 
     @property
     def alternates(self) -> bool:
@@ -458,22 +431,6 @@ class ScriptSpec:
     def said(self) -> frozenset[str]:
         """The words of the clauses that the train has."""
         return frozenset(word.word for word, _ in find_said(TRAIN, self.train))
-
-
-def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
-    """The graph with these outputs, and no node that they do not need."""
-    return DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
-
-
-def _cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
-    """The same without the inputs that they do not need, but with one where something has as many
-    rows as a batch."""
-    made = prune(graph, outputs)
-    read = {v.name for node in made.nodes for v in node.inputs if v is not None}
-    read |= {output.value.name for output in made.outputs}
-    inputs = tuple(i for i in made.inputs if i.value.name in read)
-    sized = any(ROWS in dim.symbols for n in made.nodes for v in n.outputs for dim in v.type.shape)
-    return replace(made, inputs=inputs if inputs or not sized else made.inputs[:1])
 
 
 def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:

@@ -7,12 +7,13 @@ from functools import partial
 
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import begin_epoch, name_results, unpack_batch, unpack_parts
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_rate_updates
-from backends.pytorch.train.script_spec import ScriptSpec, StepSpec
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import write_string
 
 

@@ -14,6 +14,7 @@ from compiler.elaborate.items.classes import find_missing_classes, find_misuse, 
 from compiler.elaborate.items.draws import find_draw_faults
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
+from compiler.elaborate.items.misfits import find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
 from compiler.elaborate.items.references import apply_model, find_item
@@ -51,7 +52,6 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
-from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
@@ -63,9 +63,7 @@ from compiler.program.train import (
     TrainedNet,
     TrainStep,
 )
-from compiler.report.diagnostics import Message
 from compiler.report.messages.evaluating_trains import (
-    evaluates_fresh,
     evaluates_nothing,
     trains_nothing,
 )
@@ -73,15 +71,10 @@ from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label
 from compiler.report.messages.training import (
-    batch_impossible,
     net_is_not_a_model,
     nothing_read,
-    optimizer_takes_all,
-    parameters_of_other_rank,
 )
 from compiler.report.messages.training_steps import (
-    not_a_net_of_the_train,
-    not_with_steps,
     objective_beside_steps,
 )
 from compiler.rows.batches import find_thin_norms
@@ -309,17 +302,13 @@ class TrainElaborator(ItemElaborator):
             **self.settings,
         )
         for message in chain(
-            _find_impossible(made),
-            _find_unfit(made),
-            _find_misplaced(made),
-            _find_idle_averages(made),
+            find_misfits(made),
             find_unsolvable(made),
             find_draw_faults(made),
             find_thin_norms(made, made.batch),
             find_rate_faults(made),
             find_net_lints(made.graph),
             find_training_lints(made),
-            _find_untrained(made),
         ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
@@ -418,19 +407,6 @@ class TrainElaborator(ItemElaborator):
         return tuple(found) if accepted else None
 
 
-def _find_untrained(train: Train) -> Iterator[Message]:
-    """Weights that a train evaluates which nobody has trained."""
-    for net in train.nets if not train.learns else ():
-        loaded = [f"{load.prefix}." if load.prefix else "" for load in net.net.loads]
-        fresh = tuple(
-            parameter.path
-            for parameter in net.net.graph.parameters
-            if parameter.trainable and not parameter.path.startswith(tuple(loaded))
-        )
-        if fresh:
-            yield evaluates_fresh(train.span, net.name, fresh)
-
-
 def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:
     """Nets, and those in lists of nets."""
     for value in values:
@@ -454,67 +430,6 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
         step, counted = count_targets(step, use)
         made.append(counted)
     return step, tuple(made)
-
-
-def _find_impossible(train: Train) -> Iterator[Message]:
-    """What asks for another number of rows than the batches of a train have."""
-    for condition in train.graph.conditions:
-        left, right = condition.left, condition.right
-        if not {*left.symbols, *right.symbols} <= {ROWS}:
-            continue
-        sizes = {ROWS: train.batch}
-        found, limit = left.evaluate(sizes), right.evaluate(sizes)
-        if not (found == limit if condition.relation == "==" else found <= limit):
-            needed = f"{left} {condition.relation} {right}"
-            yield batch_impossible(condition.origin or train.span, needed, train.batch)
-
-
-def _find_unfit(train: Train) -> Iterator[Message]:
-    """Parameters that their optimizer cannot take."""
-    for group in train.groups:
-        rank = group.optimizer.rank
-        held = {
-            path: parameter
-            for step in train.steps
-            if group in step.groups
-            for path, parameter in train.find_held(step, group).items()
-        }
-        others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
-        if rank is not None and others:
-            yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
-        if len(train.steps) > 1:
-            continue  # told by what belongs to one objective
-        if group.optimizer.evaluates and len(train.groups) > 1:
-            yield optimizer_takes_all(group.span, group.optimizer.name, "there are other groups")
-        elif group.optimizer.evaluates and train.precision == "f16":
-            yield optimizer_takes_all(group.span, group.optimizer.name, "the precision is f16")
-
-
-def _find_misplaced(train: Train) -> Iterator[Message]:
-    """What belongs to the only objective of a train, in one with several."""
-    if len(train.steps) == 1:
-        return
-    for item in train.regularizers:
-        advice = "add a penalty to the objective of a step, or set `weight_decay` of its optimizer"
-        yield not_with_steps(item.span, "`regularize`", "it is part of no step", advice)
-    for group in train.groups:
-        if group.optimizer.evaluates or group.optimizer.solves:
-            name = f"`{group.optimizer.name}`"
-            why = "it evaluates one objective again and again"
-            yield not_with_steps(group.span, name, why, "choose `adam` or `sgd`, say")
-
-
-def _find_idle_averages(train: Train) -> Iterator[Message]:
-    """Averages of nets that no step changes."""
-    updated = [path for step in train.steps for path in train.find_updated(step)]
-    solves = any(group.optimizer.solves for group in train.groups)
-    for net in train.nets:
-        if net.average is None:
-            continue
-        if solves or not any(path.startswith(net.source) for path in updated):
-            source = net.source.removesuffix(".")
-            why = "is solved for at once" if solves else "is frozen"
-            yield not_a_net_of_the_train(net.net.span or train.span, f"`{source}`, which {why}")
 
 
 def _keep_used(graph: Graph) -> Graph:

@@ -1,0 +1,62 @@
+"""What the functions of a training script compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from compiler.ir.graph import Graph, Output
+from compiler.ir.sizes import ROWS
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program.train import TrainStep
+
+FIGURES = "compute_figures"
+"""What the function of what only figures read is called."""
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What a function of a script computes, as a graph, and its name."""
+
+    graph: Graph
+    function: str
+    alone: bool = False
+    """Whether one process runs it, whatever their number."""
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """A step of a train as its script sees it: its loss, first, and what figures read of what it
+    computes anyway, as a graph, and the function that this is."""
+
+    step: TrainStep
+    graph: Graph
+    function: str
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer of a script: its variable, its step, and the numbers of its groups among those
+    of all steps."""
+
+    name: str
+    step: str
+    groups: tuple[int, ...]
+
+
+def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
+    """The graph with these outputs, and no node that they do not need."""
+    return DeadCode().run(replace(graph, outputs=tuple(outputs)), Context())
+
+
+def cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
+    """The same without the inputs that they do not need, but with one where something has as many
+    rows as a batch."""
+    made = prune(graph, outputs)
+    read = {v.name for node in made.nodes for v in node.inputs if v is not None}
+    read |= {output.value.name for output in made.outputs}
+    inputs = tuple(i for i in made.inputs if i.value.name in read)
+    sized = any(ROWS in dim.symbols for n in made.nodes for v in n.outputs for dim in v.type.shape)
+    return replace(made, inputs=inputs if inputs or not sized else made.inputs[:1])
