@@ -85,6 +85,7 @@ SUBJECTS = {
     ),
     "compiler.passes.merge_adapters": ("Add Constant Dense Mul", "the pattern that it rewrites"),
     "compiler.passes.split_projections": ("Dense", "the layer that it splits"),
+    "compiler.program.sweep": ("NoPruner Tpe", "what a sweep takes where it says nothing"),
     "compiler.rows.loss_parts": ("Constant Div Mul", "multiples of a loss by a number"),
     "backends.onnx_graph.lower": ("FakeQuantize", "the form in which it is asked for"),
     "backends.pytorch.classes.propagation": ("Flatten", "where the axes begin that it merges"),
