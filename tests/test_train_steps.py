@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 from backends.pytorch.run.running import read_metrics
 from backends.pytorch.train.script import emit_script
@@ -26,9 +27,11 @@ from tests.train_scripts import (
     lint,
     open_train,
     run,
+    save_data,
     write,
     write_shared,
 )
+from weft.cli.main import app
 
 TWO_OPTIMIZERS = GAN.replace(
     "with adam(lr=2e-3, betas=[0.5, 0.9])",
@@ -223,6 +226,19 @@ def test_what_a_step_cannot_be_is_told(old: str, new: str, code: str, tmp_path: 
     check(path, sink=sink)
     errors = {m.code for m in sink.messages if m.severity.value == "error"}
     assert errors == ({code} if code else set()), [m.text.title for m in sink.messages]
+
+
+def test_a_net_that_is_given_draws_alone_is_deployed_and_verified(tmp_path: Path) -> None:
+    save_data(tmp_path)
+    code = "code = reshape(image, [batch, 64])[:, 16:32]"
+    spec = GAN.replace(code, "code = normal([batch, 16])").replace("epochs 2", "epochs 1")
+    path = tmp_path / "spec.weft"
+    path.write_text(f"{spec}deploy fit.G as onnx {{ dynamic batch }}\n")
+    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "NumPy, PyTorch and ONNX Runtime agree" in report
+    assert "critic.loss" in report
 
 
 def test_a_variant_of_a_net_of_steps_is_not_trained_on(tmp_path: Path) -> None:

@@ -250,6 +250,8 @@ def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Arra
         fault = input_needs_weights(place.train.span, part.outputs[0].name, missing[0].path)
         raise CompileError([fault])
 
+    if not part.inputs:  # draws alone, as many as there are rows of a column
+        part = replace(part, inputs=place.train.graph.inputs[:1])
     draws = np.random.default_rng(place.train.seed)  # of all batches, one after the other
 
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
