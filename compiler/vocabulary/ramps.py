@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, final
 
@@ -16,7 +17,7 @@ WHOLE = Duration(1, "share")
 """All steps of a training."""
 
 
-class Ramp(Described):
+class Ramp(Described, ABC):
     """Base of numbers that go from `start` to `end` over a stretch of training, and stay there."""
 
     start: float
@@ -51,11 +52,13 @@ class Ramp(Described):
         """Its least and its greatest number."""
         return min(self.start, self.end), max(self.start, self.end)
 
+    @abstractmethod
     def _mix(self, progress: float) -> float:
-        raise NotImplementedError
+        """The number where that share of the stretch has gone."""
 
+    @abstractmethod
     def _mix_code(self) -> str:
-        raise NotImplementedError
+        """The same as a Python expression."""
 
 
 RAMPS: Registry[Ramp] = Registry("ramp")

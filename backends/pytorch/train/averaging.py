@@ -16,7 +16,7 @@ def copy_nets(script: ScriptSpec) -> list[Statement]:
     """Statements that make the averages, once the nets that they follow have their weights."""
     return [
         f"{_name(net.name)} = copy.deepcopy({_name(net.source.removesuffix('.'))})"
-        for net in script.averages_nets
+        for net in script.followers
     ]
 
 
@@ -34,19 +34,19 @@ def emit_decays(script: ScriptSpec) -> Iterator[str]:
 
 
 def _list_decays(script: ScriptSpec) -> list[float]:
-    found = (net.average.decay for net in script.averages_nets if net.average is not None)
+    found = (net.average.decay for net in script.followers if net.average is not None)
     return list(dict.fromkeys(decay for decay in found if not isinstance(decay, Ramp)))
 
 
 def _list_ramps(script: ScriptSpec) -> list[Ramp]:
-    found = (net.average.decay for net in script.averages_nets if net.average is not None)
+    found = (net.average.decay for net in script.followers if net.average is not None)
     return list(dict.fromkeys(decay for decay in found if isinstance(decay, Ramp)))
 
 
 def follow_nets(script: ScriptSpec, step: TrainStep) -> Iterator[Statement]:
     """Statements behind a step that move the averages of what it changes."""
     updated = script.train.find_updated(step)
-    for net in script.averages_nets:
+    for net in script.followers:
         if any(path.startswith(net.source) for path in updated):
             yield from _write_call(script, net)
 
@@ -82,8 +82,8 @@ def write_averaging(script: ScriptSpec) -> Iterator[Function]:
             tuple(ramp.code("steps", "steps_per_epoch")),
             ("How much of an average stays at a step.",),
         )
-    if script.averages_nets:
-        yield _write_update(script.averages_nets)
+    if script.followers:
+        yield _write_update(script.followers)
 
 
 def _write_update(nets: Sequence[TrainedNet]) -> Function:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from compiler.ir.graph import Graph, Output
 from compiler.ir.sizes import ROWS
@@ -26,14 +26,11 @@ class FunctionSpec:
 
 
 @dataclass(frozen=True)
-class StepSpec:
-    """A step of a train as its script sees it: its loss, first, and what figures read of what it
-    computes anyway, as a graph, and the function that this is."""
+class StepSpec(FunctionSpec):
+    """The function of a step: its loss, first, and what figures read of what it computes
+    anyway."""
 
-    step: TrainStep
-    graph: Graph
-    function: str
-    alone: bool = False
+    step: TrainStep = field(kw_only=True)
 
 
 @dataclass(frozen=True)

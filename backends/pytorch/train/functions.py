@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.column_statistics import fit_inside
-from backends.pytorch.train.computed import FunctionSpec, StepSpec, prune
+from backends.pytorch.train.computed import FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
@@ -37,7 +37,7 @@ def emit_objective(script: ScriptSpec) -> list[str]:
     return _write_all(script, [*list_computed(script), *script.samples])
 
 
-def _write_all(script: ScriptSpec, computed: Sequence[StepSpec | FunctionSpec]) -> list[str]:
+def _write_all(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> list[str]:
     """The functions of what is computed; those of blocks that several of them call once."""
     written: dict[str, str] = {}
     for made in computed:
@@ -47,12 +47,12 @@ def _write_all(script: ScriptSpec, computed: Sequence[StepSpec | FunctionSpec]) 
     return "\n\n\n".join(written.values()).split("\n") if written else []
 
 
-def list_computed(script: ScriptSpec) -> list[StepSpec | FunctionSpec]:
+def list_computed(script: ScriptSpec) -> list[FunctionSpec]:
     """What the functions of steps that take turns compute, and one of what only figures read."""
     return [*script.steps, *([script.rest] if script.rest is not None else [])]
 
 
-def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec, model: str = "model") -> str:
+def call_computed(script: ScriptSpec, made: FunctionSpec, model: str = "model") -> str:
     """The call of such a function: with nets, and columns by the variables of outputs."""
     nets = [
         f"{model}[{write_string(net.name)}]" if net.prefix else model
@@ -63,9 +63,7 @@ def call_computed(script: ScriptSpec, made: StepSpec | FunctionSpec, model: str 
     return f"{made.function}({', '.join([*nets, *columns, *given])})"
 
 
-def _list_functions(
-    script: ScriptSpec, made: StepSpec | FunctionSpec, taken: Iterable[str]
-) -> dict[str, str]:
+def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]) -> dict[str, str]:
     """The functions of what is computed, its own last."""
     used = script.find_nets(made.graph)
     names = name_all(net.name for net in used)

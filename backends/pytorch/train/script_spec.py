@@ -85,7 +85,7 @@ class ScriptSpec:
         reads = _share_reads(self)
         taken = {*SCRIPT_GLOBALS, *self.functions}
         return tuple(
-            StepSpec(step, *self._find_function(step.loss, reads[step.loss], taken))
+            StepSpec(*self._find_function(step.loss, reads[step.loss], taken), step=step)
             for step in self.train.steps
         )
 
@@ -263,7 +263,7 @@ class ScriptSpec:
         ]
 
     @property
-    def averages_nets(self) -> tuple[TrainedNet, ...]:
+    def followers(self) -> tuple[TrainedNet, ...]:
         """The nets that follow others."""
         return tuple(net for net in self.train.nets if net.average is not None)
 

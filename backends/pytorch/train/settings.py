@@ -99,7 +99,7 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     for sample, made in zip(train.samples, script.samples, strict=True):
         shown = f"[{sample.low}, {sample.high}]"
         yield f"sample {sample.name}", f"{sample.every} {shown} {_hash_graph(made.graph)}"
-    for net in script.averages_nets:
+    for net in script.followers:
         assert net.average is not None, "it follows another"
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
     if train.freeze:

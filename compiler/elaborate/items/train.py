@@ -63,6 +63,7 @@ from compiler.program.train import (
     TrainedNet,
     TrainStep,
 )
+from compiler.report.diagnostics import Message
 from compiler.report.messages.evaluating_trains import (
     evaluates_nothing,
     trains_nothing,
@@ -301,15 +302,7 @@ class TrainElaborator(ItemElaborator):
             freeze=frozen,
             **self.settings,
         )
-        for message in chain(
-            find_misfits(made),
-            find_unsolvable(made),
-            find_draw_faults(made),
-            find_thin_norms(made, made.batch),
-            find_rate_faults(made),
-            find_net_lints(made.graph),
-            find_training_lints(made),
-        ):
+        for message in _find_faults(made):
             context.body.report(message)
         return adapt_train(made, context.body.report)
 
@@ -405,6 +398,19 @@ class TrainElaborator(ItemElaborator):
             found.append(trained)
         found.sort(key=lambda net: net.average is not None)  # what they copy is made before them
         return tuple(found) if accepted else None
+
+
+def _find_faults(train: Train) -> Iterator[Message]:
+    """What is wrong with a train, or most likely not meant, whatever its clauses say one by one."""
+    return chain(
+        find_misfits(train),
+        find_unsolvable(train),
+        find_draw_faults(train),
+        find_thin_norms(train, train.batch),
+        find_rate_faults(train),
+        find_net_lints(train.graph),
+        find_training_lints(train),
+    )
 
 
 def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:
