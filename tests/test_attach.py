@@ -245,4 +245,6 @@ def test_nets_of_examples_are_put_back_as_they_were(path: Path) -> None:
                 re.sub(r"call=\d+", "call", print_graph(step)).splitlines()[1:]
                 for step in (train.graph, again.graph)
             )
-            assert after == before
+            # a size that was a symbol of the net, and is known where it is applied
+            after = [re.sub(r"<(\d+)>", r"\1", line) for line in after]
+            assert after == [re.sub(r"<(\d+)>", r"\1", line) for line in before]

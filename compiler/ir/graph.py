@@ -381,10 +381,7 @@ def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
     if value is None or isinstance(value, (int, float, str)):
         return value  # nearly all are; whether one has the method takes long to find out
     if isinstance(value, Dim):
-        if not value.symbols & sizes.keys():
-            return value
-        new_dim = value.substitute(sizes)
-        return new_dim if new_dim.known is None else new_dim.known  # as a spec says a number
+        return value.substitute(sizes) if value.symbols & sizes.keys() else value
     if isinstance(value, tuple):
         new = tuple(_substitute(item, sizes) for item in value)
         return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
