@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,27 @@ def test_processes_may_begin_at_once(tmp_path: Path) -> None:
     assert sorted(int(slot) for slots in said for slot in slots) == list(range(8))
     records = open_study(make_sweep(clauses), tmp_path).list_records()
     assert [record.slot for record in records] == list(range(8))
+
+
+def test_who_reads_of_sqlite_may_write(tmp_path: Path) -> None:
+    """A trial that waits is read, then taken: nobody may read it in between."""
+    study = open_study(make_sweep(f"{RANGE}  trials 2"), tmp_path)
+    other = sqlite3.connect(tmp_path / sweep_study.STUDY, timeout=0, isolation_level=None)
+    engine = study.storage.engine
+    with closing(other), engine.begin() as reader:
+        reader.exec_driver_sql("SELECT COUNT(*) FROM trials")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_trial_that_others_took_for_dead_ends_quietly(tmp_path: Path) -> None:
+    study = open_study(make_sweep(f"{RANGE}  trials 1"), tmp_path)
+    trial = study.claim()
+    study.give_up(trial.number)
+    study.finish(trial, [0.5], {"seconds": 1.0})
+    study.prune(trial, {"place": "x"})
+    study.fail(trial, "why")
+    assert study.list_records() == []
 
 
 def claim_as(study: Study, owner: str, alive: float) -> int:

@@ -100,8 +100,12 @@ def open_storage(storage: str | None, folder: Path) -> Any:
             if url.startswith(JOURNAL):
                 return _open_journal(optuna, url.removeprefix(JOURNAL))
             plain = url.replace("{", "{{").replace("}", "}}") if storage is None else url
-            waiting = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else None
-            return optuna.storages.RDBStorage(plain, engine_kwargs=waiting)
+            if not url.startswith("sqlite"):
+                return optuna.storages.RDBStorage(plain)
+            waiting = {"connect_args": {"timeout": 120}}
+            made = optuna.storages.RDBStorage(plain, engine_kwargs=waiting)
+            _let_one_write(made.engine)
+            return made
         except Exception as error:  # drivers raise what they like
             last = error
             if not isinstance(error, sqlalchemy.exc.DBAPIError):
@@ -109,6 +113,25 @@ def open_storage(storage: str | None, folder: Path) -> Any:
             time.sleep((0.2 + os.getpid() % 10 / 50) * 2**attempt)
     shown = str(last).splitlines()[0] if str(last) else type(last).__name__
     raise CompileError([storage_unusable(None, url, shown)]) from last
+
+
+def _let_one_write(engine: Any) -> None:
+    """Makes each transaction of SQLite hold the file from its beginning on. SQLite has no SELECT …
+    FOR UPDATE, by which Optuna takes a waiting trial: two processes would get the same one.
+
+    Source: SQLAlchemy, SQLite dialect, "Enabling Non-Legacy SQLite Transactional Modes".
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def leave_transactions_alone(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # connections that were opened before know nothing of it
 
 
 def _open_journal(optuna: Any, path: str) -> Any:
@@ -260,25 +283,24 @@ class Study:
 
     def finish(self, trial: Any, values: Sequence[float], noted: Mapping[str, Any]) -> None:
         """Records what a trial has reached."""
-        for name, value in noted.items():
-            trial.set_user_attr(name, value)
-        self._tell(trial, list(values), "COMPLETE")
+        self._end(trial, "COMPLETE", noted, list(values))
 
     def prune(self, trial: Any, noted: Mapping[str, Any]) -> None:
         """Records that a trial was given up."""
-        for name, value in noted.items():
-            trial.set_user_attr(name, value)
-        self._tell(trial, None, "PRUNED")
+        self._end(trial, "PRUNED", noted)
 
     def fail(self, trial: Any, reason: str) -> None:
         """Records why a trial has no result. It is not tried again."""
-        trial.set_user_attr(REASON, reason)
-        self._tell(trial, None, "FAIL")
+        self._end(trial, "FAIL", {REASON: reason})
 
-    def _tell(self, trial: Any, values: list[float] | None, state: str) -> None:
+    def _end(
+        self, trial: Any, state: str, noted: Mapping[str, Any], values: list[float] | None = None
+    ) -> None:
         optuna = import_optuna()
         # Another process may have taken this one for dead, and the slot with it.
         with suppress(ValueError, RuntimeError, optuna.exceptions.UpdateFinishedTrialError):
+            for name, value in noted.items():
+                trial.set_user_attr(name, value)
             self.study.tell(trial.number, values, optuna.trial.TrialState[state])
 
     # --- results --------------------------------------------------------------------------------
