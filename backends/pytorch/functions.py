@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -26,11 +26,19 @@ def emit_function(
     taken: Iterable[str] = (),
     trained: str = "",
     given: Mapping[str, str] | None = None,
+    free: Collection[str] = (),
 ) -> str:
     """The text of a graph as a function, after functions for the blocks it calls; see
     `list_functions`."""
     made = list_functions(
-        graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained, given=given
+        graph,
+        name=name,
+        nets=nets,
+        graphs=graphs,
+        taken=taken,
+        trained=trained,
+        given=given,
+        free=free,
     )
     return "\n\n\n".join(made.values()) + "\n"
 
@@ -44,6 +52,7 @@ def list_functions(
     taken: Iterable[str] = (),
     trained: str = "",
     given: Mapping[str, str] | None = None,
+    free: Collection[str] = (),
 ) -> dict[str, str]:
     """The texts of a graph as a function, last, and of functions for the blocks it calls, by name.
 
@@ -59,10 +68,11 @@ def list_functions(
         taken: names that functions of blocks may not have.
         trained: the argument that is in training mode when the function trains.
         given: types of further arguments, by name, which stand last.
+        free: paths of parameters that no net holds, though it holds all others.
     """
     calls = dict(find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
-    holders = Holders(nets, trained, tuple(given or ()))
+    holders = Holders(nets, trained, tuple(given or ()), free)
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
     modules = tuple(dict.fromkeys(nets.values()))

@@ -100,6 +100,16 @@ TRAIN.add(
 )
 
 
+STEP.add(
+    ClauseWord(
+        "update",
+        "update gap = 0.9 * gap + 0.1 * mean(C(fake))",
+        "what a buffer of the train is behind the step, without gradient",
+        repeats=True,
+    )
+)
+
+
 @dataclass(frozen=True)
 class Thaw:
     """`freeze "stem.*", until=3epochs`: parameters that stay as they are in the first epochs."""
@@ -107,6 +117,21 @@ class Thaw:
     patterns: tuple[str, ...]
     epochs: int
     span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """`update center = 0.9 * center + 0.1 * mean(t, axis=0)`: what a buffer of the train is behind
+    the optimizer. `step` is the step around it; empty where it stands in the train itself."""
+
+    buffer: str
+    step: str = ""
+    span: Span | None = None
+
+    @property
+    def output(self) -> str:
+        """The output of the train's graph that the buffer becomes."""
+        return f"{self.step}.update.{self.buffer}" if self.step else f"update.{self.buffer}"
 
 
 @dataclass(frozen=True)
@@ -182,8 +207,8 @@ class Train:
     to its outputs: the loss of each step (a scalar), and what metrics read. The nets' frames are
     children of its root frame, so the objective prints as a function that calls the nets.
     `arguments` are those of `member(k=0)`, for people: such a train has a name of its own,
-    `member_k0`. `thaws` are the parameters that are frozen at first. With `epochs 0` there are no
-    steps: it evaluates.
+    `member_k0`. `thaws` are the parameters that are frozen at first, `buffers` what belongs
+    to the train and to no net of it. With `epochs 0` there are no steps: it evaluates.
     """
 
     name: str
@@ -194,9 +219,16 @@ class Train:
     span: Span | None = None
     arguments: str = ""
     thaws: tuple[Thaw, ...] = ()
+    buffers: tuple[Parameter, ...] = ()
     steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",
+    )
+    updates: tuple[Update, ...] = clause(
+        "update center = 0.9 * center + 0.1 * mean(logits, axis=0)",
+        "what a buffer of the train is behind every step of the optimizer, without gradient",
+        default=(),
+        repeats=True,
     )
     metrics: tuple[MetricUse, ...] = clause(
         "metric accuracy = accuracy(logits, label)",

@@ -178,9 +178,6 @@ DATA.add_later(
     pad="bring rows of varying length to one",
     balance="draw rows so that classes come equally often",
 )
-TRAIN.add_later(
-    update="compute a buffer after the optimizer",
-)
 DEPLOY.add_later(weights="choose the dtype of stored weights")
 
 

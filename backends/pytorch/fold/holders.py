@@ -43,15 +43,17 @@ class Holders:
         trained: the argument whose mode is that of the function itself: frozen nets stay in
             evaluation mode.
         others: arguments beside those that hold nets.
+        free: paths of parameters that belong to no net: they come in as tensors.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     trained: str = ""
     others: Collection[str] = ()
+    free: Collection[str] = ()
 
     def holds(self, path: str) -> bool:
         """Whether a parameter belongs to one of the modules."""
-        return self._find(path) is not None
+        return path not in self.free and self._find(path) is not None
 
     def read(self, parameter: Parameter) -> Tree:
         """`model.hidden.weight`, or `model.get_parameter("0.weight")` where a part of the path is

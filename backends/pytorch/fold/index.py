@@ -163,7 +163,9 @@ class Index:
         """Names of the values that enter a frame: in the order of its signature, then of use."""
         if frame is self.root:
             held = self.held
-            entering = (name for name in self.entering[frame] if name not in held)
+            entering = [name for name in self.entering[frame] if name not in held]
+            places = {path: place for place, path in enumerate(self.graph.parameter)}
+            entering.sort(key=lambda name: places.get(name, -1))
             return [*(i.name for i in self.graph.inputs), *entering]
         places = {value: place for place, (_, value) in enumerate(frame.tensors)}
         names = self.entering[frame]

@@ -9,7 +9,7 @@ from compiler.ir.graph import Graph, Output
 from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import TrainStep
+from compiler.program.train import TrainStep, Update
 
 FIGURES = "compute_figures"
 """What the function of what only figures read is called."""
@@ -27,10 +27,21 @@ class FunctionSpec:
 
 @dataclass(frozen=True)
 class StepSpec(FunctionSpec):
-    """The function of a step: its loss, first, and what figures read of what it computes
-    anyway."""
+    """The function of a step: its loss, first, what figures read of what it computes anyway,
+    and what is handed on to the updates of buffers, by its variables."""
 
     step: TrainStep = field(kw_only=True)
+    handed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UpdateSpec(FunctionSpec):
+    """The function of what buffers are behind a step. Its inputs are columns, and what the
+    function of the step hands on."""
+
+    step: str = field(kw_only=True)
+    updates: tuple[Update, ...] = field(kw_only=True)
+    handed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

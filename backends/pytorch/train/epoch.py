@@ -12,6 +12,7 @@ from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.updating import call_updates
 from compiler.writing.python import WIDTH, write_string
 
 
@@ -119,6 +120,7 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
         *emit_step(script),
         *emit_shrink_calls(script),
         *follow_nets(script, script.train.steps[0]),
+        *call_updates(script, ""),
         "losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait",
     ]
 
@@ -144,8 +146,9 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
 
 def name_results(step: StepSpec) -> str:
     """What the results of the function of a step are assigned to while training."""
-    others = len(step.graph.outputs) - 1
-    return ("loss", "loss, _")[others] if others < 2 else "loss, *_"
+    others = len(step.graph.outputs) - 1 - len(step.handed)
+    ignored = () if not others else ("_",) if others == 1 else ("*_",)
+    return ", ".join(("loss", *ignored, *step.handed))
 
 
 def unpack_batch(script: ScriptSpec, column: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
+from backends.pytorch.train.buffers import list_buffers, spell_buffer
 from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.computed import FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
@@ -34,17 +35,33 @@ called."""
 def emit_objective(script: ScriptSpec) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read of it; one for each
     step where several take turns, one for what metrics alone read, and one for each sample."""
-    return _write_all(script, [*list_computed(script), *script.samples])
+    return _join(script, [*list_computed(script), *script.samples])
 
 
-def _write_all(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> list[str]:
-    """The functions of what is computed; those of blocks that several of them call once."""
+def _join(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> list[str]:
+    """The functions of what is computed, and those of blocks that updates call."""
+    written = write_computed(script, [*computed, *script.updates])
+    own = {made.function for made in script.updates}
+    texts = [text for name, text in written.items() if name not in own]
+    return "\n\n\n".join(texts).split("\n") if texts else []
+
+
+def write_computed(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> dict[str, str]:
+    """The functions of what is computed, by name; those of blocks that several of them call
+    once."""
     written: dict[str, str] = {}
     for made in computed:
         functions = _list_functions(script, made, ())
         clashing = {name for name, text in functions.items() if written.get(name, text) != text}
         written |= _list_functions(script, made, clashing) if clashing else functions
-    return "\n\n\n".join(written.values()).split("\n") if written else []
+    return written
+
+
+def write_updates_computed(script: ScriptSpec) -> dict[str, str]:
+    """The functions of what buffers become, by name."""
+    computed = [*list_computed(script), *script.samples, *script.updates]
+    written = write_computed(script, computed)
+    return {made.function: written[made.function] for made in script.updates}
 
 
 def list_computed(script: ScriptSpec) -> list[FunctionSpec]:
@@ -52,15 +69,29 @@ def list_computed(script: ScriptSpec) -> list[FunctionSpec]:
     return [*script.steps, *([script.rest] if script.rest is not None else [])]
 
 
-def call_computed(script: ScriptSpec, made: FunctionSpec, model: str = "model") -> str:
-    """The call of such a function: with nets, and columns by the variables of outputs."""
-    nets = [
-        f"{model}[{write_string(net.name)}]" if net.prefix else model
-        for net in script.find_nets(made.graph)
-    ]
-    columns = (script.argument_names[item.name] for item in made.graph.inputs)
-    given = script.draws.list_given(made.graph, alone=made.alone)
+def call_computed(
+    script: ScriptSpec,
+    made: FunctionSpec,
+    model: str = "model",
+    inputs: Sequence[str] | None = None,
+) -> str:
+    """The call of such a function: with nets, and columns by the variables of outputs, unless
+    those of its inputs are given."""
+    nets = spell_nets(script, made.graph, model)
+    columns = inputs
+    if columns is None:
+        columns = [script.argument_names[item.name] for item in made.graph.inputs]
+    buffers = (spell_buffer(script, path) for path in list_buffers(script, made.graph))
+    given = [*buffers, *script.draws.list_given(made.graph, alone=made.alone)]
     return f"{made.function}({', '.join([*nets, *columns, *given])})"
+
+
+def spell_nets(script: ScriptSpec, graph: Graph, model: str = "model") -> list[str]:
+    """The nets that take part in a graph, where all of them are at hand."""
+    return [
+        f"{model}[{write_string(net.name)}]" if net.prefix else model
+        for net in script.find_nets(graph)
+    ]
 
 
 def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]) -> dict[str, str]:
@@ -69,6 +100,7 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
     names = name_all(net.name for net in used)
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
+    given = {n: TYPES[n] for n in script.draws.list_given(made.graph, alone=made.alone)}
     return list_functions(
         script.draws.seed(guard_losses(made.graph, script.train.data), alone=made.alone),
         name=made.function,
@@ -76,7 +108,8 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
         graphs={net.prefix: net.net.graph for net in used},
         taken={*_list_taken(script), *taken},
         trained=next(learning, ""),
-        given={n: TYPES[n] for n in script.draws.list_given(made.graph, alone=made.alone)},
+        given=given,
+        free=list_buffers(script, made.graph),
     )
 
 
@@ -92,12 +125,12 @@ def inline_objective(
 
 def emit_objective_function(script: ScriptSpec) -> list[str]:
     """`compute_loss`, unless the objective is written where it is used; what samples need."""
-    return _write_all(script, script.samples) if _is_inlined(script) else emit_objective(script)
+    return _join(script, script.samples) if _is_inlined(script) else emit_objective(script)
 
 
 def _is_inlined(script: ScriptSpec) -> bool:
     """Whether the objective is written where it is used."""
-    if not script.single or script.alternates:
+    if not script.single or script.alternates or script.train.buffers:
         return False
     wanted = [tuple(o.name for o in script.graph.outputs)]
     wanted += [("loss",)] if script.train.learns else []
@@ -190,5 +223,6 @@ def _emit(
 def _list_taken(script: ScriptSpec) -> set[str]:
     """What functions of blocks may not be called."""
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
-    steps = {made.function for made in [*list_computed(script), *script.samples]}
+    computed = [*list_computed(script), *script.samples, *script.updates]
+    steps = {made.function for made in computed}
     return {*find_classes(script), *schedules, *script.functions, *steps}

@@ -28,17 +28,17 @@ class Inlined:
         return name in _find_names("\n".join((*self.lines, *self.results)))
 
 
-def inline(text: str, taken: Collection[str]) -> Inlined | None:
+def inline(text: str, taken: Collection[str], longest: int = LONGEST) -> Inlined | None:
     """The body of the only function of a text as statements for another function, where its
-    variables have names that are not `taken`; None where it is long, branches, is decorated, or
-    calls functions beside it."""
+    variables have names that are not `taken`; None where it has more statements than `longest`,
+    branches, is decorated, or calls functions beside it."""
     tree = ast.parse(text)
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         return None
     function = tree.body[0]
     *statements, last = function.body
     simple = all(isinstance(s, ast.Assign) for s in statements) and not function.decorator_list
-    if len(statements) > LONGEST or not simple or not isinstance(last, ast.Return):
+    if len(statements) > longest or not simple or not isinstance(last, ast.Return):
         return None
     if last.value is None:
         return None
@@ -46,7 +46,8 @@ def inline(text: str, taken: Collection[str]) -> Inlined | None:
     clashing = sorted(variables & set(taken))
     if clashing:
         used = {*taken, *variables, *_find_names(text)}
-        return inline(_rename(text, {n: free_name(n, used, "_") for n in clashing}), ())
+        names = {n: free_name(n, used, "_") for n in clashing}
+        return inline(rename_variables(text, names), (), longest)
     lines = text.split("\n")
     parameters = tuple(argument.arg for argument in function.args.args)
     written = tuple(_cut_statement(lines, statement) for statement in statements)
@@ -69,7 +70,7 @@ def _find_variables(function: ast.FunctionDef) -> set[str]:
     return stored | {argument.arg for argument in function.args.args}
 
 
-def _rename(text: str, names: Mapping[str, str]) -> str:
+def rename_variables(text: str, names: Mapping[str, str]) -> str:
     """Code in which variables and parameters have other names."""
     lines = [line.encode() for line in text.split("\n")]
     places = []
@@ -85,6 +86,13 @@ def _rename(text: str, names: Mapping[str, str]) -> str:
 
 def _find_names(text: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+
+
+def cut_source(text: str, node: ast.stmt | ast.expr) -> str:
+    """A statement or expression of a text as one line."""
+    if isinstance(node, ast.stmt):
+        return _cut_statement(text.split("\n"), node)
+    return _cut(text.split("\n"), node)
 
 
 def _cut_statement(lines: list[str], statement: ast.stmt) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
 from backends.pytorch.train.averaging import copy_nets
-from backends.pytorch.train.code import Statement, suite
+from backends.pytorch.train.buffers import emit_buffers
+from backends.pytorch.train.code import Statement, suite, when
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import match_paths
@@ -31,14 +32,18 @@ def emit_model(script: ScriptSpec) -> list[Statement]:
     layout = ", memory_format=torch.channels_last" if "layout" in script.said else ""
     nets = script.train.nets
     lines: list[Statement]
+    placed = f".to(device{layout})"
+    late = "" if script.train.buffers else placed
     if script.single:
-        lines = [f"model = {construct_nets(script)[0]}.to(device{layout})"]
+        lines = [f"model = {construct_nets(script)[0]}{late}"]
     else:
         calls = zip(nets, construct_nets(script), strict=True)
         made = ", ".join(
             f"{write_literal(net.name)}: {call}" for net, call in calls if net.average is None
         )
-        lines = _make_dictionary(script, made, f".to(device{layout})")
+        lines = _make_dictionary(script, made, late)
+    if script.train.buffers:
+        lines += [*emit_buffers(script), f"model{placed}"]
     if script.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
@@ -69,7 +74,7 @@ def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> list[Stateme
         "model = nn.ModuleDict()",
         "# Not as arguments: a ModuleDict refuses names of its methods.",
         f"model._modules.update({{{made}}})",
-        f"model{placed}",
+        *when(placed, f"model{placed}"),
     ]
 
 

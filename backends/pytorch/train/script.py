@@ -24,6 +24,7 @@ from backends.pytorch.train.sampling import write_sampling
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
+from backends.pytorch.train.updating import write_updates
 from compiler.program.train import Clip
 from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
 from compiler.writing.imports import sort_names, write_imports
@@ -97,6 +98,7 @@ def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from (list(write_statements(lines)) for lines in emit_shrinking(script))
     yield from write_measure(script)
     yield from write_averaging(script)
+    yield from write_updates(script)
     if script.alternates:
         yield from write_step_epoch(script)
     else:

@@ -11,12 +11,14 @@ from backends.pytorch.train.computed import (
     FunctionSpec,
     OptimizerSpec,
     StepSpec,
+    UpdateSpec,
     cut_out,
     prune,
 )
 from backends.pytorch.train.draws import TrainDraws
+from backends.pytorch.train.handing import cut_behind, drop_detached, find_handed, name_values
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Graph, Node, Output
+from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -84,10 +86,61 @@ class ScriptSpec:
         """The steps, each with what it computes."""
         reads = _share_reads(self)
         taken = {*SCRIPT_GLOBALS, *self.functions}
-        return tuple(
-            StepSpec(*self._find_function(step.loss, reads[step.loss], taken), step=step)
-            for step in self.train.steps
-        )
+        found = []
+        for step in self.train.steps:
+            handed = tuple(
+                n for made in self.updates if made.step == step.name for n in made.handed
+            )
+            outputs = tuple(Output(name, self.handed[name]) for name in handed)
+            graph, function = self._find_function(step.loss, reads[step.loss], taken, outputs)
+            found.append(StepSpec(graph, function, step=step, handed=handed))
+        return tuple(found)
+
+    @cached_property
+    def updates(self) -> tuple[UpdateSpec, ...]:
+        """What buffers are behind a step; behind all of them, where updates stand beside steps."""
+        return tuple(made for made, _ in self._updates)
+
+    @cached_property
+    def updated(self) -> Graph:
+        """All that buffers become, as the train says it."""
+        wanted = {update.output for update in self.train.updates}
+        return prune(self.train.graph, [o for o in self.train.graph.outputs if o.name in wanted])
+
+    @cached_property
+    def handed(self) -> Mapping[str, Value]:
+        """What the functions of steps hand on to updates, by its variables."""
+        return {name: value for _, handed in self._updates for name, value in handed.items()}
+
+    @cached_property
+    def _updates(self) -> list[tuple[UpdateSpec, Mapping[str, Value]]]:
+        graph = drop_detached(self.measured[0])
+        outputs = {o.name: o for o in graph.outputs}
+        found: list[tuple[UpdateSpec, Mapping[str, Value]]] = []
+        taken = {*EVALUATION_NAMES, *self.argument_names.values(), *self.functions}
+        for name in dict.fromkeys(update.step for update in self.train.updates):
+            updates = tuple(u for u in self.train.updates if u.step == name)
+            losses = [outputs[step.loss] for step in self.train.steps if step.name == name]
+            wanted = [replace(outputs[u.output], name=f"new_{u.buffer}") for u in updates]
+            values: tuple[Value, ...] = ()
+            if losses:
+                values = find_handed(graph, losses, wanted, self._is_early)
+            handed: dict[str, Value] = {}
+            for wish, value in zip(name_values(graph, values), values, strict=True):
+                variable = free_name(safe_name(wish), taken, "_")
+                taken.add(variable)
+                handed[variable] = value
+            function = f"compute_{safe_name(name)}_updates" if name else "compute_updates"
+            function = free_name(function, {*SCRIPT_GLOBALS, *self.functions}, "_")
+            part = cut_behind(graph, handed, wanted)
+            made = UpdateSpec(part, function, step=name, updates=updates, handed=tuple(handed))
+            found.append((made, handed))
+        return found
+
+    def _is_early(self, node: Node) -> bool:
+        """Whether updates are handed what a node makes: nets are applied before the optimizer
+        changes them, and a step makes all of its draws at once."""
+        return _is_costly(self, node) or node.op.draws
 
     @cached_property
     def rest(self) -> FunctionSpec | None:
@@ -112,16 +165,21 @@ class ScriptSpec:
         )
 
     def _find_function(
-        self, loss: str, reads: Collection[str], taken: set[str]
+        self,
+        loss: str,
+        reads: Collection[str],
+        taken: set[str],
+        handed: tuple[Output, ...],
     ) -> tuple[Graph, str]:
-        """What the function of a step computes, the loss first, and its name."""
+        """What the function of a step computes, the loss first, what it hands on last, and its
+        name."""
         outputs = [o for o in self.graph.outputs if o.name in (loss, *reads)]
         outputs.sort(key=lambda o: o.name != loss)
         name = "compute_loss"
         if self.alternates:
             name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
             taken.add(name)
-        return cut_out(self.graph, outputs), name
+        return cut_out(self.measured[0], [*outputs, *handed]), name
 
     @property
     def alternates(self) -> bool:
@@ -461,7 +519,8 @@ def _is_costly(script: ScriptSpec, node: Node) -> bool:
     names = {v.name for v in node.inputs if v is not None}
     nets = {net.prefix.removesuffix(".") for net in script.train.nets}
     called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
-    return called or not names.isdisjoint(script.graph.parameter)
+    own = {buffer.path for buffer in script.train.buffers}
+    return called or not names.isdisjoint(script.graph.parameter.keys() - own)
 
 
 def _list_nodes(graph: Graph, outputs: Sequence[Output]) -> dict[str, Node]:

@@ -102,6 +102,11 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     for net in script.followers:
         assert net.average is not None, "it follows another"
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
+    if train.buffers:
+        held = (f"{b.path} {b.value.type} {write_call(b.initializer)}" for b in train.buffers)
+        yield "buffers", ", ".join(held)
+    if train.updates:
+        yield "updates", _hash_graph(script.updated)
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
     for thaw in train.thaws:

@@ -14,6 +14,7 @@ from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.updating import call_updates
 from compiler.writing.python import write_string
 
 
@@ -107,6 +108,7 @@ def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
         taken = list(_write_step(script, step))
         every = step.step.every
         yield from [suite(f"if step % {every} == 0:", taken)] if every > 1 else taken
+    yield from call_updates(script, "")
 
 
 def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
@@ -121,6 +123,7 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     given = ", ".join(["loss", *when(script.scales, "scaler"), *optimizers])
     yield f"losses[{write_string(name)}][step] = update({given})"
     yield from follow_nets(script, step.step)
+    yield from call_updates(script, name)
 
 
 def _write_read_mean(script: ScriptSpec) -> Function:

@@ -193,6 +193,7 @@ def run_param(body: Body, clause: Clause) -> None:
         _declare_weight(body, clause, operand, trainable=True)
 
 
+@runs("buffer center: f32[1, 64] = zeros", "state of the training, which `update` changes", TRAIN)
 @runs("buffer name: f32[d] = zeros", "numbers that no optimizer touches", BLOCK, MODEL, SCAN)
 def run_buffer(body: Body, clause: Clause) -> None:
     """`buffer name: type = initializer`: numbers that no optimizer touches."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.objective import Objective, read_minimize
 from compiler.elaborate.items.operands import read_every
+from compiler.elaborate.items.updates import UpdateEntry, read_updates
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.values import Val
 from compiler.records import dataclass
@@ -34,6 +35,7 @@ class StepElaborator(ItemElaborator):
         self.take_metric = take_metric  # before the table of clauses is made, which has it
         super().__init__(scope)
         self.objective: Objective | None = None
+        self.updates: list[UpdateEntry] = []
         self.bound: dict[str, Val] = {}
 
     def run(self, body: Body, clause: Clause, before: Sequence[Head]) -> Head | None:
@@ -55,7 +57,10 @@ class StepElaborator(ItemElaborator):
             self.report_missing(body, head.name)
         body.names.pop()
         body.clauses = outer
-        if head is None or self.objective is None:
+        if head is None:
+            return head
+        self.updates = [replace(entry, step=head.name.text) for entry in self.updates]
+        if self.objective is None:
             return head
         self.objective = replace(self.objective, name=head.name.text, every=head.every)
         return head
@@ -63,6 +68,10 @@ class StepElaborator(ItemElaborator):
     def take_minimize(self, body: Body, clause: Clause) -> None:
         """`minimize LOSS over NET with OPT`."""
         self.objective = read_minimize(body, clause)
+
+    def take_update(self, body: Body, clause: Clause) -> None:
+        """`update gap = 0.9 * gap + 0.1 * mean(C(fake))`."""
+        self.updates += read_updates(body, clause, self.updates)
 
 
 def read_head(body: Body, clause: Clause) -> Head | None:

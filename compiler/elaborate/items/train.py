@@ -38,6 +38,12 @@ from compiler.elaborate.items.solving import find_unsolvable
 from compiler.elaborate.items.steps import Head, StepElaborator
 from compiler.elaborate.items.thawing import check_thaws, settle_thaws
 from compiler.elaborate.items.training_lints import find_training_lints
+from compiler.elaborate.items.updates import (
+    UpdateEntry,
+    find_buffers,
+    find_update_faults,
+    read_updates,
+)
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
@@ -50,7 +56,7 @@ from compiler.elaborate.values.values import (
     Tensor,
     Val,
 )
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Parameter
 from compiler.ir.hint import HintName
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -121,6 +127,7 @@ class TrainElaborator(ItemElaborator):
         self.metrics: list[MetricEntry] = []
         self.refused: set[str] = set()  # names of metrics that were refused
         self.samples: list[SampleEntry] = []
+        self.updates: list[UpdateEntry] = []
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
         self.freeze: list[Freezing] = []
@@ -166,6 +173,8 @@ class TrainElaborator(ItemElaborator):
             said["step"] = self.heads[0].name.span
         if self.regularizers:
             said["regularize"] = self.regularizers[0].span
+        if self.updates:
+            said["update"] = self.updates[0].span
         for word, span in said.items():
             body.report(trains_nothing(place, word, span))
         if not self.metrics and "metric" not in self.seen and not self.refused:
@@ -222,6 +231,7 @@ class TrainElaborator(ItemElaborator):
         head = step.run(body, clause, self.heads)
         self.heads += [head] if head is not None else []
         self.objectives += [step.objective] if step.objective is not None else []
+        self.updates += step.updates
         self.step_names |= step.bound
 
     def take_metric(self, body: Body, clause: Clause) -> None:
@@ -241,6 +251,11 @@ class TrainElaborator(ItemElaborator):
         """`sample grid = G(normal([64, 128])), every=1epoch`."""
         found = read_sample(body, clause, self.samples)
         self.samples += [found] if found is not None else []
+
+    def take_update(self, body: Body, clause: Clause) -> None:
+        """`update center = 0.9 * center + 0.1 * mean(logits, axis=0)`."""
+        before = [entry for entry in self.updates if not entry.step]
+        self.updates += read_updates(body, clause, before)
 
     def take_clip(self, body: Body, clause: Clause) -> None:
         """`clip norm=1.0`."""
@@ -294,6 +309,8 @@ class TrainElaborator(ItemElaborator):
             self.item.doc,
             self.item.name.span,
             thaws=thaws,
+            buffers=self.settle_buffers(context.body, step),
+            updates=tuple(entry.made for entry in self.updates),
             steps=steps,
             metrics=uses,
             samples=samples,
@@ -305,6 +322,11 @@ class TrainElaborator(ItemElaborator):
         for message in _find_faults(made):
             context.body.report(message)
         return adapt_train(made, context.body.report)
+
+    def settle_buffers(self, body: Body, graph: Graph) -> tuple[Parameter, ...]:
+        """The buffers of the train that something reads or updates."""
+        used = {*graph.parameter, *(entry.name for entry in self.updates)}
+        return tuple(buffer for path, buffer in find_buffers(body).items() if path in used)
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -347,12 +369,14 @@ class TrainElaborator(ItemElaborator):
         names: dict[str, str] = {}
         for sample in self.samples:
             context.output(f"sample.{sample.name}", sample.tensor, sample.span)
+        for entry in self.updates:
+            context.output(entry.made.output, entry.tensor, entry.span)
         known = self.step_names | context.body.names[-1]
         bound = {t.value.name: n for n, t in known.items() if isinstance(t, Tensor)}
         uses = []
-        for entry in self.metrics:
+        for use in self.metrics:
             arguments: list[str | None] = []
-            for tensor in entry.arguments:
+            for tensor in use.arguments:
                 if tensor is None:
                     arguments.append(None)
                     continue
@@ -360,11 +384,10 @@ class TrainElaborator(ItemElaborator):
                 if value.name not in names:
                     wish = bound.get(value.name, value.name)
                     taken = (*names.values(), *self.losses)
-                    names[value.name] = _choose_name(wish, entry.name, taken)
+                    names[value.name] = _choose_name(wish, use.name, taken)
                     context.output(names[value.name], tensor, tensor.made)
                 arguments.append(names[value.name])
-            use = MetricUse(entry.name, entry.metric, tuple(arguments), entry.span, entry.better)
-            uses.append(use)
+            uses.append(MetricUse(use.name, use.metric, tuple(arguments), use.span, use.better))
         return tuple(uses)
 
     def collect_nets(self, context: GraphContext) -> tuple[TrainedNet, ...] | None:
@@ -406,6 +429,7 @@ def _find_faults(train: Train) -> Iterator[Message]:
         find_misfits(train),
         find_unsolvable(train),
         find_draw_faults(train),
+        find_update_faults(train),
         find_thin_norms(train, train.batch),
         find_rate_faults(train),
         find_net_lints(train.graph),

@@ -1,0 +1,57 @@
+"""Buffers of a training script that belong to no net: attributes of `model` beside its nets."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from backends.pytorch.modules import emit_module
+from backends.pytorch.train.code import Statement
+from backends.pytorch.train.inlining import cut_source, rename_variables
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph
+from compiler.writing.names import is_key, is_plain
+from compiler.writing.python import write_string
+
+
+def list_buffers(script: ScriptSpec, graph: Graph) -> list[str]:
+    """The paths of the buffers of the train that a graph reads."""
+    return [buffer.path for buffer in script.train.buffers if buffer.path in graph.parameter]
+
+
+def spell_buffer(script: ScriptSpec, path: str) -> str:
+    """A buffer of the train where its nets are at hand as `model`."""
+    if is_plain(path) and is_key(path) and not script.single:
+        return f"model.{path}"
+    return f"model._buffers[{write_string(path)}]"
+
+
+def emit_buffers(script: ScriptSpec) -> list[Statement]:
+    """Statements that register the buffers of the train with `model`, beside its nets."""
+    buffers = script.train.buffers
+    if not buffers:
+        return []
+    graph = Graph("Buffers", (), (), buffers, (), Frame("Buffers", "", 0))
+    text = emit_module([graph], title="")
+    made = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
+    (init,) = (node for node in made.body if isinstance(node, ast.FunctionDef))
+    return [_write_statement(script, text, statement) for statement in init.body[1:]]
+
+
+def _write_statement(script: ScriptSpec, text: str, statement: ast.stmt) -> str:
+    """A statement of a constructor, about `model` in place of `self`."""
+    match statement:
+        case ast.Expr(
+            ast.Call(ast.Attribute(attr="register_buffer"), [ast.Constant(str() as path), value])
+        ):
+            spelled, value_text = spell_buffer(script, path), cut_source(text, value)
+            if spelled == f"model.{path}":
+                return f"model.register_buffer({write_string(path)}, {value_text})"
+            return f"{spelled} = {value_text}"
+    line = rename_variables(cut_source(text, statement), {"self": "model"})
+    for buffer in script.train.buffers:
+        line = re.sub(
+            rf"\bmodel\.{re.escape(buffer.path)}\b", spell_buffer(script, buffer.path), line
+        )
+    return line

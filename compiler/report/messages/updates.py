@@ -1,0 +1,119 @@
+"""Messages about buffers of a train, and what they become behind a step."""
+
+from __future__ import annotations
+
+from compiler.report.diagnostics import Label, Text, lint, message
+from compiler.report.messages.items import train_spec
+from compiler.report.messages.wording import list_words
+from compiler.report.source import Span
+
+CENTER = "buffer center: f32[10] = zeros"
+UPDATE = "update center = 0.9 * center + 0.1 * mean(logits, axis=0)"
+LOSS = "cross_entropy(logits - center, label) with {}"
+
+
+def center_spec(*body: str, optimizer: str = "adamw(lr=1e-3)", sizes: str = "") -> str:
+    """A whole spec whose scores are centred, with these clauses in its train."""
+    sizes = f"batch 64  epochs 10  {sizes}".rstrip()
+    return train_spec(*body, minimize=LOSS.format(optimizer), sizes=sizes)
+
+
+def _order(text: str) -> str:
+    """The spec with its buffer in front of the loss that reads it."""
+    head, _, rest = text.partition("    minimize")
+    buffer = f"    {CENTER}\n"
+    return f"{head}{buffer}    minimize{rest.replace(buffer, '')}"
+
+
+GOOD = _order(center_spec(UPDATE))
+
+
+@message(
+    "W1503",
+    bad=_order(center_spec(UPDATE.replace("center =", "logits ="))),
+    good=GOOD,
+)
+def updates_no_buffer(
+    span: Span | None, name: str, found: str, buffers: tuple[str, ...], near: str | None
+) -> Text:
+    """`update` changes a buffer that the train itself declares. A column, a value that is computed
+    in every step, or a net has no state that it could change; weights follow optimizers, and
+    running statistics of norms what the norm does with them."""
+    advice = f"declare it in the train: `buffer {name}: f32[…] = zeros`"
+    if near is not None:
+        advice = f"did you mean `{near}`?"
+    elif buffers:
+        advice = f"the train has {list_words(buffers)}; {advice}"
+    return Text(f"`{name}` is no buffer of this train", label=found, help=advice)
+
+
+@message(
+    "W1504",
+    bad=_order(center_spec(UPDATE, "update center = 0.5 * center")),
+    good=GOOD,
+)
+def updated_twice(span: Span | None, name: str, first: Span) -> Text:
+    """A buffer is updated twice in the same step: the second value would take the place of the
+    first. Steps that take turns may each update it."""
+    return Text(
+        f"`{name}` is updated twice",
+        label="this would replace",
+        labels=(Label(first, "what stands here"),),
+        help="write one expression, or give parts of it names: `mixed = …`",
+    )
+
+
+@message(
+    "W1505",
+    bad=_order(center_spec("update center = logits")),
+    good=GOOD,
+)
+def update_differs(span: Span | None, name: str, wanted: str, found: str, place: Span) -> Text:
+    """What a buffer is to become has another shape or dtype than the buffer. Nothing is spread or
+    converted: a mean that lost an axis would be copied to every row."""
+    return Text(
+        f"`{name}` cannot become this",
+        label=f"is {found}",
+        labels=(Label(place, f"the buffer is {wanted}"),),
+        help="keep axes that a mean takes away with `keep=true`; `cast(x, i64)` converts",
+    )
+
+
+@lint("W1506", bad=_order(center_spec()), good=GOOD)
+def buffer_never_updated(span: Span | None, name: str) -> Text:
+    """A buffer of a train is read and never updated: it stays as it starts."""
+    return Text(
+        f"`{name}` stays as it starts",
+        label="no `update` changes it",
+        help=f"write `update {name} = …`, or a value in place of the buffer",
+    )
+
+
+@message(
+    "W1507",
+    bad=_order(center_spec(UPDATE, sizes="processes ddp")),
+    good=GOOD,
+)
+def update_not_shared(span: Span | None, name: str) -> Text:
+    """Processes that share each batch see different rows, and a buffer must be the same in all of
+    them."""
+    return Text(
+        f"processes cannot share what `{name}` becomes",
+        label="is computed of the rows of one process",
+        help="leave `processes ddp` out",
+    )
+
+
+@message(
+    "W1508",
+    bad=_order(center_spec(UPDATE, optimizer="lbfgs()")),
+    good=GOOD,
+)
+def update_with_fixed_loss(span: Span | None, name: str, optimizer: str) -> Text:
+    """An optimizer that evaluates the loss several times a step, or solves for the weights over all
+    rows, has no step of one batch behind which a buffer would be updated."""
+    return Text(
+        f"`{optimizer}` has no steps behind which `{name}` could be updated",
+        label="is computed once a step",
+        help="choose an optimizer that goes by one gradient a step, as `adam`",
+    )

@@ -1,0 +1,200 @@
+"""`buffer` and `update` in a train: state of a training that no optimizer touches."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from compiler.driver import check
+from compiler.report.diagnostics import Sink
+from tests.test_train_steps import import_script
+from tests.train_scripts import (
+    check_equal,
+    kill_after,
+    lint,
+    load_state,
+    run,
+    save_data,
+    write,
+)
+
+HEAD = """
+model Net(k: int = 6, unit: bool = false) {
+    input x: f32[batch, 4]
+    h = x -> dense(8) -> layer_norm -> relu -> dense(k)
+    output code: f32[batch, k] = if unit then h -> l2_normalize(axis=-1) else h
+}
+data iris {
+    source npz("iris.npz")
+    x = features
+    split random(seed=0), train=96, val=27, test=27
+}
+"""
+DINO = f"""{HEAD}
+train fit(k: int = 6) on iris {{
+    net student = Net(k=k)
+    net teacher = ema(student, decay=0.9)
+    buffer center: f32[1, k] = 0.1
+    views = [x, 2 * x]
+    t = [teacher(v) -> detach for v in views]
+    s = [student(v) / 0.5 for v in views]
+    target = [softmax((y - center) / 0.2, axis=-1) for y in t]
+    minimize 0.5 * (cross_entropy(s[0], target[1]) + cross_entropy(s[1], target[0]))
+        over student with sgd(lr=0.3)
+    update center = 0.9 * center + 0.1 * mean(concat(t, axis=0), axis=0, keep=true)
+    batch 24  epochs 5  seed 3
+}}
+"""
+"""Two networks that see two views (Caron et al. 2021), with the centre of the teacher's scores."""
+MOCO = f"""{HEAD}
+train fit(size: int = 64, d: int = 6) on iris {{
+    net query = Net(k=d, unit=true)
+    net key = ema(query, decay=0.9)
+    buffer queue: f32[size, d] = normal(0.3)
+    buffer pointer: i64[] = 5
+    q = query(x)
+    k = key(x + 0.1 * normal_like(x))
+    same = sum(q * k, axis=1, keep=true)
+    scores = concat([same, q @ transpose(queue, 0, 1)], axis=1) / 0.2
+    minimize cross_entropy(scores, zeros([batch], dtype=i64)) over query with sgd(lr=0.1)
+    update queue = concat([k, queue], axis=0)[0:size]
+    update pointer = (pointer + batch) % size
+    metric spread = mean(std(queue, axis=0)), better="higher"
+    batch 24  epochs 5  seed 2
+}}
+"""
+"""A queue of keys that a slower network made (He et al. 2020)."""
+
+
+def begin(folder: Path, seed: int, *names: str) -> tuple[list[nn.Module], Tensor]:
+    """Nets as the script makes them, the later ones copies of the first, and the training rows."""
+    model, script = import_script(folder, "model"), import_script(folder, "train")
+    torch.manual_seed(seed)
+    first = model.Net()
+    nets = [first, *(model.Net() for _ in names[1:])]
+    for net in nets:
+        net.load_state_dict(first.state_dict())
+    return nets, script.load_splits(folder, "cpu")["train"][0]
+
+
+def follow(average: nn.Module, net: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for own, value in zip(average.parameters(), net.parameters(), strict=True):
+            own.copy_(decay * own + (1 - decay) * value)
+
+
+def batch_of(x: Tensor, seed: int, step: int) -> Tensor:
+    epoch, place = 1 + step // 4, step % 4
+    order = np.random.default_rng([seed, epoch]).permutation(96)[24 * place : 24 * place + 24]
+    return x[order]
+
+
+def check_state(folder: Path, **expected: Tensor) -> None:
+    state = load_state(folder / "out")["model"]
+    for name, value in expected.items():
+        torch.testing.assert_close(state[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def train(spec: str, folder: Path) -> Path:
+    write(spec, folder)
+    lint(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_centre_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
+    folder = train(DINO, tmp_path)
+    (student, teacher), x = begin(folder, 3, "student", "teacher")
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.3)
+    center = torch.full((1, 6), 0.1)
+    for step in range(20):
+        views = [batch_of(x, 3, step), 2 * batch_of(x, 3, step)]
+        with torch.no_grad():
+            t = [teacher(v) for v in views]
+        target = [((y - center) / 0.2).softmax(-1) for y in t]
+        s = [student(v) / 0.5 for v in views]
+        loss = 0.5 * (
+            nn.functional.cross_entropy(s[0], target[1])
+            + nn.functional.cross_entropy(s[1], target[0])
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        follow(teacher, student, 0.9)
+        center = 0.9 * center + 0.1 * torch.cat(t).mean(0, keepdim=True)
+    check_state(
+        folder, center=center, **{f"student.{k}": v for k, v in student.state_dict().items()}
+    )
+
+
+def test_a_queue_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
+    folder = train(MOCO, tmp_path)
+    (query, key), x = begin(folder, 2, "query", "key")
+    torch.manual_seed(2)
+    import_script(folder, "model").Net()  # what is drawn before the queue
+    queue = nn.init.normal_(torch.empty(64, 6), std=0.3)
+    optimizer = torch.optim.SGD(query.parameters(), lr=0.1)
+    for step in range(20):
+        if step % 4 == 0:
+            draws = torch.Generator().manual_seed(2 + 1000 * (1 + step // 4) + 500)
+        rows = batch_of(x, 2, step)
+        with torch.no_grad():
+            k = key(rows + 0.1 * torch.randn(24, 4, generator=draws))
+        q = query(rows)
+        scores = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], dim=1) / 0.2
+        loss = nn.functional.cross_entropy(scores, torch.zeros(24, dtype=torch.int64))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        follow(key, query, 0.9)
+        queue = torch.cat([k, queue])[:64]
+    pointer = torch.tensor((5 + 20 * 24) % 64)
+    check_state(folder, queue=queue, pointer=pointer, **{"query.dense.weight": query.dense.weight})
+    best = load_file(folder / "out" / "best.safetensors")
+    assert best["pointer"].dtype == torch.int64
+    assert best["queue"].shape == (64, 6)
+
+
+@pytest.mark.parametrize("spec", [DINO, MOCO])
+def test_a_killed_run_goes_on_to_the_same_end(spec: str, tmp_path: Path) -> None:
+    folder = write(spec.replace("epochs 5", "epochs 3"), tmp_path)
+    assert run(folder, "whole").returncode == 0
+    kill_after(folder, "killed", 1, signal.SIGKILL)
+    assert run(folder, "killed", "--resume").returncode == 0
+    check_equal(folder / "whole", folder / "killed")
+
+
+REFUSED = [
+    ("update center", "update centre", "W1503"),
+    ("update center", "update student", "W1503"),
+    ("update center", "update x", "W1503"),
+    ("update center", "update views", "W1503"),
+    ("batch 24", "update center = center\n    batch 24", "W1504"),
+    ("0.9 * center + 0.1 * mean(concat(t, axis=0), axis=0, keep=true)", "t[0]", "W1505"),
+    ("update center = 0.9", "update center = 3 #", "W1505"),
+    ("0.9 * center + 0.1 * mean(concat(t, axis=0), axis=0, keep=true)", "[1, 2]", "W1505"),
+    ("0.9 * center + 0.1 * mean(concat(t, axis=0), axis=0, keep=true)", "center > 0", "W1505"),
+    ("sgd(lr=0.3)", "lbfgs()", "W1508"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "code"), REFUSED)
+def test_what_cannot_be_updated_is_told(old: str, new: str, code: str, tmp_path: Path) -> None:
+    assert old in DINO
+    assert find_codes(DINO.replace(old, new), tmp_path) == {code}
+
+
+def find_codes(spec: str, folder: Path) -> set[str]:
+    save_data(folder)
+    path = folder / "spec.weft"
+    path.write_text(spec)
+    sink = Sink()
+    check(path, sink=sink)
+    return {m.code for m in sink.messages}
