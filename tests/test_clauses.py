@@ -204,6 +204,8 @@ CHANGES = {
     "batch": ("batch 64", "batch 32"),
     "epochs": ("epochs 10", "epochs 11"),
     "seed": ("", "seed 1"),
+    "epoch": ("", "epoch 20steps"),
+    "accumulate": ("", "accumulate 2"),
     "precision": ("", "precision bf16"),
     "clip": ("", "clip 1.0"),
     "layout": ("", 'layout "channels_last"'),

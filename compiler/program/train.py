@@ -251,6 +251,18 @@ class Train:
     seed: int = clause(
         "seed 0", "what all random numbers follow from", Whole(0, LARGEST_SEED), default=0
     )
+    epoch_steps: int | None = clause(
+        "epoch 500steps",
+        "an epoch is so many steps, whatever the rows; these begin again in another order",
+        Whole(1, units=("step", "steps"), bare=False),
+        default=None,
+    )
+    accumulate: int = clause(
+        "accumulate 4",
+        "parts of a batch whose gradients are added up for a step",
+        Whole(1),
+        default=1,
+    )
     precision: str = clause(
         "precision bf16",
         "mixed precision: bf16 or f16",
@@ -296,6 +308,18 @@ class Train:
     def learns(self) -> bool:
         """Whether anything is trained; `epochs 0` only evaluates: there is no loss."""
         return bool(self.steps)
+
+    @property
+    def rows(self) -> int:
+        """The rows that the objective is computed of at once."""
+        return self.batch // self.accumulate
+
+    def count_steps(self, rows: int | None) -> int | None:
+        """The steps of an epoch, of so many training rows; None where they follow from these, and
+        these are not known."""
+        if self.epoch_steps is not None or rows is None:
+            return self.epoch_steps
+        return max(1, rows // self.batch)
 
     @property
     def trainable(self) -> Mapping[str, Parameter]:

@@ -26,7 +26,7 @@ def find_rate_faults(
         trainer: the pass that trains on for so many, and where it stands.
     """
     count = epochs or train.epochs
-    steps = None if rows is None else max(1, rows // train.batch)
+    steps = train.count_steps(rows)
     for group in train.groups:
         schedule = group.optimizer.schedule
         fault = schedule.find_fault(count, steps)

@@ -50,7 +50,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
             yield _report_broken(loaded, item.name, column, used)
     if not any(find_rate_faults(train)):  # which the check has reported
         yield from find_rate_faults(train, len(loaded.rows["train"]))
-    yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
+    yield from find_thin_norms(train, min(train.rows, len(loaded.rows["train"])))
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded)
     yield from check_targets(train, loaded)

@@ -20,15 +20,19 @@ R = TypeVar("R", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from `least` to `most`, which may have one of these units."""
+    """A whole number from `least` to `most`, which may have one of these units; has one where it
+    cannot be `bare`."""
 
     least: int
     most: int | None = None
     units: tuple[str, ...] = ()
+    bare: bool = True
 
     @property
     def text(self) -> str:
         """In words."""
+        if not self.bare:
+            return f"a whole number of {self.units[-1]}, {self.least} or above"
         return f"a whole number, {self.least} or above"
 
 

@@ -52,9 +52,13 @@ def _write_refusals(script: ScriptSpec) -> Iterator[Statement]:
     yield suite("if found and not (resume or options.overwrite):", [f'sys.exit(f"{refusal}")'])
     if script.distributed:
         shared = "a batch of {BATCH} does not divide among {WORLD} processes"
+        rows = "BATCH"
+        if script.divides:
+            shared = f"a part of {{BATCH // ACCUMULATE}} rows of {shared}"
+            rows = "(BATCH // ACCUMULATE)"
         rank = 'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))'
         group = 'dist.init_process_group("nccl" if device == "cuda" else "gloo")'
-        yield suite("if BATCH % WORLD:", [f'sys.exit(f"{shared}")'])
+        yield suite(f"if {rows} % WORLD:", [f'sys.exit(f"{shared}")'])
         joined: list[Statement] = [suite('if device == "cuda":', [rank]), group]
         yield suite("if WORLD > 1:", joined)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
@@ -9,7 +11,12 @@ from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
 from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.inlining import Inlined
 from backends.pytorch.train.matching import spell_match
-from backends.pytorch.train.optimizing import emit_gradients, emit_step, list_optimizers
+from backends.pytorch.train.optimizing import (
+    emit_backward,
+    emit_gradients,
+    emit_step,
+    list_optimizers,
+)
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import call_updates
@@ -17,7 +24,7 @@ from compiler.writing.python import WIDTH, write_string
 
 
 def write_epoch(script: ScriptSpec) -> Function:
-    """`train_epoch`, which trains on every row once with the only objective."""
+    """`train_epoch`, which trains on the rows with the only objective."""
     drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
     return Function(
         "train_epoch",
@@ -29,7 +36,14 @@ def write_epoch(script: ScriptSpec) -> Function:
         ),
         "float",
         tuple(_write_body(script)),
-        (f"Trains on full batches of all rows; the order{drawn} follows from seed and epoch.",),
+        (f"{describe_epoch(script)}; the order{drawn} follows from seed and epoch.",),
+    )
+
+
+def describe_epoch(script: ScriptSpec) -> str:
+    """What an epoch is."""
+    return "Trains on full batches" + (
+        " of all rows" if script.train.epoch_steps is None else " for so many steps"
     )
 
 
@@ -49,10 +63,45 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         "rows, device = len(columns[0]), columns[0].device",
         *when(script.nets_draw, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
         *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"),
+        *_divide_rows(script),
+    ]
+
+
+def _divide_rows(script: ScriptSpec) -> list[Statement]:
+    """Statements that divide the rows among the batches of an epoch."""
+    if script.train.epoch_steps is not None:
+        return ["steps, batches = EPOCH_STEPS, list_batches(rows, epoch, device)"]
+    return [
         "steps = max(1, rows // BATCH)",
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
         "batches = torch.from_numpy(order).to(device).split(BATCH)",
     ]
+
+
+def write_batches(script: ScriptSpec) -> Iterator[Function]:
+    """`list_batches`, where an epoch is a number of steps."""
+    if script.train.epoch_steps is None:
+        return
+    order = "np.random.default_rng([SEED, turn]).permutation(rows)[: size * BATCH]"
+    yield Function(
+        "list_batches",
+        ("rows: int", "epoch: int", "device: torch.device"),
+        "list[Tensor]",
+        (
+            "size, begun = max(1, rows // BATCH), (epoch - 1) * EPOCH_STEPS",
+            "first, last = begun // size, (begun + EPOCH_STEPS - 1) // size",
+            "batches: list[Tensor] = []",
+            suite(
+                "for turn in range(1 + first, 2 + last):",
+                [
+                    f"order = {order}",
+                    "batches += torch.from_numpy(order).to(device).split(BATCH)",
+                ],
+            ),
+            "return batches[begun % size :][:EPOCH_STEPS]",
+        ),
+        ("The rows of each step of an epoch; after the last row they begin anew in other order.",),
+    )
 
 
 def _write_thaws(script: ScriptSpec) -> list[Statement]:
@@ -109,6 +158,8 @@ def unpack_parts(script: ScriptSpec, *names: str) -> str:
 
 
 def _write_step(script: ScriptSpec) -> list[Statement]:
+    if script.divides:
+        return _write_divided_step(script)
     chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
     loss = [] if script.evaluates else write_loss(script, f"column[{chosen}]")
     counted = script.distributed and script.draws_itself
@@ -117,6 +168,8 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
     return [
         *when(counted, f"{COUNT} = len(chosen)"),
         *loss,
+        *when(not script.evaluates, "model.zero_grad()"),
+        *when(not script.evaluates, *emit_gradients(script)),
         *emit_step(script),
         *emit_shrink_calls(script),
         *follow_nets(script, script.train.steps[0]),
@@ -125,9 +178,35 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
     ]
 
 
+def _write_divided_step(script: ScriptSpec) -> list[Statement]:
+    """Statements of a step whose batch is taken in parts."""
+    own = "part[RANK::WORLD]" if script.distributed else "part"
+    counted = script.distributed and script.draws_itself
+    part = [
+        *when(counted, f"{COUNT} = len(part)"),
+        *write_loss(script, f"column[{own}]"),
+        f"loss = loss * {SHARE}",
+        emit_backward(script),
+        "losses[step] += loss.detach()  # read once an epoch",
+    ]
+    return [
+        "model.zero_grad()",
+        suite(f"for part in {PARTS}:", part),
+        *emit_gradients(script)[1:],
+        *emit_step(script),
+        *emit_shrink_calls(script),
+        *follow_nets(script, script.train.steps[0]),
+    ]
+
+
+PARTS = "chosen.split(BATCH // ACCUMULATE)"
+"""The rows of the parts of a batch."""
+SHARE = "len(part) / len(chosen)"
+"""What the loss of a part counts in that of its batch."""
+
+
 def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
-    """Statements from `columns` to the loss, with no gradients left of the last one. `column` is
-    the batch's part of one column."""
+    """Statements from `columns` to the loss. `column` is the batch's part of one column."""
     model = "replica" if script.replicated else "model"
     inlined = inline_objective(script, ["loss"], model)
     if inlined is None:
@@ -141,7 +220,7 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
     if script.autocast:
         loss = [suite(f"with torch.autocast(device.type, {script.autocast}):", loss)]
     penalty = when(script.penalties, "loss = loss + penalize(model)")
-    return [*batch, *loss, *penalty, "model.zero_grad()"]
+    return [*batch, *loss, *penalty]
 
 
 def name_results(step: StepSpec) -> str:
@@ -188,6 +267,7 @@ def write_measure(script: ScriptSpec) -> list[Function]:
                 *when(script.autocast, "device = batch[0].device"),
                 *batch,
                 *loss,
+                "model.zero_grad()",
                 *emit_gradients(script),
                 f"return {mean}",
             ),

@@ -20,13 +20,18 @@ def list_optimizers(script: ScriptSpec) -> list[str]:
     return [optimizer.name for optimizer in script.optimizers]
 
 
+def emit_backward(script: ScriptSpec) -> str:
+    """The statement from the loss to the gradients of a process."""
+    return "scaler.scale(loss).backward()" if script.scales else "loss.backward()"
+
+
 def emit_gradients(script: ScriptSpec) -> list[Statement]:
     """Statements from the loss to the gradients of all processes, bounded where the train says
-    so."""
+    so; the first is `emit_backward`."""
     clip = script.train.clip
     unscaled = [f"scaler.unscale_({optimizer})" for optimizer in list_optimizers(script)]
     return [
-        "scaler.scale(loss).backward()" if script.scales else "loss.backward()",
+        emit_backward(script),
         *when(script.averages, suite("if WORLD > 1:", ["average_gradients(model.parameters())"])),
         *when(clip is not None and script.scales, *unscaled),
         *(() if clip is None else [f"nn.utils.clip_grad_{clip.by}_(model.parameters(), CLIP)"]),
@@ -34,11 +39,10 @@ def emit_gradients(script: ScriptSpec) -> list[Statement]:
 
 
 def emit_step(script: ScriptSpec) -> list[Statement]:
-    """Statements of a training step from the loss to the new weights."""
-    rates = emit_rate_updates(script)
+    """Statements of a training step from the gradients to the new weights."""
+    statements = emit_rate_updates(script)
     if script.evaluates:
-        return [*rates, "loss = optimizer.step(partial(measure, model, batch))"]
-    statements = [*emit_gradients(script), *rates]
+        return [*statements, "loss = optimizer.step(partial(measure, model, batch))"]
     optimizers = list_optimizers(script)
     if script.scales:
         return [*statements, *(f"scaler.step({o})" for o in optimizers), "scaler.update()"]

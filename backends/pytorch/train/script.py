@@ -8,7 +8,12 @@ from backends.pytorch.train.averaging import emit_decays, write_averaging
 from backends.pytorch.train.checkpoints import write_checkpoints
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
 from backends.pytorch.train.entry import write_main
-from backends.pytorch.train.epoch import write_epoch, write_measure, write_solving_epoch
+from backends.pytorch.train.epoch import (
+    write_batches,
+    write_epoch,
+    write_measure,
+    write_solving_epoch,
+)
 from backends.pytorch.train.epochs import write_train
 from backends.pytorch.train.functions import emit_column_function, emit_objective_function
 from backends.pytorch.train.judging import write_judging
@@ -99,6 +104,7 @@ def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_measure(script)
     yield from write_averaging(script)
     yield from write_updates(script)
+    yield from write_batches(script)
     if script.alternates:
         yield from write_step_epoch(script)
     else:
@@ -138,7 +144,7 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
         yield f"EPOCHS = {train.epochs}"
     for word, value in find_said(TRAIN, train):
         if isinstance(word.setting, Whole | Positive) and word.word not in ALWAYS:
-            yield f"{word.word.upper()} = {write_literal(value)}  # {word.doc}"
+            yield f"{word.field.upper()} = {write_literal(value)}  # {word.doc}"
     yield from emit_rates(script) if train.learns else ()
     yield from emit_strengths(script)
     yield from emit_decays(script)

@@ -380,6 +380,11 @@ class ScriptSpec:
         return self.distributed and not self.replicated
 
     @property
+    def divides(self) -> bool:
+        """Whether the gradients of a step are added up over parts of its batch."""
+        return self.train.accumulate > 1
+
+    @property
     def autocast(self) -> str:
         """The dtype of mixed precision in PyTorch; empty where there is none."""
         return {"bf16": "torch.bfloat16", "f16": "torch.float16"}.get(self.train.precision, "")
@@ -415,6 +420,8 @@ class ScriptSpec:
         loss calls it once, takes nothing else from it, not even a derivative, and needs every
         parameter that is trained."""
         if self.alternates or not self.single or self.evaluates or not self.distributed:
+            return False
+        if self.divides:  # a replica would average the gradients of every part
             return False
         if self.train.thaws:  # a replica would wait for the gradients that it began with
             return False
@@ -481,14 +488,14 @@ class ScriptSpec:
 
     @cached_property
     def settings(self) -> Mapping[str, object]:
-        """The values of the clauses of one value, by their words."""
+        """The values of the clauses of one value, by the fields that they fill."""
         words = [word for word in TRAIN.clauses.values() if word.setting is not None]
-        return {word.word: getattr(self.train, word.field) for word in words}
+        return {word.field: getattr(self.train, word.field) for word in words}
 
     @cached_property
     def said(self) -> frozenset[str]:
-        """The words of the clauses that the train has."""
-        return frozenset(word.word for word, _ in find_said(TRAIN, self.train))
+        """The fields that the clauses of the train fill."""
+        return frozenset(word.field for word, _ in find_said(TRAIN, self.train))
 
 
 def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:

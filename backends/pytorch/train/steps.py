@@ -9,7 +9,15 @@ from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
-from backends.pytorch.train.epoch import begin_epoch, name_results, unpack_batch, unpack_parts
+from backends.pytorch.train.epoch import (
+    PARTS,
+    SHARE,
+    begin_epoch,
+    describe_epoch,
+    name_results,
+    unpack_batch,
+    unpack_parts,
+)
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_rate_updates
@@ -20,6 +28,8 @@ from compiler.writing.python import write_string
 
 def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
     """`train_epoch`, what it calls to take a step, and to read the losses of one."""
+    if script.divides:
+        yield _write_add_gradients(script)
     yield _write_update(script)
     drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
     yield Function(
@@ -28,7 +38,7 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
         "dict[str, float]",
         tuple(_write_body(script)),
         (
-            "Trains on full batches of all rows and returns the mean of each step's loss; the",
+            f"{describe_epoch(script)} and returns the mean of each step's loss; the",
             f"order{drawn} follows from seed and epoch.",
         ),
     )
@@ -37,38 +47,66 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
 
 def _write_update(script: ScriptSpec) -> Function:
     clip = script.train.clip
-    scaled = "scaler.scale(loss)" if script.scales else "loss"
     clipped = [] if clip is None else [f"nn.utils.clip_grad_{clip.by}_(parameters, CLIP)"]
     taken = "scaler.step(optimizer)" if script.scales else "optimizer.step()"
     each = partial(_write_each, script)
-    parameters = 'p for group in optimizer.param_groups for p in group["params"]'
-    if _takes_several(script):
-        parameters = 'p for o in optimizers for group in o.param_groups for p in group["params"]'
-    if script.train.freeze or script.train.thaws:
-        parameters += " if p.requires_grad"
+    whole = not script.divides
+    named = whole or script.averages or clip is not None
+    doc = "Takes a step of an optimizer, for its own parameters alone; returns the loss."
     return Function(
         "update",
+        (*when(whole, "loss: Tensor"), *_write_parameters(script)),
+        "Tensor" if whole else "None",
         (
-            "loss: Tensor",
-            *when(script.scales, "scaler: torch.amp.GradScaler"),
-            "*optimizers: torch.optim.Optimizer"
-            if _takes_several(script)
-            else "optimizer: torch.optim.Optimizer",
-        ),
-        "Tensor",
-        (
-            f"parameters = [{parameters}]",
-            each("optimizer.zero_grad()"),
-            f"{scaled}.backward(inputs=parameters)",
+            *when(named, f"parameters = [{_list_parameters(script)}]"),
+            *when(whole, each("optimizer.zero_grad()"), _write_backward(script)),
             *when(script.averages, suite("if WORLD > 1:", ["average_gradients(parameters)"])),
             *when(clip is not None and script.scales, each("scaler.unscale_(optimizer)")),
             *clipped,
             each(taken),
             *when(script.scales, "scaler.update()"),
-            "return loss.detach()  # not read here: reading makes a GPU wait",
+            *when(whole, DETACHED),
+            *when(not whole, each("optimizer.zero_grad()")),
         ),
-        ("Takes a step of an optimizer, for its own parameters alone; returns the loss.",),
+        (doc if whole else "Takes a step of an optimizer with the gradients of all parts.",),
     )
+
+
+DETACHED = "return loss.detach()  # not read here: reading makes a GPU wait"
+
+
+def _write_add_gradients(script: ScriptSpec) -> Function:
+    return Function(
+        "add_gradients",
+        ("loss: Tensor", *_write_parameters(script)),
+        "Tensor",
+        (f"parameters = [{_list_parameters(script)}]", _write_backward(script), DETACHED),
+        ("Adds the gradients of a part of a batch, of an optimizer's own parameters alone.",),
+    )
+
+
+def _write_backward(script: ScriptSpec) -> str:
+    scaled = "scaler.scale(loss)" if script.scales else "loss"
+    return f"{scaled}.backward(inputs=parameters)"
+
+
+def _write_parameters(script: ScriptSpec) -> tuple[str, ...]:
+    """What functions of a step take: the scaler, and the optimizers."""
+    several = "*optimizers: torch.optim.Optimizer"
+    return (
+        *when(script.scales, "scaler: torch.amp.GradScaler"),
+        several if _takes_several(script) else several.replace("*optimizers", "optimizer"),
+    )
+
+
+def _list_parameters(script: ScriptSpec) -> str:
+    """The parameters of the optimizers of a step."""
+    parameters = 'p for group in optimizer.param_groups for p in group["params"]'
+    if _takes_several(script):
+        parameters = 'p for o in optimizers for group in o.param_groups for p in group["params"]'
+    if script.train.freeze or script.train.thaws:
+        parameters += " if p.requires_grad"
+    return parameters
 
 
 def _takes_several(script: ScriptSpec) -> bool:
@@ -100,10 +138,8 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
-    if script.distributed and script.draws_itself:
-        yield f"{COUNT} = len(chosen)"
-    chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
-    yield unpack_batch(script, f"column[{chosen}]")
+    if not script.divides:
+        yield from _write_rows(script, "chosen")
     for step in script.steps:
         taken = list(_write_step(script, step))
         every = step.step.every
@@ -111,17 +147,33 @@ def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     yield from call_updates(script, "")
 
 
+def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:
+    """Statements that name the columns of a batch, or a part of it."""
+    if script.distributed and script.draws_itself:
+        yield f"{COUNT} = len({chosen})"
+    own = f"{chosen}[RANK::WORLD]" if script.distributed else chosen
+    yield unpack_batch(script, f"column[{own}]")
+
+
 def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     name = step.step.name
-    computed = f"{name_results(step)} = {call_computed(script, step)}"
+    computed: Statement = f"{name_results(step)} = {call_computed(script, step)}"
     if script.autocast:
-        yield suite(f"with torch.autocast(device.type, {script.autocast}):", [computed])
+        computed = suite(f"with torch.autocast(device.type, {script.autocast}):", [computed])
+    optimizers = [o.name for o in script.optimizers if o.step == name]
+    given = ", ".join([*when(script.scales, "scaler"), *optimizers])
+    noted = f"losses[{write_string(name)}][step]"
+    if script.divides:
+        yield f"{noted} = torch.zeros((), device=device)"
+        added = f"{noted} += add_gradients(loss * {SHARE}, {given})"
+        part = [*_write_rows(script, "part"), computed, added]
+        yield suite(f"for part in {PARTS}:", part)
+        yield from emit_rate_updates(script, name)
+        yield f"update({given})"
     else:
         yield computed
-    yield from emit_rate_updates(script, name)
-    optimizers = [o.name for o in script.optimizers if o.step == name]
-    given = ", ".join(["loss", *when(script.scales, "scaler"), *optimizers])
-    yield f"losses[{write_string(name)}][step] = update({given})"
+        yield from emit_rate_updates(script, name)
+        yield f"{noted} = update(loss, {given})"
     yield from follow_nets(script, step.step)
     yield from call_updates(script, name)
 

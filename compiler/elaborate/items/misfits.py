@@ -15,6 +15,7 @@ from compiler.report.messages.training import (
     parameters_of_other_rank,
 )
 from compiler.report.messages.training_steps import not_a_net_of_the_train, not_with_steps
+from compiler.report.messages.training_time import not_with_whole_batches, parts_unequal
 
 
 def find_misfits(train: Train) -> Iterator[Message]:
@@ -23,6 +24,7 @@ def find_misfits(train: Train) -> Iterator[Message]:
         _find_impossible(train),
         _find_unfit(train),
         _find_misplaced(train),
+        _find_divided(train),
         _find_idle_averages(train),
         _find_untrained(train),
     )
@@ -47,11 +49,11 @@ def _find_impossible(train: Train) -> Iterator[Message]:
         left, right = condition.left, condition.right
         if not {*left.symbols, *right.symbols} <= {ROWS}:
             continue
-        sizes = {ROWS: train.batch}
+        sizes = {ROWS: train.rows}
         found, limit = left.evaluate(sizes), right.evaluate(sizes)
         if not (found == limit if condition.relation == "==" else found <= limit):
             needed = f"{left} {condition.relation} {right}"
-            yield batch_impossible(condition.origin or train.span, needed, train.batch)
+            yield batch_impossible(condition.origin or train.span, needed, train.rows)
 
 
 def _find_unfit(train: Train) -> Iterator[Message]:
@@ -87,6 +89,18 @@ def _find_misplaced(train: Train) -> Iterator[Message]:
             name = f"`{group.optimizer.name}`"
             why = "it evaluates one objective again and again"
             yield not_with_steps(group.span, name, why, "choose `adam` or `sgd`, say")
+
+
+def _find_divided(train: Train) -> Iterator[Message]:
+    """Batches that do not divide, and optimizers that need whole ones."""
+    if train.batch % train.accumulate:
+        yield parts_unequal(train.span, train.batch, train.accumulate)
+    divided = [("`accumulate`", train.accumulate > 1), ("`epoch`", train.epoch_steps is not None)]
+    for group in train.groups:
+        optimizer = group.optimizer
+        for word, said in divided if optimizer.evaluates or optimizer.solves else ():
+            if said and (optimizer.solves or word != "`epoch`"):
+                yield not_with_whole_batches(group.span or train.span, word, optimizer.name)
 
 
 def _find_idle_averages(train: Train) -> Iterator[Message]:

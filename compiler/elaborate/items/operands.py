@@ -46,8 +46,11 @@ def read_single(body: Body, clause: Clause) -> Expr | None:
     return first.value
 
 
-def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()) -> int | None:
-    """The whole number of `batch 64`; None where it is none, which is reported."""
+def read_whole(
+    body: Body, clause: Clause, least: int, units: Sequence[str] = (), *, bare: bool = True
+) -> int | None:
+    """The whole number of `batch 64`, or of `epoch 500steps`, which cannot be `bare`; None where
+    it is none, which is reported."""
     expression = read_single(body, clause)
     if expression is None:
         return None
@@ -57,13 +60,12 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
         return None
     word = clause.word.text
     unit = value.unit if isinstance(value, Known) else None
-    if not isinstance(number, int) or (unit is not None and unit not in units):
-        malformed(
-            body,
-            clause,
-            expression.span,
-            f"a whole number belongs here, not {describe_given(value)}",
-        )
+    fits = unit in units if unit is not None else bare
+    if not isinstance(number, int) or not fits:
+        wanted = "a whole number" if bare else f"a number of {units[-1]}"
+        form = "" if bare else f": `{clause.word.text} 500{units[-1]}`"
+        found = f"{wanted} belongs here{form}, not {describe_given(value)}"
+        malformed(body, clause, expression.span, found)
         return None
     if number < least:
         expected = f"{least} or above"

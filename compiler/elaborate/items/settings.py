@@ -78,7 +78,7 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
 
 
 def _read_whole(body: Body, clause: Clause, setting: Whole) -> int | None:
-    number = read_whole(body, clause, setting.least, setting.units)
+    number = read_whole(body, clause, setting.least, setting.units, bare=setting.bare)
     if number is None or setting.most is None or number <= setting.most:
         return number
     word, expected = clause.word.text, f"below {setting.most + 1}"

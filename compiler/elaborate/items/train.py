@@ -430,7 +430,7 @@ def _find_faults(train: Train) -> Iterator[Message]:
         find_unsolvable(train),
         find_draw_faults(train),
         find_update_faults(train),
-        find_thin_norms(train, train.batch),
+        find_thin_norms(train, train.rows),
         find_rate_faults(train),
         find_net_lints(train.graph),
         find_training_lints(train),

@@ -138,7 +138,7 @@ def _find_peak(group: ParameterGroup) -> float:
 
 
 def _find_single_rows(train: Train) -> Iterator[Message]:
-    if train.batch > 1:
+    if train.rows > 1:
         return
     for node in train.graph.nodes:
         value = node.inputs[0] if node.op.over_batch else None
