@@ -43,7 +43,7 @@ def write_epoch(script: ScriptSpec) -> Function:
 def describe_epoch(script: ScriptSpec) -> str:
     """What an epoch is."""
     return "Trains on full batches" + (
-        " of all rows" if script.train.epoch_steps is None else " for so many steps"
+        " of all rows" if script.train.epoch_steps is None else ", EPOCH_STEPS of them"
     )
 
 

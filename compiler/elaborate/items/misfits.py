@@ -15,7 +15,11 @@ from compiler.report.messages.training import (
     parameters_of_other_rank,
 )
 from compiler.report.messages.training_steps import not_a_net_of_the_train, not_with_steps
-from compiler.report.messages.training_time import not_with_whole_batches, parts_unequal
+from compiler.report.messages.training_time import (
+    not_with_whole_batches,
+    parts_unequal,
+    update_of_parts,
+)
 
 
 def find_misfits(train: Train) -> Iterator[Message]:
@@ -95,6 +99,8 @@ def _find_divided(train: Train) -> Iterator[Message]:
     """Batches that do not divide, and optimizers that need whole ones."""
     if train.batch % train.accumulate:
         yield parts_unequal(train.span, train.batch, train.accumulate)
+    for item in train.updates if train.accumulate > 1 else ():
+        yield update_of_parts(item.span or train.span, item.buffer)
     divided = [("`accumulate`", train.accumulate > 1), ("`epoch`", train.epoch_steps is not None)]
     for group in train.groups:
         optimizer = group.optimizer

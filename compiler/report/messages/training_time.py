@@ -37,3 +37,25 @@ def parts_unequal(span: Span | None, batch: int, parts: int) -> Text:
         label=f"{batch} / {parts} leaves {batch % parts}",
         help=f"write `accumulate {nearest}`, or `batch {max(1, round(batch / parts)) * parts}`",
     )
+
+
+@message(
+    "W1491",
+    bad=train_spec(
+        "buffer center: f32[1, 10] = zeros",
+        "update center = 0.9 * center + 0.1 * mean(logits, axis=0, keep=true)",
+        "accumulate 4",
+    ),
+    good=train_spec(
+        "buffer center: f32[1, 10] = zeros",
+        "update center = 0.9 * center + 0.1 * mean(logits, axis=0, keep=true)",
+    ),
+)
+def update_of_parts(span: Span | None, name: str) -> Text:
+    """`update` goes by what a step computes of its whole batch, which `accumulate` never has at
+    once: parts are computed one after the other, to save memory."""
+    return Text(
+        f"`update {name}` does not go with `accumulate`",
+        label="it reads a whole batch",
+        help="leave `accumulate` out, or make `batch` as large as one of its parts",
+    )
