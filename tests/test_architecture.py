@@ -148,8 +148,8 @@ ARROWS = {
         "compiler.loading compiler.rows backends.pytorch.fold backends.pytorch"
     ),
     "backends.pytorch.run": (
-        "compiler.system compiler.report compiler.writing compiler.ir compiler.data "
-        "compiler.program compiler.loading compiler.rows compiler.compression "
+        "compiler.system compiler.report compiler.writing compiler.ir compiler.passes "
+        "compiler.data compiler.program compiler.loading compiler.rows compiler.compression "
         "backends.pytorch backends.pytorch.train"
     ),
     "backends.onnx_graph": (
@@ -174,6 +174,11 @@ ARROWS = {
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime "
         "backends.verification weft.results"
     ),
+    "weft.inspection": (
+        "compiler.system compiler.report compiler.writing compiler.ir compiler.program "
+        "compiler.loading compiler.rows compiler.compression backends.pytorch.run "
+        "backends.pytorch.train weft.deployed"
+    ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
         "compiler.ir compiler.training compiler.sweeping "
@@ -181,7 +186,7 @@ ARROWS = {
         "compiler.rows "
         "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
-        "weft.results weft.deployed"
+        "weft.results weft.deployed weft.inspection"
     ),
     "weft": (
         "compiler.report compiler.writing compiler.vocabulary compiler.ir compiler.training "
@@ -194,8 +199,8 @@ ARROWS = {
         "compiler.ir compiler.passes compiler.data compiler.program compiler.weights "
         "compiler.loading compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
-        "backends.onnx_runtime backends.verification weft.results weft.deployed weft.building "
-        "weft"
+        "backends.onnx_runtime backends.verification weft.results weft.deployed weft.inspection "
+        "weft.building weft"
     ),
     "website": (
         "grammar compiler.types compiler.report compiler.text compiler.vocabulary "

@@ -131,6 +131,8 @@ class Traits(Described):
     """Whether it tells NaN from numbers, so that a network is meant to be given some."""
     masked_by: ClassVar[tuple[int, ...]] = ()
     """Operands in which minus infinity closes an entry."""
+    mixes: ClassVar[int | None] = None
+    """The operand whose rows its result is weighted means of: the values of attention."""
 
     # --- files ----------------------------------------------------------------------------------
 

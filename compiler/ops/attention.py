@@ -83,6 +83,7 @@ class ScaledDotProductAttention(Op):
         Operand("mask", optional=True),
     )
     masked_by = (3,)
+    mixes = 2
     causal: bool = False
     scale: float | None = None
     grouped: bool = False

@@ -22,6 +22,8 @@ from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Metadata, Stage
 from weft.deployed.compiling import check_data
 from weft.deployed.trained_data import BEST, FITTED, find_data
+from weft.inspection.inspecting import INSPECTED, hash_file
+from weft.inspection.page import embed_inspection
 from weft.results.cache import Cache
 from weft.results.progress import Follow, follow_epochs
 from weft.results.setting_aside import CODE, set_aside
@@ -164,4 +166,5 @@ class TrainStages:
         rows += [(chart.title, chart.describe()) for chart in charts]
         if charts:
             metadata["charts"] = {chart.title: chart.encode() for chart in charts}
-        return Section(self.name, tuple(rows), metadata, tuple(charts))
+        pictures = embed_inspection(folder / INSPECTED, hash_file(folder / BEST))
+        return Section(self.name, tuple(rows), metadata, tuple(charts), tuple(pictures))

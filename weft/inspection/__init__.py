@@ -1,0 +1,1 @@
+"""Looking into trained nets: where they look, what layers see, how they tell rows apart."""
