@@ -127,7 +127,9 @@ def test_the_arrays_are_those_of_code_by_hand(trained: Path) -> None:
     np.testing.assert_allclose(arrays["integrated_gradients.image"], parts, rtol=1e-3, atol=1e-5)
     change = score - module(torch.zeros(1, 1, 16, 16))[:, 1]
     off = (parts.sum((1, 2, 3)) - change.detach()).abs().max()
-    assert found["methods"]["integrated-gradients"]["largest_error"] == pytest.approx(float(off), abs=1e-4)
+    assert found["methods"]["integrated-gradients"]["largest_error"] == pytest.approx(
+        float(off), abs=1e-4
+    )
 
 
 def test_features_are_what_the_last_layer_is_given(trained: Path) -> None:
