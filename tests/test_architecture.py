@@ -99,7 +99,8 @@ ARROWS = {
     "compiler.elaborate": (
         "compiler.system compiler.types compiler.report compiler.text compiler.ir "
         "compiler.ops compiler.program compiler.elaborate.values compiler.elaborate.scopes "
-        "compiler.elaborate.calls compiler.elaborate.evaluate compiler.elaborate.bodies"
+        "compiler.elaborate.shapes compiler.elaborate.calls compiler.elaborate.evaluate "
+        "compiler.elaborate.bodies"
     ),
     "compiler.elaborate.items": (
         "compiler.records compiler.types compiler.report compiler.writing compiler.text "

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
+from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
 from compiler.ops.scan import Scan
 from compiler.program.net import Net
-from tests.elaborating import build
+from tests.elaborating import build, elaborate
 
 
 def loop_of(net: Net) -> Node:
@@ -118,6 +119,45 @@ def test_until_ends_the_loop() -> None:
         "        until max(h) > 25\n    }\n    output y = h"
     )
     np.testing.assert_array_equal(run(net, x=X)["y"], X[:, :2].sum(axis=1))
+
+
+UNTIL = """\
+block loop(x: f32[n], c: float) {
+    y = x
+    scan i in 0..9 {
+        y = y + 1.0
+        emit seen = y
+        emit doubled = 2.0 * y
+        until all(y > c)
+    }
+    return seen=seen, doubled=doubled
+}
+model M {
+    input x: f32[n]
+    input seen_steps: f32[seen_steps]
+    a = x -> loop(2.0)
+    b = x -> loop(5.0)
+    output both = a.seen + a.doubled
+    output later = b.seen
+    output given = seen_steps
+}
+"""
+
+
+def test_what_a_loop_emits_has_as_many_entries_as_it_made_steps() -> None:
+    net = build(UNTIL)
+    kinds = {o.name: str(o.value.type) for o in net.graph.outputs}
+    assert kinds["both"] == "f32[seen_steps_2, n]", "one size, which no other size is"
+    assert kinds["later"] == "f32[seen_steps_3, n]", "another loop makes other steps"
+    found = run(net, x=np.zeros(2, np.float32), seen_steps=np.zeros(4, np.float32))
+    assert [found[n].shape for n in ("both", "later")] == [(3, 2), (6, 2)]
+    assert SizeSearch(net.graph, {}).choose(), "sizes of inputs are found beside it"
+
+
+@pytest.mark.parametrize("use", ["a.seen + b.seen", "a.seen + zeros([4, n])", "a.seen[:, 0] + x"])
+def test_nothing_is_equal_to_the_steps_of_a_loop(use: str) -> None:
+    found = elaborate(UNTIL.replace("a.seen + a.doubled", use))[1]
+    assert [m.code for m in found] == ["W1591"]
 
 
 def test_two_sequences_promise_one_length() -> None:

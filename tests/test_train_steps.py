@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -248,3 +249,35 @@ def test_a_variant_of_a_net_of_steps_is_not_trained_on(tmp_path: Path) -> None:
     sink = Sink()
     check(path, sink=sink)
     assert [m.code for m in sink.messages if m.severity.value == "error"] == ["W1483"]
+
+
+TWO_NETS = """
+model M() {
+    input image: f32[batch, 64]
+    output logits = image -> dense(10) as d
+}
+model H() {
+    input x: f32[batch, 10]
+    output y = x -> dense(10)
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 16) -> flatten(0)
+    split random(seed=0), train=80%, val=20%
+}
+train fit of M on digits {
+    net helper = H()
+    minimize cross_entropy(logits + helper(logits), label) with adam(lr=1e-2)
+    batch 64  epochs 1  seed 0
+}
+"""
+
+
+def test_the_net_of_a_train_stands_beside_others(tmp_path: Path) -> None:
+    """`train f of M` with another net: both are modules of the script, `M` under its own name."""
+    folder = write(TWO_NETS, tmp_path)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    weights = load_file(tmp_path / "out" / "best.safetensors")
+    helper = ["helper.dense.bias", "helper.dense.weight"]
+    assert sorted(weights) == ["M.d.bias", "M.d.weight", *helper]

@@ -31,6 +31,7 @@ from compiler.elaborate.scopes.context import (
 from compiler.elaborate.scopes.files import open_scope
 from compiler.elaborate.scopes.lints import find_unused
 from compiler.elaborate.scopes.resolve import resolve_entry
+from compiler.elaborate.shapes.assertions import check_promises
 from compiler.elaborate.values.values import (
     POISON,
     ArgumentValue,
@@ -287,7 +288,7 @@ class GraphContext:
         """The finished graph; None where something was refused since `open_graph`."""
         if self.home.abandoned or self.body.session.faults > self.home.faults:
             return None
-        return self.builder.graph()
+        return check_promises(self.body, self.builder.graph())
 
 
 def open_graph(

@@ -105,6 +105,7 @@ class Builder:
         self._reserved: set[str] = set()
         self._counts: dict[str, int] = {}
         self._serial = 0
+        self._run_sizes: set[str] = set()
         self._aliases: dict[tuple[Frame, str, str], Alias] = {}
         self._decisions: dict[Decision, None] = {}
         self._assertions: dict[Assertion, None] = {}
@@ -183,6 +184,17 @@ class Builder:
             return
         condition = Condition(left, relation, right, origin)
         self.conditions.setdefault((left, relation, right), condition)
+
+    def name_run_size(self, wished: str) -> str:
+        """A name for a size that only a run knows, which no other size has."""
+        taken = {s for v in self._values.values() for dim in v.type.shape for s in dim.symbols}
+        taken |= self._run_sizes
+        name, number = wished, 1
+        while name in taken:
+            number += 1
+            name = f"{wished}_{number}"
+        self._run_sizes.add(name)
+        return name
 
     def parameter_paths(self) -> tuple[str, ...]:
         """The paths of everything declared so far, in order."""

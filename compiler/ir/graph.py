@@ -85,6 +85,11 @@ class Op(Spelled):
         return False
 
     @property
+    def run_sizes(self) -> tuple[str, ...]:
+        """The names of sizes of its results that only a run knows."""
+        return ()
+
+    @property
     def draws(self) -> bool:
         """Whether chance has a part in it: always, or while training."""
         inside = (node.op for body in self.bodies for node in body.nodes)
@@ -523,6 +528,12 @@ class Graph:
     def parameter(self) -> Mapping[str, Parameter]:
         """Parameters by path."""
         return {p.path: p for p in self.parameters}
+
+    @cached_property
+    def run_sizes(self) -> tuple[str, ...]:
+        """Symbolic dimensions of results that only a run knows."""
+        inside = (name for node in self.nodes for b in node.op.bodies for name in b.run_sizes)
+        return (*(name for node in self.nodes for name in node.op.run_sizes), *inside)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:

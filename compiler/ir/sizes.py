@@ -60,6 +60,8 @@ class SizeSearch:
     def is_possible(self, sizes: Mapping[str, int]) -> bool:
         """Whether every axis of every value has at least one element and every condition of
         the graph holds."""
+        # Of what a run decides nothing is promised: the least that it can be.
+        sizes = {**dict.fromkeys(self.graph.run_sizes, 1), **sizes}
         try:
             if any(dim.evaluate(sizes) < 1 for dim in self._dims):
                 return False

@@ -43,6 +43,7 @@ class Scan(Op):
     - `count`, `start`, `step`: number of steps of a range, its first number, and the distance;
       without `count` the sequences say the number of steps.
     - `until`: whether the last output of the body ends the loop.
+    - `steps`: with `until`, the name of the size that is the number of steps that were made.
 
     Nodes of the body stand under the frames of the graph around it.
 
@@ -72,6 +73,11 @@ class Scan(Op):
     start: int | Dim = 0
     step: int = 1
     until: bool = False
+    steps: str = "steps"
+
+    @property
+    def run_sizes(self) -> tuple[str, ...]:
+        return (self.steps,) if self.until and self.emit_axes else ()
 
     @property
     def bodies(self) -> tuple[Graph, ...]:
@@ -116,12 +122,11 @@ class Scan(Op):
         return Dim.of(1) if self.until else self.length(inputs)
 
     def infer(self, assume: Assume, *inputs: TensorType | None) -> tuple[TensorType, ...]:
-        length = self.length(inputs)
+        steps = Dim.of(self.steps) if self.until else self.length(inputs)
         states = [output.value.type for output in self.body.outputs[: self.states]]
         stacked = []
         for output, axis in zip(self.emitted, self.emit_axes, strict=True):
             made = output.value.type
-            steps = Dim.of(f"{output.name}_steps") if self.until else length
             at = axis % (made.rank + 1)
             stacked.append(TensorType(made.dtype, (*made.shape[:at], steps, *made.shape[at:])))
         return (*states, *stacked)

@@ -198,7 +198,8 @@ class ScanWriter:
         return self.out.text(Tree(Form.METHOD, "unbind", (tree, Tree(Form.LITERAL, str(axis)))))
 
     def _range(self, item: Merged, tree: Tree, scan: Scan) -> str:
-        """`torch.arange(n, device=x.device)`: the counter is a tensor, as in the graph."""
+        """`torch.arange(n, device=x.device)`: the counter is a tensor, as in the graph; a plain
+        range where nobody reads it."""
         out = self.out
         inputs = out.flow.inputs(item)
         shown = Tree(Form.TUPLE, "", tree.parts[-3:])
@@ -214,6 +215,8 @@ class ScanWriter:
         if scan.step != 1:
             bounds = f"{first}, {first} + {stop}" if first != "0" else f"0, {stop}"
             bounds = f"{bounds}, {scan.step}"
+        if not out.flow.uses[OutputRef(item, 0)]:
+            return f"range({bounds})"
         return f"torch.arange({bounds}, device={device})"
 
     def _start_states(self, item: Merged, scan: Scan) -> list[str]:

@@ -44,7 +44,13 @@ from compiler.ir.operands import Weight
 from compiler.program.net import AddAdapters, LoadWeights, TakeAverage
 from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.names import type_has_no_dims
-from compiler.report.messages.nets import bad_label, foreign_tensor, not_a_layer, two_of_a_name
+from compiler.report.messages.nets import (
+    bad_label,
+    foreign_tensor,
+    net_stands_already,
+    not_a_layer,
+    two_of_a_name,
+)
 from compiler.report.messages.shapes import not_a_tensor, shape_not_settled, weight_not_trainable
 from compiler.report.messages.training_steps import average_outside_train, not_a_net_of_the_train
 from compiler.report.source import Span
@@ -53,6 +59,7 @@ from compiler.text.tree.syntax import Train as TrainItem
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import BLOCK, MODEL, SCAN, TRAIN, ClauseWord, runs
+from compiler.vocabulary.net_functions import LOAD
 from compiler.writing.files import find_name_fault
 
 
@@ -345,6 +352,9 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
     loads = tuple(step for step in steps if not isinstance(step, TakeAverage))
     if isinstance(layer, NetValue):
         if body.home is not None and layer.home is not None:
+            for step in loads:
+                word = LOAD if isinstance(step, LoadWeights) else step.lora.name
+                body.report(net_stands_already(step.span, word, layer.name, layer.span))
             return layer  # a second name for the same weights
         loads = (*layer.loads, *loads)
         layer = layer.layer

@@ -13,6 +13,7 @@ from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import reserve_weights
 from compiler.elaborate.scopes.context import Abandoned, Body, scope_of
 from compiler.elaborate.scopes.ports import Ports
+from compiler.elaborate.shapes.assertions import check_promises
 from compiler.elaborate.values.values import BlockLayer, GraphState
 from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame
@@ -95,7 +96,7 @@ class ModelElaborator:
             value = body.home.value_of(tensor)
             place = (output.doc, output.span, find_pick(body, tensor))
             body.home.builder.output(output.name, value, *place)
-        return body.home.builder.graph()
+        return check_promises(body, body.home.builder.graph())
 
 
 def elaborate_layer(layer: BlockLayer, name: str, span: Span, steps: NetSteps = ()) -> Net | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from compiler.elaborate.bodies.loops import (
@@ -38,6 +38,7 @@ from compiler.report.messages.nets import foreign_tensor
 from compiler.report.messages.scans import (
     carried_not_a_tensor,
     carried_type_changes,
+    emit_changes_size,
     lengths_differ,
     nothing_from_scan,
     scan_axis,
@@ -271,8 +272,17 @@ class _Scan:
             if not -rank <= axis < rank:
                 self.body.report(scan_axis(span, axis, f"{value.type}, stacked"))
                 return None
+            open_sizes = self.find_open(value)
+            if open_sizes:
+                self.body.report(emit_changes_size(span, name, open_sizes[0]))
+                return None
             emits[name] = (value, axis)
         return emits
+
+    def find_open(self, tensor: Tensor) -> list[str]:
+        """The sizes of a tensor that each step decides anew."""
+        decided = set(self.inner_home.builder.graph().run_sizes)
+        return sorted({s for dim in tensor.type.shape for s in dim.symbols} & decided)
 
     def inner_body(self) -> Body:
         """The body with the loop's graph as its home."""
@@ -340,7 +350,12 @@ class _Scan:
             start,
             step,
             until is not None,
+            **({"steps": self.name_steps(emits)} if until is not None and emits else {}),
         )
+
+    def name_steps(self, emits: Iterable[str]) -> str:
+        """The size that is the number of steps of a loop that ends by a condition."""
+        return self.outer.root.builder.name_run_size(f"{next(iter(emits))}_steps")
 
 
 def _same_type(before: TensorType, after: TensorType) -> bool:

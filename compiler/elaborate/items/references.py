@@ -12,6 +12,7 @@ from compiler.elaborate.calls.signatures import read_signature, sign
 from compiler.elaborate.scopes.context import FileNet, FileScope, scope_of
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.scopes.resolve import find_entry, resolve_entry
+from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.values import (
     ArgumentValue,
     BlockLayer,
@@ -27,7 +28,7 @@ from compiler.report.messages.item_clauses import no_such_item
 from compiler.report.messages.training import input_without_column, name_clash
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Item, Model, Reference, Train
+from compiler.text.tree.syntax import Clause, Item, Model, Reference, Train
 
 T = TypeVar("T", bound=Item)
 
@@ -93,7 +94,9 @@ def apply_model(
     inputs = {s.name.text: s.name.span for s in read_signature(scope_of(layer), layer.item).inputs}
     known = {**layer.given, **{n: g for n, g in given.items() if n not in inputs}}
     value = replace(net, layer=replace(layer, given=known))
-    made = context.declare_net(item.name, value, reference.span, "")
+    alone = not any(isinstance(one, Clause) and one.word.text == "net" for one in walk(item.body))
+    name, path = (item.name, "") if alone else (reference.path[-1], None)
+    made = context.declare_net(name, value, reference.span, path)
     tensors = _choose_columns(context, layer, given, inputs, reference, data)
     if tensors is None or not isinstance(made, NetValue):
         return False

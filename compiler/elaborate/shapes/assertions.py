@@ -7,9 +7,21 @@ from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison, SymbolicCondition, Tensor, Val
+from compiler.ir.graph import Graph
 from compiler.ir.hint import Hint, find_readable
+from compiler.report.messages.scans import steps_unknown
 from compiler.report.messages.values import assertion_fails, condition_not_bool, condition_undecided
 from compiler.text.tree.syntax import Clause, Declare, Expr, Name
+
+
+def check_promises(body: Body, graph: Graph) -> Graph | None:
+    """A finished graph; None where it relies on sizes that nothing can promise, which is
+    reported."""
+    decided = set(graph.run_sizes)
+    broken = [c for c in graph.conditions if decided & {*c.left.symbols, *c.right.symbols}]
+    for one in broken:
+        body.report(steps_unknown(one.origin, str(one.left), one.relation, str(one.right)))
+    return None if broken else graph
 
 
 def run_assert(body: Body, clause: Clause) -> None:

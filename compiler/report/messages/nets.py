@@ -371,6 +371,31 @@ def only_on_nets(span: Span | None, word: str) -> Text:
 
 
 @message(
+    "W1590",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n    net f = dense(8)\n"
+        '    net g = f -> load("g.safetensors")\n    output y = g(f(x))\n}\n'
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n    net f = dense(8)\n"
+        '    net g = dense(8) -> load("g.safetensors")\n    output y = g(f(x))\n}\n'
+    ),
+)
+def net_stands_already(span: Span | None, word: str, name: str, declared: Span | None) -> Text:
+    """A function on nets is called on a net that the same model or train has already.
+
+    `net g = f` is a second name for the weights of `f`, and they cannot be as they are and changed
+    at once. Write the function where the net is declared, or make a net of its own.
+    """
+    return Text(
+        f"`{word}` would change the net `{name}`, which is declared already",
+        label=f"this is a second name of `{name}`",
+        labels=() if declared is None else (Label(declared, f"`{name}` is declared here"),),
+        help=f"write `net {name} = … -> {word}(…)` there, or make a net of its own here",
+    )
+
+
+@message(
     "W0513",
     bad=(
         "model M(scale: float = mean(zeros([3]))) {\n    input x: f32[batch, 8]\n"

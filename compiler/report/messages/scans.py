@@ -168,3 +168,56 @@ def until_not_bool(span: Span | None, found: str) -> Text:
         label=f"this is {found}",
         help="join many with `all(…)` or `any(…)`",
     )
+
+
+@message(
+    "W1591",
+    bad=(
+        _HEAD
+        + "    scan x_t in x, axis=1 {\n        h = h + x_t\n        emit steps = h\n"
+        + "        until all(h > 3)\n    }\n"
+        + "    output y = steps + transpose(x, 0, 1)\n}\n"
+    ),
+    good=(
+        _HEAD
+        + "    scan x_t in x, axis=1 {\n        h = h + x_t\n        emit steps = h\n"
+        + "        until all(h > 3)\n    }\n    output y = mean(steps, axis=0)\n}\n"
+    ),
+)
+def steps_unknown(span: Span | None, left: str, relation: str, right: str) -> Text:
+    """What a `scan` with `until` emits has as many entries as steps were made. That number is
+    decided by the run, and nothing else can be promised to be equal to it: not another loop's
+    number, nor the length of a sequence."""
+    needed = "equal to" if relation == "==" else "at most"
+    return Text(
+        "the number of steps of a loop with `until` is decided by the run",
+        label=f"here `{left}` must be {needed} `{right}`",
+        help="carry what is needed as a state of the loop, or leave `until` out",
+    )
+
+
+@message(
+    "W1592",
+    bad=(
+        _HEAD
+        + "    scan x_t in x, axis=1 {\n        h = h + x_t\n        k = h\n"
+        + "        scan i in 0..9 {\n            k = k + 1.0\n            emit inner = k\n"
+        + "            until all(k > 3)\n        }\n        emit all_of_them = inner\n    }\n"
+        + "    output y = all_of_them\n}\n"
+    ),
+    good=(
+        _HEAD
+        + "    scan x_t in x, axis=1 {\n        h = h + x_t\n        k = h\n"
+        + "        scan i in 0..9 {\n            k = k + 1.0\n"
+        + "            until all(k > 3)\n        }\n"
+        + "        emit last = k\n    }\n    output y = last\n}\n"
+    ),
+)
+def emit_changes_size(span: Span | None, name: str, size: str) -> Text:
+    """A loop emits a tensor that has another size in each step: the number of steps of a loop
+    with `until` inside it. Tensors of different sizes cannot be stacked."""
+    return Text(
+        f"`{name}` may have another size in each step",
+        label=f"`{size}` is the number of steps of a loop that `until` ends",
+        help="emit a number of fixed size, such as a mean, or leave `until` out",
+    )
