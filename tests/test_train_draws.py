@@ -212,3 +212,19 @@ def test_columns_do_not_draw(tmp_path: Path) -> None:
     (message,) = sink.messages
     assert message.code == "W1359"
     assert "cannot draw in data" in message.text.title
+
+
+def test_a_figure_reads_the_draws_that_the_objective_made(tmp_path: Path) -> None:
+    """Also where only the figure needs a net, which is no part of a training step."""
+    echo = "model Echo {\n    input x: f32[batch, 4]\n    output y = x + 0 * (x -> dense(4))\n}\n"
+    text = EVERY.replace("    net net =", "    net echo = Echo()\n    freeze echo\n    net net =")
+    text = text.replace(
+        "    metric moved",
+        "    metric size = mse(noisy, features)\n"
+        "    metric same = mse(echo(noisy), noisy)\n    metric moved",
+    )
+    write(echo + text.replace("epochs 3", "epochs 1"), tmp_path)
+    assert run(tmp_path, "run").returncode == 0
+    (record,) = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert record["val.same"] == 0
+    assert record["val.size"] > 1e-3

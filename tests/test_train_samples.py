@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from tests.test_train_steps import import_script
 from tests.train_scripts import kill_after, lint, run, run_two, save_data, write, write_shared
+from weft.cli.main import app
 
 SPEC = """
 model Encoder(z: int = 3) {
@@ -149,3 +151,34 @@ def test_what_cannot_be_written_is_told(old: str, new: str, code: str, tmp_path:
     check(path, sink=sink)
     errors = {m.code for m in sink.messages if m.severity.value == "error"}
     assert errors == {code}, [m.text.title for m in sink.messages]
+
+
+def test_a_sample_of_some_rows_does_not_limit_what_is_deployed(tmp_path: Path) -> None:
+    save_data(tmp_path)
+    spec = SPEC.replace("decoder(encoder(image))", "decoder(encoder(noisy))")
+    spec = spec.replace(
+        "    logits =", "    noisy = image + 0.1 * normal_like(image)\n    logits ="
+    )
+    spec = spec.replace("sample again = reshape(sigmoid(logits), [batch", "sample again = reshape(")
+    spec = spec.replace("reshape(, 8, 8])", "reshape(clip(noisy[:48], 0, 1), [48, 8, 8])")
+    spec = spec.replace("epochs 3", "epochs 1  metric error = mse(sigmoid(logits), image)")
+    path = tmp_path / "spec.weft"
+    path.write_text(f"{spec}deploy fit.encoder as onnx {{ dynamic batch }}\n")
+    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "NumPy, PyTorch and ONNX Runtime agree" in report
+    assert "test, ONNX file" in report
+
+
+def test_a_sample_of_tensors_that_come_from_nothing(tmp_path: Path) -> None:
+    spec = SPEC.replace(
+        "sample codes = encoder(image)",
+        "sample codes = decoder(reshape(cast(arange(12), f32), [4, 3])), range=[-9, 9]",
+    )
+    folder = write(spec.replace("epochs 3", "epochs 1"), tmp_path)
+    lint(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (folder / "out" / "samples").iterdir()}
+    assert "codes-0001.png" in names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from math import inf
 from operator import and_
 from typing import ClassVar, final
 
@@ -228,6 +229,12 @@ class Clip(Elementwise):
         if self.maximum is not None:
             x = np.minimum(x, x.dtype.type(self.maximum))
         return (np.asarray(x),)
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        least = -inf if self.minimum is None else float(self.minimum)
+        greatest = inf if self.maximum is None else float(self.maximum)
+        low, high = (min(max(limit, least), greatest) for limit in operands[0])
+        return low, high
 
     def pull_back(self, slope: Symbol, result: Symbol, *inputs: Symbol) -> Slopes:
         (x,) = inputs

@@ -26,8 +26,9 @@ class Plan:
 
 
 def plan_build(program: Program) -> Plan:
-    """The plan of a program: its deployments and variants, and the trains they need; every train
-    where there are neither.
+    """The plan of a program: its deployments and variants, the trains they need, and those that
+    only evaluate, because their figures are all they are for; every train where there are neither
+    deployments nor variants.
 
     Raises:
         CompileError: the file has nothing to build.
@@ -47,6 +48,7 @@ def plan_build(program: Program) -> Plan:
     }
     all_of_them = not program.deploys and not variants
     made = [name for name in program.trains if not is_open(program, name)]
+    needed |= {name for name in made if not program.trains[name].steps}
     trains = order_trains(program, made if all_of_them else needed)
     return Plan(trains, variants, program.deploys)
 

@@ -255,7 +255,7 @@ def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Arra
     draws = np.random.default_rng(place.train.seed)  # of all batches, one after the other
 
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        return evaluate(part, weights, inputs, draws=draws)
+        return _evaluate_part(part, weights, inputs, draws)
 
     columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
     return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
@@ -278,7 +278,7 @@ def _make_scores(
         if any(outputs[name].value.type.rank == 0 for name in use.reads):
             yield use, _score_batches(place, part, use, arrays)
             continue
-        values = evaluate(part, dict(place.weights or {}), arrays)
+        values = _evaluate_part(part, dict(place.weights or {}), arrays)
         operands = [None if name is None else values[name] for name in use.arguments]
         yield use, _score_metric(use, operands)
 
@@ -293,6 +293,17 @@ def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -
     if any(p.path in own or p.path not in known for p in part.parameters):
         return None
     return replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
+
+
+def _evaluate_part(
+    part: Graph,
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    draws: np.random.Generator | None = None,
+) -> Mapping[str, Array]:
+    """What a part of a step makes of its inputs. Conditions are left out: they are those of the
+    whole step, of its samples too (`image[:32]` needs 32 rows), and speak of whole batches."""
+    return evaluate(replace(part, conditions=()), weights, inputs, draws=draws)
 
 
 def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], Measured]:
@@ -316,7 +327,7 @@ def _score_batches(
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
             inputs = {name: arrays[name][batch] for name in read}
-            values = evaluate(part, weights, inputs, draws=draws)
+            values = _evaluate_part(part, weights, inputs, draws)
             operands = [None if name is None else values[name] for name in use.arguments]
             batches.append((len(batch), operands))
         return use.metric.combine(batches)

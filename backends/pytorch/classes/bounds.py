@@ -53,7 +53,8 @@ def _find_bound(target: ExplainedClass, condition: Condition) -> Bound | None:
             asked = node.origin.span == condition.origin and (condition.left, condition.right)
             if asked and asked in _list_asked(node):
                 return _Asking(target, item, node, condition).follow()
-    return Bound(condition)
+    known = condition.left.symbols | condition.right.symbols <= target.names.found.keys()
+    return Bound(condition) if known else None  # else another function of the train asks for it
 
 
 def _list_asked(node: Node) -> list[tuple[Dim, Dim]]:

@@ -61,10 +61,11 @@ def prune(graph: Graph, outputs: Sequence[Output]) -> Graph:
 
 def cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
     """The same without the inputs that they do not need, but with one where something has as many
-    rows as a batch."""
+    rows as a batch, or comes from nothing (`arange(10)`) and needs a device."""
     made = prune(graph, outputs)
     read = {v.name for node in made.nodes for v in node.inputs if v is not None}
     read |= {output.value.name for output in made.outputs}
     inputs = tuple(i for i in made.inputs if i.value.name in read)
     sized = any(ROWS in dim.symbols for n in made.nodes for v in n.outputs for dim in v.type.shape)
+    sized |= any(not node.inputs and not node.op.random for node in made.nodes)
     return replace(made, inputs=inputs if inputs or not sized else made.inputs[:1])

@@ -505,6 +505,7 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
     reads: dict[str, set[str]] = {loss: set() for loss in losses}
     outputs = {o.name: o for o in script.graph.outputs}
     computed = {loss: _list_nodes(script.graph, [outputs[loss]]).keys() for loss in losses}
+    left: list[set[str]] = []
     for use in script.uses if losses else ():
         own = [name for name in use.reads if name in outputs]
         needed = _list_nodes(script.graph, [outputs[name] for name in own])
@@ -517,7 +518,19 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
         chosen = use.name if use.name in reads else min(losses, key=lambda loss: costs[loss])
         if not costs[chosen]:
             reads[chosen].update(own)
+        else:
+            left.append(set(own))
+    for own in left:  # what is computed elsewhere has other draws: one figure sees one of them
+        for names in reads.values():
+            if names & own and _draws(script.graph, [outputs[name] for name in names & own]):
+                names |= own
+                break
     return reads
+
+
+def _draws(graph: Graph, outputs: Sequence[Output]) -> bool:
+    """Whether any of the outputs follows from a draw."""
+    return any(node.op.random for node in _list_nodes(graph, outputs).values())
 
 
 def _is_costly(script: ScriptSpec, node: Node) -> bool:
