@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("check", "compile", "inference", "train", "recurrent", "compression", "sweep")
+NAMES = ("check", "compile", "inference", "train", "recurrent", "compression", "sweep", "examples")
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from compiler.report.diagnostics import Message, Sink
 from compiler.rows.loading import load_data
 from tests.train_scripts import lint
 from weft.building.build import Build
+from weft.building.plan import plan_build
 
 HEAD = """
 model Net(width: int = 8) {
@@ -206,3 +207,15 @@ def test_a_layout_lies_in_the_file_as_any_other(tmp_path: Path) -> None:
     learned = load_file(tmp_path / "out" / "fit" / "best.safetensors")
     kept = load_file(tmp_path / "out" / "seen" / "best.safetensors")
     assert all(torch.equal(kept[f"m.{name}"], value) for name, value in learned.items())
+
+
+def test_a_build_judges_what_it_does_not_deploy(tmp_path: Path) -> None:
+    other = (
+        "train other of Net() on iris {\n"
+        "    minimize cross_entropy(logits, label) with adam(lr=1e-2)  batch 20  epochs 1\n}\n"
+    )
+    deploy = "deploy member(k=2) as onnx { dynamic b }\n"
+    plan = plan_build(open_program(other + JUDGED + deploy, tmp_path))
+    assert {train.name for train in plan.trains} == {"member", "member_k1", "judged", "member_k2"}
+    names = [train.name for train in plan.trains]
+    assert names.index("judged") > max(names.index("member"), names.index("member_k1"))
