@@ -520,10 +520,10 @@ def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
             reads[chosen].update(own)
         else:
             left.append(set(own))
-    for own in left:  # what is computed elsewhere has other draws: one figure sees one of them
+    for figure in left:  # what is computed elsewhere has other draws: a figure sees one of them
         for names in reads.values():
-            if names & own and _draws(script.graph, [outputs[name] for name in names & own]):
-                names |= own
+            if _draws(script.graph, [outputs[name] for name in names & figure]):
+                names |= figure
                 break
     return reads
 
