@@ -474,3 +474,13 @@ def test_a_train_without_defaults_needs_arguments(tmp_path: Path) -> None:
 def test_what_cannot_be_is_told(text: str, code: str, tmp_path: Path) -> None:
     _, messages = elaborate(OTHERS + text + "\n", tmp_path)
     assert [m.code for m in messages if m.severity.name == "ERROR"] == [code]
+
+
+def test_the_only_net_of_a_train_has_its_name_too(tmp_path: Path) -> None:
+    """`gan.G` means the same where `G` is the only net."""
+    train = OTHERS.replace("    net right = Net(width=4)\n", "").replace(" + right(features)", "")
+    model = "model Use() {\n    net m = pair.left\n    net n = pair\n"
+    model += "    input features: f32[b, 4]\n    output y = m(features) - n(features)\n}\n"
+    program = open_program(train + model, tmp_path)
+    loads = [(load.train, load.source) for load in program.models["Use"].loads]
+    assert loads == [("pair", "left.")] * 2

@@ -41,6 +41,8 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
             return POISON
         case Namespace():
             return _read_namespace(body, base, expression)
+        case NetValue(called=called) if called == name:
+            return base
         case NetValue():
             return read_net(body, base, expression)
         case Record(items):

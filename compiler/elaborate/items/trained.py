@@ -227,7 +227,9 @@ def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:
         if isinstance(layer, BlockLayer):
             layer = _settle(layer)
         name = net.name if net.prefix else train.name
-        fresh = NetValue(name, layer, "", None, None, value.span, (*adapters, load))
+        fresh = NetValue(
+            name, layer, "", None, None, value.span, (*adapters, load), called=net.name
+        )
         made.append((net.name, fresh))
     return made[0][1] if len(made) == 1 else Record(tuple(made))
 

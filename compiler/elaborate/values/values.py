@@ -394,7 +394,8 @@ class NetValue:
     level, which gets a place in each graph that uses it. `frame` is the frame that declares it.
     `made` says whether its weights exist: after its first use, or inside a later use of a net
     around it. `nets` are the nets that its body declares, known after its first use. `average`
-    says that it follows `source`, another net of a train.
+    says that it follows `source`, another net of a train. `called` is what the train calls it
+    whose only net it is.
     """
 
     name: str
@@ -408,6 +409,7 @@ class NetValue:
     nets: dict[str, Val] = field(default_factory=dict)
     average: TakeAverage | None = None
     source: NetValue | None = None
+    called: str = ""
 
 
 Layer = (
