@@ -9,8 +9,9 @@ from dataclasses import replace
 from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.buffers import list_buffers, spell_buffer
 from backends.pytorch.train.column_statistics import fit_inside
-from backends.pytorch.train.computed import FunctionSpec, prune
+from backends.pytorch.train.computed import FIGURES, FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
+from backends.pytorch.train.detaching import free_detached
 from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
@@ -101,7 +102,7 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
     given = {n: TYPES[n] for n in script.draws.list_given(made.graph, alone=made.alone)}
-    return list_functions(
+    made_here = list_functions(
         script.draws.seed(guard_losses(made.graph, script.train.data), alone=made.alone),
         name=made.function,
         nets=nets,
@@ -111,6 +112,8 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
         given=given,
         free=list_buffers(script, made.graph),
     )
+    measures = made.function == FIGURES
+    return {name: free_detached(text, measures=measures) for name, text in made_here.items()}
 
 
 def inline_objective(
@@ -217,7 +220,7 @@ def _emit(
         trained=trained,
         given={name: TYPES[name] for name in given},
     )
-    return text.strip()
+    return free_detached(text.strip())
 
 
 def _list_taken(script: ScriptSpec) -> set[str]:
