@@ -72,12 +72,11 @@ def list_functions(
     """
     calls = dict(find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
-    holders = Holders(nets, trained, tuple(given or ()), free)
+    holders = Holders(nets, trained, given or {}, free)
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
     modules = tuple(dict.fromkeys(nets.values()))
-    others = tuple((given or {}).items())
-    named = replace(root, name=name, doc="", modules_given=modules, others_given=others)
+    named = replace(root, name=name, doc="", modules_given=modules)
     written = [named if target is root else target for target in folded.classes]
     return {target.name: "\n".join(write_class(target)) for target in written}
 

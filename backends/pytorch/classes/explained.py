@@ -150,8 +150,6 @@ class Class(ExplainedClass):
     name: str
     modules_given: tuple[str, ...] = ()
     """Arguments of a function that are modules."""
-    others_given: tuple[tuple[str, str], ...] = ()
-    """Its last arguments, with their types."""
 
 
 @dataclass(frozen=True)

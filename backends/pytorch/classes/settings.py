@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from backends.pytorch.classes.algebra import simplify
 from backends.pytorch.classes.merged import Formal, Merged, MergedClass, MergedRef, OutputRef
-from backends.pytorch.fold.holders import is_mode, name_held
+from backends.pytorch.fold.holders import is_given, is_mode, name_held
 from backends.pytorch.fold.spelled import unmark
 from backends.pytorch.terms.naming import AXIS_NAMES, singular, user_name
 from backends.pytorch.terms.setting import Setting
@@ -415,6 +415,9 @@ def _name_formals(target: MergedClass) -> list[str]:
         parameters = target.bodies[0].index.graph.parameter
         if not wish and (is_mode(first) or first in parameters):
             wish = name_held(first)
+        if is_given(first):  # all functions call it so, and nothing else
+            names.append(name_held(first))
+            continue
         taken = functions.union(names, spoken)
         names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
     return names

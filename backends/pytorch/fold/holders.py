@@ -1,4 +1,4 @@
-"""What a function reads off the modules that it is given: weights, and whether they train."""
+"""What a function is given beside tensors: modules, whose weights and mode it reads, and others."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ MODE = name("self.training")
 MODE_TYPE = TensorType(DType.BOOL, ())
 _MODE_VALUE = f"{MARK}training "
 """What the value of a mode begins with; the variable of the module follows."""
+_GIVEN_VALUE = f"{MARK}given "
+"""What the value of another argument begins with; its name follows."""
 HELD = "held"
 """The op of an item that reads a weight or mode off a module."""
 
@@ -27,10 +29,17 @@ def is_mode(value: str) -> bool:
     return value.startswith(_MODE_VALUE)
 
 
+def is_given(value: str) -> bool:
+    """Whether a value is an argument that is no tensor: the generator of draws, say."""
+    return value.startswith(_GIVEN_VALUE)
+
+
 def name_held(value: str) -> str:
-    """What a variable for a mode or a weight is called: `hidden_weight`."""
+    """What a variable for a mode, an argument or a weight is called: `hidden_weight`."""
     if is_mode(value):
         return "training"
+    if is_given(value):
+        return value.removeprefix(_GIVEN_VALUE)
     return "_".join(part for part in value.split(".")[-2:] if part.isidentifier())
 
 
@@ -42,13 +51,14 @@ class Holders:
         variables: the argument that holds each net, by where its parameters live (`"m."`, `""`).
         trained: the argument whose mode is that of the function itself: frozen nets stay in
             evaluation mode.
-        others: arguments beside those that hold nets.
+        others: types of the arguments that are neither nets nor tensors, by their names. They stand
+            last, in functions of blocks as well.
         free: paths of parameters that belong to no net: they come in as tensors.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     trained: str = ""
-    others: Collection[str] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
     free: Collection[str] = ()
 
     def holds(self, path: str) -> bool:
@@ -89,6 +99,17 @@ class Holders:
     def read_mode(self, value: str) -> Tree:
         """`model.training`."""
         return name(f"{value.removeprefix(_MODE_VALUE)}.training")
+
+    @property
+    def given(self) -> Mapping[Tree, str]:
+        """The values of the other arguments, by how ops spell these."""
+        return {name(other): f"{_GIVEN_VALUE}{other}" for other in self.others}
+
+    def annotate(self, value: str) -> str:
+        """The type of an argument."""
+        if is_given(value):
+            return self.others[name_held(value)]
+        return "bool" if is_mode(value) else "Tensor"
 
     def _find(self, path: str) -> str | None:
         """Where the parameters of the net live that a path belongs to."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from heapq import heappop, heappush
 from itertools import pairwise, product
 
-from backends.pytorch.fold.holders import MODE, MODE_TYPE, Holders
+from backends.pytorch.fold.holders import MODE, MODE_TYPE, Holders, is_given
 from backends.pytorch.fold.lists import Lists
 from backends.pytorch.fold.live import find_keys, find_rebound, keep_live
 from backends.pytorch.fold.spelled import Spelled, spell_graph, unmark
@@ -68,7 +68,8 @@ class Index:
         self.nets = frozenset(nets)
         self.nodes = self._spell()
         if as_function:
-            self.nodes = list(map(self._take_mode, self.nodes))
+            self.types |= dict.fromkeys(self.holders.given.values(), MODE_TYPE)
+            self.nodes = list(map(self._take_given, self.nodes))
         self.makers = {name: item for item in self.nodes for name in item.outputs}
         self.dissolved = set(dissolved) | set(self._find_foreign_parents())
         while True:
@@ -163,13 +164,16 @@ class Index:
         """Names of the values that enter a frame: in the order of its signature, then of use."""
         if frame is self.root:
             held = self.held
-            entering = [name for name in self.entering[frame] if name not in held]
+            given = self.holders.given.values()
+            entering = [n for n in self.entering[frame] if n not in held and n not in given]
             places = {path: place for place, path in enumerate(self.graph.parameter)}
             entering.sort(key=lambda name: places.get(name, -1))
-            return [*(i.name for i in self.graph.inputs), *entering]
+            return [*(i.name for i in self.graph.inputs), *entering, *given]
         places = {value: place for place, (_, value) in enumerate(frame.tensors)}
         names = self.entering[frame]
-        return sorted(names, key=lambda name: places.get(unmark(name), len(places)))
+        return sorted(
+            names, key=lambda name: (is_given(name), places.get(unmark(name), len(places)))
+        )
 
     def results(self, frame: Frame) -> list[str]:
         """Names of the values that leave a frame, in the order in which they are made."""
@@ -272,7 +276,7 @@ class Index:
             return frozenset(self.children.keys() - self.nets)
         stateful = {self.root}
         for item in self.nodes:
-            if item.constructor is not None or _reads_self(item):
+            if item.constructor is not None or _has(item, MODE):
                 stateful.update(self.chain_of(item))
         for frame in self.children:
             if self.bare.get(frame.path):
@@ -281,20 +285,26 @@ class Index:
 
     # --- building ---------------------------------------------------------------------------
 
-    def _take_mode(self, item: Spelled) -> Spelled:
-        """A node of a function that acts in training only, with the mode as a value it reads."""
-        if any(f in self.nets for f in item.scope.chain) or not _reads_self(item):
+    def _take_given(self, item: Spelled) -> Spelled:
+        """A node of a function, with the mode that it acts in, and what else the function is given,
+        as values it reads."""
+        if any(f in self.nets for f in item.scope.chain):
             return item
-        mode = self.holders.find_mode(item.scope)
-        self._modes[mode] = None
-        self.types[mode] = MODE_TYPE
-        place = len(item.reads)
+        given = {tree: value for tree, value in self.holders.given.items() if _has(item, tree)}
+        if _has(item, MODE):
+            given[MODE] = mode = self.holders.find_mode(item.scope)
+            self._modes[mode] = None
+            self.types[mode] = MODE_TYPE
+        if not given:
+            return item
+        places = {tree: Operand(len(item.reads) + place) for place, tree in enumerate(given)}
 
         def read(part: Part) -> Part:
-            return Operand(place) if part == MODE else part
+            return places.get(part, part) if isinstance(part, Tree) else part
 
         expression = rebuild(item.expression, read)
-        return replace(item, expression=expression, reads=(*item.reads, mode), module=None)
+        reads = (*item.reads, *given.values())
+        return replace(item, expression=expression, reads=reads, module=None)
 
     def _find_foreign_parents(self) -> Iterator[Frame]:
         """A frame cannot hold a module that lives elsewhere, nor be the module that it holds:
@@ -463,9 +473,9 @@ def needs_device(item: Spelled) -> bool:
     return any(tree.form is Form.DEVICE for tree in subtrees(item.expression))
 
 
-def _reads_self(item: Spelled) -> bool:
-    """Whether it asks for the mode of the module: `F.dropout(x, training=self.training)`."""
-    return any(tree == MODE for tree in subtrees(item.expression))
+def _has(item: Spelled, part: Tree) -> bool:
+    """Whether a part stands in its expression: `self.training` in `F.dropout(x, …)`."""
+    return any(tree == part for tree in subtrees(item.expression))
 
 
 def owns(frame: Frame, path: str) -> bool:

@@ -8,7 +8,6 @@ from backends.pytorch.classes.bounds import find_checked
 from backends.pytorch.classes.explained import Class
 from backends.pytorch.classes.merged import Formal
 from backends.pytorch.classes.paths import Paths
-from backends.pytorch.fold.holders import is_mode
 from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.checks import write_checks
 from backends.pytorch.print.constructor import INDENT, Constructor
@@ -59,7 +58,6 @@ def _write_function(
     given = [f"{label}: nn.Module" for label in target.modules_given]
     given += [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     given += [_argument(s) for s in sort_settings(target)]
-    given += [f"{label}: {kind}" for label, kind in target.others_given]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
     lines = [*_decorate(target, 0), *lay_out("", head, 0, f" -> {_result(target)}:")]
     body = Forward(target, reading, expressions, STEP, paths).write()
@@ -78,10 +76,10 @@ def _decorate(target: Class, indent: int) -> list[str]:
 
 
 def _kind(target: Class, place: int) -> str:
-    """The annotation of what comes in: a tensor, a list of them, or whether a module trains."""
+    """The annotation of what comes in: a tensor, a list of them, or what else is given."""
     if target.is_list(Formal(place)):
         return "list[Tensor]"
-    return "bool" if is_mode(target.formal_value(place, 0)) else "Tensor"
+    return target.bodies[0].index.holders.annotate(target.formal_value(place, 0))
 
 
 def _write_forward(

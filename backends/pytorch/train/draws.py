@@ -5,7 +5,7 @@ Draws inside nets, dropout and samples of a model, come from PyTorch's global ge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import final
@@ -18,7 +18,7 @@ from compiler.ops.drawing import Draw, Manner
 from compiler.ops.scan import Scan
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.vocabulary.spelling import Device, Name, Spelling, Term
+from compiler.vocabulary.spelling import Attribute, Device, Name, Spelling, Term
 
 DRAWS, COUNT = "draws", "batch_rows"
 """The variables of the generator, and of the rows of a batch that processes share."""
@@ -80,17 +80,14 @@ class TrainDraws:
         return (DRAWS, COUNT) if self.shared and not alone else (DRAWS,)
 
     def seed(self, graph: Graph, *, alone: bool = False) -> Graph:
-        """The graph whose own draws come from the script's generator. Blocks that draw are written
-        where they are called, where the generator is at hand."""
+        """The graph whose own draws come from the script's generator."""
         own = self.find_own(graph)
-        blocks = {block for node in own if (block := find_block(node)) is not None}
-        at_hand = bool(graph.inputs)
-        device: Term = Device() if at_hand else Name(f"{DRAWS}.device")
+        device: Term = Device() if graph.inputs else Attribute(Name(DRAWS), "device")
         count = Name(COUNT) if self.shared and not alone else None
         manner = Manner((("generator", Name(DRAWS)),), count, device)
         calls = self._find_calls(graph) if own else ()
         nodes = (_seed(node, manner, calls) for node in graph.nodes)
-        return replace(graph, nodes=tuple(_open(nodes, blocks, graph.frame))) if own else graph
+        return replace(graph, nodes=tuple(nodes)) if own else graph
 
     def _find_calls(self, graph: Graph) -> Collection[Frame]:
         return dict(find_calls(graph, dict.fromkeys(self.nets, "net"), self.nets)).keys()
@@ -125,15 +122,3 @@ def _seed(node: Node, manner: Manner, calls: Collection[Frame]) -> Node:
             return replace(node, op=replace(op, body=replace(body, nodes=inside)))
     return node
 
-
-def _open(nodes: Iterable[Node], blocks: Iterable[Frame], root: Frame) -> Iterable[Node]:
-    """Nodes with those of some calls under the root."""
-    opened = set(blocks)
-    for node in nodes:
-        if find_block(node) in opened:
-            node = replace(node, scope=root)
-        if isinstance(node.op, Scan):
-            body = node.op.body
-            inside = tuple(_open(body.nodes, opened, root))
-            node = replace(node, op=replace(node.op, body=replace(body, nodes=inside)))
-        yield node
