@@ -19,7 +19,8 @@ class DataSet:
     `columns` runs on whole batches: its inputs are raw columns with a leading symbolic dim
     `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
     training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
-    be fitted.
+    be fitted. `augment` goes from columns of a batch (leading dim `batch`) to those that it
+    changes.
     """
 
     name: str
@@ -32,4 +33,9 @@ class DataSet:
     split: Split = clause(
         "split random(seed=0), train=80%, val=10%, test=10%",
         "how the rows are divided: random, in_order, or as given by the source",
+    )
+    augment: Graph | None = clause(
+        "augment { image = image -> random_flip }",
+        "changes columns of the training rows at random, batch by batch",
+        default=None,
     )

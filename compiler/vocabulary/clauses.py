@@ -172,12 +172,12 @@ SCAN = ClauseHome("scan", "a scan")
 DATA = ClauseHome("data", "a data item")
 TRAIN = ClauseHome("train", "a train")
 STEP = ClauseHome("step", "a step")
+AUGMENT = ClauseHome("augment", "an augmentation")
 VARIANT = ClauseHome("variant", "a variant")
 DEPLOY = ClauseHome("deploy", "a deployment")
 SWEEP = ClauseHome("sweep", "a sweep")
 
 DATA.add_later(
-    augment="change the rows of a training at random",
     window="cut a series into windows",
     pad="bring rows of varying length to one",
     balance="draw rows so that classes come equally often",

@@ -11,8 +11,8 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import TrainStep, Update
 
-FIGURES = "compute_figures"
-"""What the function of what only figures read is called."""
+FIGURES, AUGMENT = "compute_figures", "augment"
+"""What the functions of what only figures read, and of an augmentation, are called."""
 
 
 @dataclass(frozen=True)

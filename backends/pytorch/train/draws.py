@@ -59,6 +59,11 @@ class TrainDraws:
         """Whether processes share every batch."""
         return self.train.processes == "ddp"
 
+    def augments(self, graph: Graph) -> bool:
+        """Whether a graph is the augmentation of the data, which is without nets."""
+        whole = self.train.data.augment
+        return whole is not None and graph.frame is whole.frame
+
     def find_own(self, graph: Graph) -> tuple[Node, ...]:
         """The nodes, of what the train computes, that draw outside of every net."""
         drawing = [node for node in graph.nodes if node.op.varies]
@@ -90,7 +95,8 @@ class TrainDraws:
         return replace(graph, nodes=tuple(nodes)) if own else graph
 
     def _find_calls(self, graph: Graph) -> Collection[Frame]:
-        return dict(find_calls(graph, dict.fromkeys(self.nets, "net"), self.nets)).keys()
+        nets = {} if self.augments(graph) else self.nets
+        return dict(find_calls(graph, dict.fromkeys(nets, "net"), nets)).keys()
 
 
 def find_block(node: Node) -> Frame | None:
@@ -121,4 +127,3 @@ def _seed(node: Node, manner: Manner, calls: Collection[Frame]) -> Node:
             inside = tuple(_seed(inner, manner, calls) for inner in body.nodes)
             return replace(node, op=replace(op, body=replace(body, nodes=inside)))
     return node
-

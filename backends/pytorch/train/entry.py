@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.draws import EVALUATION_SEED
-from backends.pytorch.train.loading import load_parameters, reads_folder
+from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.optimizing import emit_optimizers
 from backends.pytorch.train.rates import emit_plateaus
@@ -68,7 +68,7 @@ def _write_parts(script: ScriptSpec) -> Iterator[Statement]:
     if script.statistics:
         yield "out.mkdir(parents=True, exist_ok=True)"
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
-    yield "data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]"
+    yield CHECKSUMS
     yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.code import Function, Statement, suite, when
@@ -25,7 +25,7 @@ from compiler.writing.python import WIDTH, write_string
 
 def write_epoch(script: ScriptSpec) -> Function:
     """`train_epoch`, which trains on the rows with the only objective."""
-    drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
+    drawn = ", as are draws," if script.draws_in_epochs or script.nets_draw else ""
     return Function(
         "train_epoch",
         (
@@ -62,7 +62,9 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         *_write_thaws(script),
         "rows, device = len(columns[0]), columns[0].device",
         *when(script.nets_draw, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
-        *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"),
+        *when(
+            script.draws_in_epochs, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"
+        ),
         *_divide_rows(script),
     ]
 
@@ -160,7 +162,7 @@ def unpack_parts(script: ScriptSpec, *names: str) -> str:
 def _write_step(script: ScriptSpec) -> list[Statement]:
     if script.divides:
         return _write_divided_step(script)
-    chosen = "chosen[RANK::WORLD]" if script.distributed else "chosen"
+    chosen = choose_rows(script, "chosen")
     loss = [] if script.evaluates else write_loss(script, f"column[{chosen}]")
     counted = script.distributed and script.draws_itself
     if script.evaluates:
@@ -180,7 +182,7 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
 
 def _write_divided_step(script: ScriptSpec) -> list[Statement]:
     """Statements of a step whose batch is taken in parts."""
-    own = "part[RANK::WORLD]" if script.distributed else "part"
+    own = choose_rows(script, "part")
     counted = script.distributed and script.draws_itself
     part = [
         *when(counted, f"{COUNT} = len(part)"),
@@ -211,16 +213,52 @@ def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
     inlined = inline_objective(script, ["loss"], model)
     if inlined is None:
         step = script.steps[0]
-        batch: list[Statement] = [unpack_batch(script, column)] if column else []
+        batch = [unpack_batch(script, column), *augment_batch(script)] if column else []
         loss: list[Statement] = [f"{name_results(step)} = {call_computed(script, step, model)}"]
     else:
-        batch = unpack_columns(inlined, column) if column else []
+        batch = _unpack_read(script, inlined, column) if column else []
         (result,) = inlined.results
         loss = [*inlined.lines, *when(result != "loss", f"loss = {result}")]
     if script.autocast:
         loss = [suite(f"with torch.autocast(device.type, {script.autocast}):", loss)]
     penalty = when(script.penalties, "loss = loss + penalize(model)")
     return [*batch, *loss, *penalty]
+
+
+def choose_rows(script: ScriptSpec, rows: str) -> str:
+    """Which of some rows columns are read at: those of the process, but where rows are changed
+    before they are divided."""
+    shared = script.distributed and script.augmentation is None
+    return f"{rows}[RANK::WORLD]" if shared else rows
+
+
+def augment_batch(script: ScriptSpec, names: Sequence[str] = ()) -> list[Statement]:
+    """Statements that change the columns of a batch at random; `names` are the variables of the
+    columns where they have others than elsewhere, `_` those that nothing reads."""
+    made = script.augmentation
+    if made is None:
+        return []
+    given = dict(zip(script.columns, names, strict=True)) if names else script.argument_names
+    outputs = ", ".join(given[output.name] for output in made.graph.outputs)
+    inputs = [given[item.name] for item in made.graph.inputs]
+    lines: list[Statement] = [f"{outputs} = {call_computed(script, made, inputs=inputs)}"]
+    if script.distributed:
+        read = [name for name in (given[column] for column in script.columns) if name != "_"]
+        parts = ", ".join(f"{name}[RANK::WORLD]" for name in read)
+        lines.append(f"{', '.join(read)} = {parts}")
+    return lines
+
+
+def _unpack_read(script: ScriptSpec, inlined: Inlined, column: str) -> list[Statement]:
+    """Statements that name, and change, the columns of a batch which an objective reads."""
+    made = script.augmentation
+    if made is None:
+        return unpack_columns(inlined, column)
+    needed = {*(item.name for item in made.graph.inputs), *(o.name for o in made.graph.outputs)}
+    names = dict(zip(script.columns, inlined.parameters[1:], strict=True))
+    others = [names[name] for name in script.columns if name in needed]
+    read = [name if inlined.reads(name) or name in others else "_" for name in names.values()]
+    return [*unpack_columns(inlined, column, *others), *augment_batch(script, read)]
 
 
 def name_results(step: StepSpec) -> str:

@@ -36,7 +36,7 @@ called."""
 def emit_objective(script: ScriptSpec) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read of it; one for each
     step where several take turns, one for what metrics alone read, and one for each sample."""
-    return _join(script, [*list_computed(script), *script.samples])
+    return _join(script, [*_list_augmenting(script), *list_computed(script), *script.samples])
 
 
 def _join(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> list[str]:
@@ -68,6 +68,11 @@ def write_updates_computed(script: ScriptSpec) -> dict[str, str]:
 def list_computed(script: ScriptSpec) -> list[FunctionSpec]:
     """What the functions of steps that take turns compute, and one of what only figures read."""
     return [*script.steps, *([script.rest] if script.rest is not None else [])]
+
+
+def _list_augmenting(script: ScriptSpec) -> list[FunctionSpec]:
+    """What the function of the augmentation computes, where there is one."""
+    return [script.augmentation] if script.augmentation is not None else []
 
 
 def call_computed(
@@ -127,8 +132,11 @@ def inline_objective(
 
 
 def emit_objective_function(script: ScriptSpec) -> list[str]:
-    """`compute_loss`, unless the objective is written where it is used; what samples need."""
-    return _join(script, script.samples) if _is_inlined(script) else emit_objective(script)
+    """`compute_loss`, unless the objective is written where it is used; what samples and the
+    augmentation need."""
+    if not _is_inlined(script):
+        return emit_objective(script)
+    return _join(script, [*_list_augmenting(script), *script.samples])
 
 
 def _is_inlined(script: ScriptSpec) -> bool:
@@ -227,5 +235,5 @@ def _list_taken(script: ScriptSpec) -> set[str]:
     """What functions of blocks may not be called."""
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
     computed = [*list_computed(script), *script.samples, *script.updates]
-    steps = {made.function for made in computed}
+    steps = {made.function for made in [*_list_augmenting(script), *computed]}
     return {*find_classes(script), *schedules, *script.functions, *steps}

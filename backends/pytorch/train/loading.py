@@ -20,6 +20,9 @@ from compiler.writing.python import quote_docstring, write_literal, write_string
 
 Lines = list[str]
 
+CHECKSUMS = "data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]"
+"""A statement that says which numbers the data has."""
+
 
 def reads_folder(script: ScriptSpec) -> bool:
     """Whether the source reads files, so that the script needs to know where they are."""

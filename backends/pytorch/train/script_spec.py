@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from backends.pytorch.train.computed import (
+    AUGMENT,
     FIGURES,
     FunctionSpec,
     OptimizerSpec,
@@ -148,6 +149,18 @@ class ScriptSpec:
         known = {o.name for step in self.steps for o in step.graph.outputs}
         outputs = [o for o in self.graph.outputs if o.name not in known]
         return FunctionSpec(cut_out(self.graph, outputs), FIGURES) if outputs else None
+
+    @cached_property
+    def augmentation(self) -> FunctionSpec | None:
+        """What the columns of a batch become while training; None where they stay. It is made for
+        the rows of all processes: some become mixtures of others."""
+        graph = self.train.data.augment
+        if graph is None or not self.train.learns:
+            return None
+        outputs = [o for o in graph.outputs if o.name in self.columns]
+        taken = {*SCRIPT_GLOBALS, *self.functions, *self.argument_names.values()}
+        name = free_name(AUGMENT, taken, "_")
+        return FunctionSpec(cut_out(graph, outputs), name, alone=True) if outputs else None
 
     @cached_property
     def samples(self) -> tuple[FunctionSpec, ...]:
@@ -311,6 +324,8 @@ class ScriptSpec:
 
     def find_nets(self, graph: Graph) -> list[TrainedNet]:
         """The nets that take part in a graph."""
+        if self.draws.augments(graph):
+            return []
         called = {n.scope.chain[1].path for n in graph.nodes if len(n.scope.chain) > 1}
         named = {*called, *(p.path for p in graph.parameters)}
         return [
@@ -403,6 +418,17 @@ class ScriptSpec:
     def draws_itself(self) -> bool:
         """Whether draws stand in the train, and so in what its figures are taken of."""
         return bool(self.draws.find_own(self.graph))
+
+    @cached_property
+    def draws_rows(self) -> bool:
+        """Whether the rows of a training are changed at random."""
+        made = self.augmentation
+        return made is not None and bool(self.draws.find_own(made.graph))
+
+    @property
+    def draws_in_epochs(self) -> bool:
+        """Whether an epoch has a generator of draws."""
+        return self.draws_itself or self.draws_rows
 
     @cached_property
     def nets_draw(self) -> bool:

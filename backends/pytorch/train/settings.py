@@ -120,6 +120,10 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     yield "nets", ", ".join(nets)
     yield "objective and metrics", _hash_graph(script.graph)
     yield "columns", f"{', '.join(script.columns)} {_hash_graph(script.column_graph)}"
+    if script.augmentation is not None:
+        graph = script.augmentation.graph
+        changed = ", ".join(output.name for output in graph.outputs)
+        yield "augmentation", f"{changed} {_hash_graph(graph)}"
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []

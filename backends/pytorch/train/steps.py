@@ -12,7 +12,9 @@ from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import (
     PARTS,
     SHARE,
+    augment_batch,
     begin_epoch,
+    choose_rows,
     describe_epoch,
     name_results,
     unpack_batch,
@@ -31,7 +33,7 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
     if script.divides:
         yield _write_add_gradients(script)
     yield _write_update(script)
-    drawn = ", as are draws," if script.draws_itself or script.nets_draw else ""
+    drawn = ", as are draws," if script.draws_in_epochs or script.nets_draw else ""
     yield Function(
         "train_epoch",
         ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
@@ -151,8 +153,8 @@ def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:
     """Statements that name the columns of a batch, or a part of it."""
     if script.distributed and script.draws_itself:
         yield f"{COUNT} = len({chosen})"
-    own = f"{chosen}[RANK::WORLD]" if script.distributed else chosen
-    yield unpack_batch(script, f"column[{own}]")
+    yield unpack_batch(script, f"column[{choose_rows(script, chosen)}]")
+    yield from augment_batch(script)
 
 
 def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:

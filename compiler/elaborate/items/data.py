@@ -12,6 +12,7 @@ from compiler.data.registry import load_sources
 from compiler.data.splitting import Split
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.calls.described import build_described, find_class
+from compiler.elaborate.items.augmenting import CLAUSES, augment_rows
 from compiler.elaborate.items.categories import bind_one_hot
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import (
@@ -60,7 +61,9 @@ class DataElaborator(ItemElaborator):
         self.source: DataSource | None = None
         self.place = ClausePlace(item.name.span, {})
         self.split_clause: Clause | None = None
-        self.context = open_graph(scope, item, self.table, arguments, caller, call)
+        self.augment_clause: Clause | None = None
+        self.given = arguments, caller, call
+        self.context = open_graph(scope, item, self.table, *self.given)
 
     @property
     def body(self) -> Body:
@@ -87,7 +90,7 @@ class DataElaborator(ItemElaborator):
         if columns is None or split is None:
             return None
         span = self.source_clause.span if self.source_clause is not None else self.item.span
-        return DataSet(
+        data = DataSet(
             self.item.name.text,
             schema,
             columns,
@@ -97,6 +100,7 @@ class DataElaborator(ItemElaborator):
             source=self.source,
             split=split,
         )
+        return self.finish_augment(data)
 
     # --- the source -------------------------------------------------------------------------
 
@@ -269,6 +273,22 @@ class DataElaborator(ItemElaborator):
         assert self.source is not None
         given = self.source.given_splits(self.folder)
         return read_split(self.body, self.split_clause, schema, given, self.source.overlap())
+
+    # --- the augmentation -------------------------------------------------------------------
+
+    def take_augment(self, body: Body, clause: Clause) -> None:
+        """`augment { image = image -> random_flip }`; read when the columns are known."""
+        self.augment_clause = clause
+
+    def finish_augment(self, data: DataSet) -> DataSet | None:
+        """The data with what its rows become in training; None where that was refused."""
+        if self.augment_clause is None:
+            return data
+        context = open_graph(self.scope, self.item, CLAUSES, *self.given)
+        if context is None:
+            return None
+        graph = augment_rows(context, data, self.augment_clause)
+        return replace(data, augment=graph) if graph is not None else None
 
 
 def _replace(source: DataSource, option: str, value: object) -> DataSource:

@@ -9,6 +9,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.sizes import ROWS
 from compiler.program.train import Train
 from compiler.report.diagnostics import Message
+from compiler.report.messages.augmentation import augmented_fixed_loss
 from compiler.report.messages.draws import draw_in_fixed_loss, draw_not_shared
 from compiler.types.dims import Dim
 
@@ -16,6 +17,8 @@ from compiler.types.dims import Dim
 def find_draw_faults(train: Train) -> Iterator[Message]:
     """Draws outside of nets that the train cannot make."""
     fixing = [g.optimizer for g in train.groups if g.optimizer.evaluates or g.optimizer.solves]
+    if fixing and train.data.augment is not None:
+        yield augmented_fixed_loss(train.groups[0].span, fixing[0].name)
     for node in _list_own(train, train.graph.nodes):
         span, name = node.origin.span, node.op.name
         if fixing:

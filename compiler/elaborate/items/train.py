@@ -84,6 +84,7 @@ from compiler.report.messages.training import (
 from compiler.report.messages.training_steps import (
     objective_beside_steps,
 )
+from compiler.rows.augmenting import find_augmenting
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
@@ -282,7 +283,7 @@ class TrainElaborator(ItemElaborator):
         until = settle_until(context.body, self.until, *figures)
         if graph is None or uses is None:
             return None
-        step, uses = _count_targets(_keep_used(graph), uses)
+        step, uses = _count_targets(_keep_used(graph, data), uses)
         if reads_nothing(step, data):
             columns = tuple(column.name for column in data.schema)
             place = self.item.on[0].span
@@ -462,9 +463,11 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
     return step, tuple(made)
 
 
-def _keep_used(graph: Graph) -> Graph:
-    """The graph without what no output needs, its inputs included."""
+def _keep_used(graph: Graph, data: DataSet) -> Graph:
+    """The graph without what no output needs, its inputs included, but for what an augmentation
+    reads to change others."""
     graph = DeadCode().run(graph, Context())
     used = {v.name for node in graph.nodes for v in node.inputs if v is not None}
     used |= {output.value.name for output in graph.outputs}
+    used |= find_augmenting(data, {i.name for i in graph.inputs if i.value.name in used})
     return replace(graph, inputs=tuple(i for i in graph.inputs if i.name in used))

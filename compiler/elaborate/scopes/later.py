@@ -13,13 +13,6 @@ LATER: dict[str, str] = {
     "step": "be the number of the training step at run time",
     "epoch": "be the number of the epoch at run time",
     "linear": "change a number over the course of a training",
-    "random_flip": "flip images at random while training",
-    "random_crop": "crop images at random while training",
-    "random_resized_crop": "crop and resize images at random while training",
-    "random_gray": "drop the colours of images at random while training",
-    "color_jitter": "change the colours of images at random while training",
-    "gaussian_blur": "blur images at random while training",
-    "elastic": "deform images at random while training",
     "lookahead": "wrap an optimizer that looks ahead",
 }
 """Names in expressions, and what each will do; compression passes are such names too."""

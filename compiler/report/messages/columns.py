@@ -246,7 +246,7 @@ def noise_in_data(span: Span | None, op: str, *, draws: bool = False) -> Text:
         return Text(
             f"`{op}` cannot draw in data",
             label="draws other numbers each time, and columns are computed once",
-            help="move it into the train, or into the model",
+            help="move it into `augment { … }`, which acts on training rows, or into the train",
         )
     return Text(
         f"`{op}` does nothing in data",

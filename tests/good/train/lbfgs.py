@@ -222,7 +222,7 @@ def main() -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     splits = load_splits(options.data, out, device)
-    data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     torch.manual_seed(SEED)
     model = Net().to(device)

@@ -257,7 +257,7 @@ def main() -> None:
         sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
 
     splits = load_splits(options.data, device)
-    data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     torch.manual_seed(SEED)
     model = nn.ModuleDict(

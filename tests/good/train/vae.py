@@ -71,18 +71,22 @@ def load_splits(folder: Path, device: str) -> Splits:
     return {split: [image_2[chosen].to(device)] for split, chosen in splits.items()}
 
 
+def draw(mu: Tensor, logvar: Tensor, draws: torch.Generator) -> Tensor:
+    # mu: [n, z]; logvar: [n, z]
+    x = torch.exp(0.5 * logvar)  # [n, z]
+    y = torch.randn(mu.shape[0], 4, generator=draws, device=mu.device)
+    return mu + x * y
+
+
 def compute_loss(
     encoder: nn.Module, decoder: nn.Module, image: Tensor, draws: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     # image: [batch, 64]
-    batch = image.shape[0]
     mu, logvar = encoder(image)
-    x = torch.exp(0.5 * logvar)  # [batch, 4]
-    y = torch.randn(batch, 4, generator=draws, device=image.device)
-    code = mu + x * y
+    code = draw(mu, logvar, draws)  # [batch, 4]
     logits = decoder(code)  # [batch, 64]
-    x = F.binary_cross_entropy_with_logits(logits, image, reduction="sum")
-    likelihood = x / batch
+    likelihood = F.binary_cross_entropy_with_logits(logits, image, reduction="sum")
+    likelihood = likelihood / image.shape[0]
     divergence = -0.5 * (1 + logvar - mu**2 - torch.exp(logvar))  # [batch, 4]
     divergence = divergence.sum(1).mean()
     loss = likelihood + 0.5 * divergence
@@ -206,7 +210,7 @@ def main() -> None:
         sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
 
     splits = load_splits(options.data, device)
-    data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     torch.manual_seed(SEED)
     model = nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}).to(device)

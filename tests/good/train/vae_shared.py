@@ -81,6 +81,13 @@ def load_splits(folder: Path, device: str) -> Splits:
     return {split: [image_2[chosen].to(device)] for split, chosen in splits.items()}
 
 
+def draw(mu: Tensor, logvar: Tensor, draws: torch.Generator, batch_rows: int) -> Tensor:
+    # mu: [n, z]; logvar: [n, z]
+    x = torch.exp(0.5 * logvar)  # [n, z]
+    y = torch.randn(batch_rows, 4, generator=draws, device=mu.device)[RANK::WORLD]
+    return mu + x * y
+
+
 def compute_loss(
     encoder: nn.Module,
     decoder: nn.Module,
@@ -90,9 +97,7 @@ def compute_loss(
 ) -> tuple[Tensor, Tensor]:
     # image: [batch, 64]
     mu, logvar = encoder(image)
-    x = torch.exp(0.5 * logvar)  # [batch, 4]
-    y = torch.randn(batch_rows, 4, generator=draws, device=image.device)[RANK::WORLD]
-    code = mu + x * y
+    code = draw(mu, logvar, draws, batch_rows)  # [batch, 4]
     logits = decoder(code)  # [batch, 64]
     likelihood = F.binary_cross_entropy_with_logits(logits, image, reduction="sum")
     likelihood = likelihood / image.shape[0]
@@ -256,7 +261,7 @@ def main() -> None:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
 
     splits = load_splits(options.data, device)
-    data = [zlib.crc32(c.cpu().numpy()) for split in splits.values() for c in split]
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     torch.manual_seed(SEED)
     model = nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}).to(device)
