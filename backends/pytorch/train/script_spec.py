@@ -157,7 +157,9 @@ class ScriptSpec:
         graph = self.train.data.augment
         if graph is None or not self.train.learns:
             return None
-        outputs = [o for o in graph.outputs if o.name in self.columns]
+        read = {v.name for node in self.graph.nodes for v in node.inputs if v is not None}
+        wanted = {item.name for item in self.graph.inputs if item.value.name in read}
+        outputs = [output for output in graph.outputs if output.name in wanted]
         taken = {*SCRIPT_GLOBALS, *self.functions, *self.argument_names.values()}
         name = free_name(AUGMENT, taken, "_")
         return FunctionSpec(cut_out(graph, outputs), name, alone=True) if outputs else None

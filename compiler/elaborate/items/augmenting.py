@@ -22,9 +22,8 @@ from compiler.report.source import Span
 from compiler.rows.usage import needs_care, trace_columns
 from compiler.text.tree.syntax import Binding, Clause, Statement
 from compiler.types.dims import Dim
-from compiler.vocabulary.clauses import AUGMENT
 
-CLAUSES = ClauseTable(AUGMENT.place, {})
+CLAUSES = ClauseTable("an augmentation", {})
 """Those of an augmentation: none."""
 
 

@@ -89,7 +89,9 @@ def augmented_fixed_loss(span: Span | None, optimizer: str) -> Text:
 @message(
     "W1554",
     bad=digits_spec("augment image, 20%"),
-    good=digits_spec("augment {", "    image = image * uniform([batch, 1, 1])", "}"),
+    good=digits_spec(
+        "image = image / 16", "augment {", "    image = image * uniform([batch, 1, 1])", "}"
+    ),
 )
 def augment_form(span: Span | None, reason: str) -> Text:
     """An `augment` holds bindings of columns in braces, and nothing beside them."""
