@@ -198,6 +198,7 @@ def test_the_page_of_training_shows_clauses_that_exist() -> None:
 CHANGES = {
     "step": ("", ""),
     "minimize": ("minimize cross_entropy(logits, label) with sgd(lr=1e-3)", ""),
+    "buffer": ("", "buffer c: f32[10] = 2"),
     "update": ("", "buffer c: f32[10] = zeros\n    update c = mean(logits, axis=0)"),
     "metric": ("", "metric m = top_k(logits, label, k=2)"),
     "sample": ("", "sample grid = softmax(logits, axis=-1)"),
@@ -213,12 +214,11 @@ CHANGES = {
     "until": ("", "until stalled(val.loss, epochs=3)"),
     "regularize": ("", "regularize group_lasso(1e-3)"),
     "freeze": ("", 'freeze "*.bias"'),
-    "buffer": ("", ""),
     "net": ("", ""),
     "assert": ("", ""),
 }
 """A train without a clause and with it, or with another value; a step stands in the place
-of `minimize`, and the last three change no program."""
+of `minimize`, and the last two change no program."""
 
 
 def make_train(*clauses: str, sizes: str = "batch 64  epochs 10", minimize: str = "") -> Train:

@@ -11,17 +11,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from backends.pytorch.run.running import read_metrics
 from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from tests.test_train_steps import import_script
 from tests.train_scripts import (
+    assert_two_processes_agree,
     check_equal,
     kill_after,
     lint,
     load_state,
     run,
     save_data,
+    share,
     write,
+    write_shared,
 )
 
 HEAD = """
@@ -70,6 +74,52 @@ train fit(size: int = 64, d: int = 6) on iris {{
 }}
 """
 """A queue of keys that a slower network made (He et al. 2020)."""
+
+
+SINGLE = f"""{HEAD}
+train fit of Net(k=3) on iris {{
+    buffer keys: f32[3] = zeros
+    buffer h: f32[3, 3] = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    buffer train: f32[] = 1
+    buffer rows: i64[] = zeros
+    buffer large: bool[3] = zeros
+    minimize cross_entropy(code - keys, label) + 0 * train with adamw(lr=1e-2)
+    update keys = 0.9 * keys + 0.1 * max(code, axis=0)
+    update h = transpose(h, 0, 1)
+    update train = 0.9 * train + 0.1 * cross_entropy(code - keys, label)
+    update rows = rows + batch + sum(label)
+    update large = mean(code, axis=0) > 0
+    metric accuracy = accuracy(code - keys, label)
+    metric seen = cast(rows, f32), better="higher"
+    sample table = code + h[0:1]
+    batch 24  epochs 2  seed 0  clip 1.0
+}}
+"""
+"""One net, and buffers with names of its attributes and of dictionaries."""
+GAN = f"""{HEAD}
+train fit on iris {{
+    net g = Net(k=4)
+    net d = Net(k=1)
+    buffer seen: f32[4] = zeros
+    buffer gap: f32[] = zeros
+    buffer turns: i64[] = zeros
+    fake = g(normal_like(x))
+    step critic {{
+        real, made = (d(x), d(fake -> detach))
+        minimize mean(softplus(-real)) + mean(softplus(made)) over d with adam(lr=1e-3)
+        update gap = 0.9 * gap + 0.1 * (mean(real) - mean(made))
+    }}
+    step maker, every=2steps {{
+        minimize mean(softplus(-d(fake))) + 0 * gap over g with adam(lr=1e-3)
+        update turns = turns + 1
+        update gap = 0.5 * gap
+    }}
+    update seen = 0.9 * seen + 0.1 * mean(g(0.1 * x), axis=0)
+    metric distance = gap, better="lower"
+    batch 24  epochs 3  seed 0
+}}
+"""
+"""Updates of steps that take turns, and beside them."""
 
 
 def begin(folder: Path, seed: int, *names: str) -> tuple[list[nn.Module], Tensor]:
@@ -162,7 +212,89 @@ def test_a_queue_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
     assert best["queue"].shape == (64, 6)
 
 
-@pytest.mark.parametrize("spec", [DINO, MOCO])
+def test_buffers_of_a_single_net_have_any_names(tmp_path: Path) -> None:
+    folder = train(SINGLE, tmp_path)
+    model, script = import_script(folder, "model"), import_script(folder, "train")
+    columns = script.load_splits(folder, "cpu")["train"]
+    x, label = columns if columns[0].ndim == 2 else columns[::-1]
+    torch.manual_seed(0)
+    net = model.Net()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    keys, h, mean, rows = torch.zeros(3), torch.arange(1.0, 10).view(3, 3), torch.ones(()), 0
+    for step in range(8):
+        order = np.random.default_rng([0, 1 + step // 4]).permutation(96)
+        chosen = order[24 * (step % 4) : 24 * (step % 4) + 24]
+        code = net(x[chosen])
+        loss = nn.functional.cross_entropy(code - keys, label[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        code = code.detach()
+        keys = 0.9 * keys + 0.1 * code.amax(0)
+        h = h.T
+        mean = 0.9 * mean + 0.1 * nn.functional.cross_entropy(code - keys, label[chosen])
+        rows += 24 + int(label[chosen].sum())
+    expected = {"keys": keys, "h": h, "train": mean, "rows": torch.tensor(rows)}
+    check_state(folder, **expected, large=code.mean(0) > 0)
+    assert read_metrics(folder / "out" / "metrics.jsonl")[-1]["val.seen"] == rows
+
+
+def test_updates_of_steps_run_where_these_are_taken(tmp_path: Path) -> None:
+    folder = train(GAN, tmp_path)
+    model = import_script(folder, "model")
+    x = import_script(folder, "train").load_splits(folder, "cpu")["train"][0]
+    torch.manual_seed(0)
+    g, d = model.Net(k=4), model.Net(k=1)
+    optimizers = [torch.optim.Adam(net.parameters(), lr=1e-3) for net in (d, g)]
+    softplus = nn.functional.softplus
+    seen, gap, turns = torch.zeros(4), torch.zeros(()), 0
+    for step in range(12):
+        if step % 4 == 0:
+            draws = torch.Generator().manual_seed(1000 * (1 + step // 4) + 500)
+        rows = batch_of(x, 0, step)
+        real, made = d(rows), d(g(torch.randn(24, 4, generator=draws)).detach())
+        loss = softplus(-real).mean() + softplus(made).mean()
+        take(loss, optimizers[0], d)
+        gap = 0.9 * gap + 0.1 * (real.mean() - made.mean()).detach()
+        if step % 2 == 1:
+            loss = softplus(-d(g(torch.randn(24, 4, generator=draws)))).mean()
+            take(loss, optimizers[1], g)
+            turns, gap = turns + 1, 0.5 * gap
+        seen = 0.9 * seen + 0.1 * g(0.1 * rows).mean(0).detach()
+    check_state(folder, seen=seen, gap=gap, turns=torch.tensor(turns))
+    record = read_metrics(folder / "out" / "metrics.jsonl")[-1]
+    assert record["val.distance"] == pytest.approx(gap.item(), rel=1e-5)
+
+
+def take(loss: Tensor, optimizer: torch.optim.Optimizer, net: nn.Module) -> None:
+    optimizer.zero_grad()
+    loss.backward(inputs=list(net.parameters()))
+    optimizer.step()
+
+
+@pytest.mark.parametrize("spec", [DINO, MOCO, SINGLE, GAN])
+def test_two_processes_give_what_one_gives(spec: str, tmp_path: Path) -> None:
+    folder = write_shared(spec.replace("epochs 5", "epochs 2"), tmp_path)
+    lint(folder)
+    assert_two_processes_agree(folder, "val.loss" if spec is not GAN else "val.critic.loss")
+
+
+def test_what_processes_cannot_share_is_told(tmp_path: Path) -> None:
+    shared = share(GAN)
+    assert find_codes(shared, tmp_path) == set()
+    drawn = shared.replace("mean(g(0.1 * x), axis=0)", "mean(normal([batch, 4]), axis=0)")
+    assert find_codes(drawn, tmp_path) == {"W1507"}
+    number = DINO.replace("mean(concat(t, axis=0), axis=0, keep=true)", "total(x)")
+    number = number.replace(
+        "train fit", "model Total {\n input x: f32[batch, 4]\n output y = max(x)\n}\ntrain fit"
+    )
+    number = number.replace("buffer center", "net total = Total()\n    buffer center")
+    assert find_codes(number, tmp_path) == set()
+    assert find_codes(share(number), tmp_path) == {"W1507"}
+
+
+@pytest.mark.parametrize("spec", [DINO, MOCO, GAN])
 def test_a_killed_run_goes_on_to_the_same_end(spec: str, tmp_path: Path) -> None:
     folder = write(spec.replace("epochs 5", "epochs 3"), tmp_path)
     assert run(folder, "whole").returncode == 0
@@ -172,6 +304,12 @@ def test_a_killed_run_goes_on_to_the_same_end(spec: str, tmp_path: Path) -> None
 
 
 REFUSED = [
+    ("batch 24", "buffer student: f32[] = 0\n    batch 24", "W0511"),
+    ("views =", "buffer n: f32[] = 0\n    net n = Net()\n    views =", "W0511"),
+    ("0.9 * center + 0.1", "0.9 * center + val.loss + 0.1", "W1509"),
+    ("= 0.1\n", "= mean(x) + zeros([1, k])\n", "W0505"),
+    ("= 0.1\n", "= normal([k])\n", "W0225"),
+    ("= 0.1\n", "= l2_normalize(normal([k]))\n", "W1505"),
     ("update center", "update centre", "W1503"),
     ("update center", "update student", "W1503"),
     ("update center", "update x", "W1503"),

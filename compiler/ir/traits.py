@@ -74,6 +74,9 @@ class Traits(Described):
     linear: ClassVar[bool] = False
     """Whether each entry of its results is a sum of entries of its operands, times numbers that are
     always the same; ops that move or add have it anyway."""
+    averages: ClassVar[bool] = False
+    """Whether each entry of its result is the mean of the entries along the axes that it takes
+    away."""
     signs: ClassVar[tuple[int, ...]] = ()
     """The signs with which it adds its operands up: `(1, -1)` of a difference."""
     fills: ClassVar[bool] = False

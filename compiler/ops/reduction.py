@@ -295,6 +295,7 @@ class Mean(Reduction):
 
     name = "mean"
     linear = True
+    averages = True
     keeps_channels = True
     keeps_f32 = True
     torch_method = "mean"

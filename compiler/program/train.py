@@ -134,6 +134,10 @@ class Update:
         return f"{self.step}.update.{self.buffer}" if self.step else f"update.{self.buffer}"
 
 
+START_OUTPUT = "start."
+"""What the outputs of a train's graph begin with that buffers start as; behind it their names."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """`sample grid = sigmoid(decoder(normal([64, 20]))), every=1epoch`: what is written while
@@ -219,7 +223,12 @@ class Train:
     span: Span | None = None
     arguments: str = ""
     thaws: tuple[Thaw, ...] = ()
-    buffers: tuple[Parameter, ...] = ()
+    buffers: tuple[Parameter, ...] = clause(
+        "buffer center: f32[1, 64] = zeros",
+        "state of the training, which `update` changes and no optimizer",
+        default=(),
+        repeats=True,
+    )
     steps: tuple[TrainStep, ...] = clause(
         "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
         "the objective, and the optimizers of groups of parameters",

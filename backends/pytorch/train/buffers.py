@@ -7,12 +7,16 @@ import re
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.train.code import Statement
+from backends.pytorch.train.computed import FunctionSpec
 from backends.pytorch.train.inlining import cut_source, rename_variables
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph
-from compiler.writing.names import is_key, is_plain
+from compiler.writing.names import CONTAINER_ATTRIBUTES, is_attribute, is_plain
 from compiler.writing.python import write_string
+
+START_SEED = "SEED + 250"
+"""The seed of draws that a buffer starts as, apart from those of epochs and evaluations."""
 
 
 def list_buffers(script: ScriptSpec, graph: Graph) -> list[str]:
@@ -22,7 +26,8 @@ def list_buffers(script: ScriptSpec, graph: Graph) -> list[str]:
 
 def spell_buffer(script: ScriptSpec, path: str) -> str:
     """A buffer of the train where its nets are at hand as `model`."""
-    if is_plain(path) and is_key(path) and not script.single:
+    own = script.attributes if script.single else CONTAINER_ATTRIBUTES
+    if is_plain(path) and not is_attribute(path) and path not in own:
         return f"model.{path}"
     return f"model._buffers[{write_string(path)}]"
 
@@ -39,6 +44,11 @@ def emit_buffers(script: ScriptSpec) -> list[Statement]:
     return [_write_statement(script, text, statement) for statement in init.body[1:]]
 
 
+def _call_beginning(script: ScriptSpec, made: FunctionSpec) -> str:
+    drawn = f"torch.Generator().manual_seed({START_SEED})"
+    return f"{made.function}({drawn if script.draws.list_given(made.graph, alone=True) else ''})"
+
+
 def _write_statement(script: ScriptSpec, text: str, statement: ast.stmt) -> str:
     """A statement of a constructor, about `model` in place of `self`."""
     match statement:
@@ -46,6 +56,8 @@ def _write_statement(script: ScriptSpec, text: str, statement: ast.stmt) -> str:
             ast.Call(ast.Attribute(attr="register_buffer"), [ast.Constant(str() as path), value])
         ):
             spelled, value_text = spell_buffer(script, path), cut_source(text, value)
+            if path in script.beginnings:
+                value_text = _call_beginning(script, script.beginnings[path])
             if spelled == f"model.{path}":
                 return f"model.register_buffer({write_string(path)}, {value_text})"
             return f"{spelled} = {value_text}"

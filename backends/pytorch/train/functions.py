@@ -36,12 +36,19 @@ called."""
 def emit_objective(script: ScriptSpec) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read of it; one for each
     step where several take turns, one for what metrics alone read, and one for each sample."""
-    return _join(script, [*_list_augmenting(script), *list_computed(script), *script.samples])
+    return _join(script, _list_all(script))
+
+
+def _list_all(script: ScriptSpec) -> list[FunctionSpec]:
+    """All that functions of the script compute."""
+    others = (*script.samples, *script.beginnings.values(), *script.updates)
+    return [*_list_augmenting(script), *list_computed(script), *others]
 
 
 def _join(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> list[str]:
-    """The functions of what is computed, and those of blocks that updates call."""
-    written = write_computed(script, [*computed, *script.updates])
+    """The functions of what is computed, but for those of updates, which are written where these
+    are made."""
+    written = write_computed(script, computed)
     own = {made.function for made in script.updates}
     texts = [text for name, text in written.items() if name not in own]
     return "\n\n\n".join(texts).split("\n") if texts else []
@@ -60,8 +67,7 @@ def write_computed(script: ScriptSpec, computed: Sequence[FunctionSpec]) -> dict
 
 def write_updates_computed(script: ScriptSpec) -> dict[str, str]:
     """The functions of what buffers become, by name."""
-    computed = [*list_computed(script), *script.samples, *script.updates]
-    written = write_computed(script, computed)
+    written = write_computed(script, _list_all(script))
     return {made.function: written[made.function] for made in script.updates}
 
 
@@ -234,6 +240,5 @@ def _emit(
 def _list_taken(script: ScriptSpec) -> set[str]:
     """What functions of blocks may not be called."""
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
-    computed = [*list_computed(script), *script.samples, *script.updates]
-    steps = {made.function for made in [*_list_augmenting(script), *computed]}
+    steps = {made.function for made in _list_all(script)}
     return {*find_classes(script), *schedules, *script.functions, *steps}

@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from backends.pytorch.train.computed import UpdateSpec
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.subgraph import extract_subgraph
+from compiler.program.train import Train
+from compiler.rows.handed import Handing, Manner
+from compiler.writing.names import free_name, safe_name
 
 
-def find_handed(
+@dataclass(frozen=True)
+class Handed:
+    """A value that the function of a step hands on to updates, and how processes bring it
+    together."""
+
+    value: Value
+    manner: Manner
+
+
+Plan = list[tuple[UpdateSpec, Mapping[str, Handed]]]
+"""The functions of updates, each with what it is handed, by its variables."""
+
+
+def plan_updates(train: Train, graph: Graph, functions: Collection[str], taken: set[str]) -> Plan:
+    """What updates compute, and what they are handed. Their functions have names that are no
+    `functions`, and variables that are not `taken`."""
+    handing = Handing(train, graph)
+    columns = {item.value.name for item in graph.inputs}
+    found: Plan = []
+    for step in dict.fromkeys(update.step for update in train.updates):
+        updates = tuple(update for update in train.updates if update.step == step)
+        read = handing.find_read(updates)
+        values = [value for value in read if value.name not in columns]
+        handed: dict[str, Handed] = {}
+        for wish, value in zip(_name_values(handing.seen, values), values, strict=True):
+            variable = free_name(safe_name(wish), taken, "_")
+            taken.add(variable)
+            handed[variable] = Handed(value, handing.find_manner(value))
+        wanted = [replace(handing.outputs[u.output], name=f"new_{u.buffer}") for u in updates]
+        part = _cut_behind(handing.seen, {n: h.value for n, h in handed.items()}, wanted, read)
+        function = f"compute_{safe_name(step)}_updates" if step else "compute_updates"
+        named = free_name(function, functions, "_")
+        made = UpdateSpec(part, named, step=step, updates=updates, handed=tuple(handed))
+        found.append((made, handed))
+    return found
+
+
+def _cut_behind(
     graph: Graph,
-    losses: Sequence[Output],
+    handed: Mapping[str, Value],
     updates: Sequence[Output],
-    is_early: Callable[[Node], bool],
-) -> tuple[Value, ...]:
-    """The values that the function of a step hands on to its updates: what the loss needs anyway,
-    and what `is_early` holds of, with all that they are computed of."""
-    needed = find_needed(graph, (o.value.name for o in updates))
-    starts = [o.value.name for o in losses]
-    starts += [n.outputs[0].name for n in graph.nodes if _makes(n, needed) and is_early(n)]
-    early = find_needed(graph, starts)
-    made = {v.name: v for node in graph.nodes for v in node.outputs}
-    late = [node for node in graph.nodes if _makes(node, needed) and not _makes(node, early)]
-    read = [v.name for node in late for v in node.inputs if v is not None]
-    read += [o.value.name for o in updates]
-    return tuple(made[name] for name in dict.fromkeys(read) if name in made and name in early)
-
-
-def drop_detached(graph: Graph) -> Graph:
-    """The graph as updates see it, which keep no gradients: nothing is detached in it."""
-    values: dict[str, Value] = {}
-    nodes = []
-    for node in graph.nodes:
-        inputs = tuple(v and values.get(v.name, v) for v in node.inputs)
-        if node.op.moves and node.op.is_flat and len(inputs) == 1 and inputs[0] is not None:
-            values[node.output.name] = inputs[0]
-        else:
-            nodes.append(replace(node, inputs=inputs))
-    outputs = (replace(o, value=values.get(o.value.name, o.value)) for o in graph.outputs)
-    return replace(graph, nodes=tuple(nodes), outputs=tuple(outputs))
-
-
-def cut_behind(graph: Graph, handed: Mapping[str, Value], updates: Sequence[Output]) -> Graph:
+    read: Sequence[Value],
+) -> Graph:
     """What the updates compute of what they are handed, by its variables. Calls of blocks of which
     a part is computed before are written where they are called."""
     part = extract_subgraph(graph, tuple(handed.values()), updates)
+    columns = tuple(item for item in graph.inputs if item.value in read)
+    part = replace(part, inputs=(*part.inputs[: len(handed)], *columns))
     inside = {node.outputs[0].name for node in part.nodes}
     split = {
         frame
@@ -116,7 +131,7 @@ def may_share(graph: Graph, value: str, parameters: Collection[str]) -> bool:
     return False
 
 
-def name_values(graph: Graph, values: Iterable[Value]) -> Iterator[str]:
+def _name_values(graph: Graph, values: Iterable[Value]) -> Iterator[str]:
     """What variables for values are best called: as the train does."""
     named = {a.value: a.name for a in reversed(graph.aliases) if a.frame is graph.frame}
     makers = {v.name: node for node in graph.nodes for v in node.outputs}

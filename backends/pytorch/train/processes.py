@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.updating import list_manners
 
 LOADED_EARLY = "import torch.distributed.nn  # loaded later, it would keep the process group alive"
 """PyTorch loads it in a first step otherwise, and the defaults of its functions are the group that
@@ -46,6 +47,28 @@ def write_sharing(script: ScriptSpec) -> Iterator[Function]:
             (suite("if WORLD > 1:", ["dist.all_reduce(tensor)"]), "return tensor"),
             ("The tensor, added up over all processes, in place.",),
         )
+        if _gathers(script):
+            yield _write_rows()
+
+
+def _gathers(script: ScriptSpec) -> bool:
+    """Whether updates of buffers need the rows of all processes."""
+    return any("rows" in list_manners(script, made) for made in script.updates)
+
+
+def _write_rows() -> Function:
+    return Function(
+        "all_rows",
+        ("tensor: Tensor",),
+        "Tensor",
+        (
+            suite("if WORLD == 1:", ["return tensor"]),
+            "parts = [torch.empty_like(tensor) for _ in range(WORLD)]",
+            "dist.all_gather(parts, tensor.contiguous())",
+            "return torch.stack(parts, 1).flatten(0, 1)  # in the order of the batch",
+        ),
+        ("The rows of the batch, of which each process has some.",),
+    )
 
 
 def _write_average(script: ScriptSpec) -> Function:

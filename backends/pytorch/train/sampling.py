@@ -57,7 +57,8 @@ def write_sampling(script: ScriptSpec) -> Iterator[Function]:
 
 def _write_body(script: ScriptSpec) -> Iterator[Statement]:
     yield "model.eval()"
-    yield "device = next(model.parameters()).device"
+    if any(script.draws.find_own(made.graph) for made in script.samples):
+        yield "device = next(model.parameters()).device"
     if any(script.draws.find_inner(made.graph) for made in script.samples):
         yield f"torch.manual_seed({SAMPLE_SEED})"
     yield f'folder = out / "{FOLDER}"'

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from backends.pytorch.modules import emit_module
 from backends.pytorch.train.computed import (
     AUGMENT,
     FIGURES,
@@ -17,13 +19,13 @@ from backends.pytorch.train.computed import (
     prune,
 )
 from backends.pytorch.train.draws import TrainDraws
-from backends.pytorch.train.handing import cut_behind, drop_detached, find_handed, name_values
+from backends.pytorch.train.handing import Handed, Plan, plan_updates
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import MetricUse, Train, TrainedNet, TrainStep
+from compiler.program.train import START_OUTPUT, MetricUse, Train, TrainedNet, TrainStep
 from compiler.rows.loss_parts import measure_losses
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
@@ -92,7 +94,7 @@ class ScriptSpec:
             handed = tuple(
                 n for made in self.updates if made.step == step.name for n in made.handed
             )
-            outputs = tuple(Output(name, self.handed[name]) for name in handed)
+            outputs = tuple(Output(name, self.handed[name].value) for name in handed)
             graph, function = self._find_function(step.loss, reads[step.loss], taken, outputs)
             found.append(StepSpec(graph, function, step=step, handed=handed))
         return tuple(found)
@@ -100,7 +102,20 @@ class ScriptSpec:
     @cached_property
     def updates(self) -> tuple[UpdateSpec, ...]:
         """What buffers are behind a step; behind all of them, where updates stand beside steps."""
-        return tuple(made for made, _ in self._updates)
+        return tuple(made for made, _ in self._plan)
+
+    @cached_property
+    def beginnings(self) -> Mapping[str, FunctionSpec]:
+        """What buffers start as that are computed, by their names."""
+        found = [o for o in self.train.graph.outputs if o.name.startswith(START_OUTPUT)]
+        wishes = {o.name: f"start_{o.name.removeprefix(START_OUTPUT)}" for o in found}
+        names = name_all(wishes.values(), {*SCRIPT_GLOBALS, *self.functions})
+        return {
+            o.name.removeprefix(START_OUTPUT): FunctionSpec(
+                replace(prune(self.train.graph, [o]), inputs=()), names[wishes[o.name]], alone=True
+            )
+            for o in found
+        }
 
     @cached_property
     def updated(self) -> Graph:
@@ -109,39 +124,15 @@ class ScriptSpec:
         return prune(self.train.graph, [o for o in self.train.graph.outputs if o.name in wanted])
 
     @cached_property
-    def handed(self) -> Mapping[str, Value]:
+    def handed(self) -> Mapping[str, Handed]:
         """What the functions of steps hand on to updates, by its variables."""
-        return {name: value for _, handed in self._updates for name, value in handed.items()}
+        return {name: made for _, handed in self._plan for name, made in handed.items()}
 
     @cached_property
-    def _updates(self) -> list[tuple[UpdateSpec, Mapping[str, Value]]]:
-        graph = drop_detached(self.measured[0])
-        outputs = {o.name: o for o in graph.outputs}
-        found: list[tuple[UpdateSpec, Mapping[str, Value]]] = []
+    def _plan(self) -> Plan:
         taken = {*EVALUATION_NAMES, *self.argument_names.values(), *self.functions}
-        for name in dict.fromkeys(update.step for update in self.train.updates):
-            updates = tuple(u for u in self.train.updates if u.step == name)
-            losses = [outputs[step.loss] for step in self.train.steps if step.name == name]
-            wanted = [replace(outputs[u.output], name=f"new_{u.buffer}") for u in updates]
-            values: tuple[Value, ...] = ()
-            if losses:
-                values = find_handed(graph, losses, wanted, self._is_early)
-            handed: dict[str, Value] = {}
-            for wish, value in zip(name_values(graph, values), values, strict=True):
-                variable = free_name(safe_name(wish), taken, "_")
-                taken.add(variable)
-                handed[variable] = value
-            function = f"compute_{safe_name(name)}_updates" if name else "compute_updates"
-            function = free_name(function, {*SCRIPT_GLOBALS, *self.functions}, "_")
-            part = cut_behind(graph, handed, wanted)
-            made = UpdateSpec(part, function, step=name, updates=updates, handed=tuple(handed))
-            found.append((made, handed))
-        return found
-
-    def _is_early(self, node: Node) -> bool:
-        """Whether updates are handed what a node makes: nets are applied before the optimizer
-        changes them, and a step makes all of its draws at once."""
-        return _is_costly(self, node) or node.op.draws
+        functions = {*SCRIPT_GLOBALS, *self.functions} - {"compute_updates"}
+        return plan_updates(self.train, self.measured[0], functions, taken)
 
     @cached_property
     def rest(self) -> FunctionSpec | None:
@@ -336,6 +327,12 @@ class ScriptSpec:
             if net.prefix.removesuffix(".") in called
             or any(path.startswith(net.prefix) for path in named)
         ]
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """What the classes of the nets call their attributes."""
+        text = emit_module([net.net.graph for net in self.train.nets], title=self.train.name)
+        return frozenset(re.findall(r"\bself\.(\w+)", text))
 
     @property
     def followers(self) -> tuple[TrainedNet, ...]:

@@ -103,8 +103,7 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         assert net.average is not None, "it follows another"
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
     if train.buffers:
-        held = (f"{b.path} {b.value.type} {write_call(b.initializer)}" for b in train.buffers)
-        yield "buffers", ", ".join(held)
+        yield "buffers", ", ".join(_describe_buffers(script))
     if train.updates:
         yield "updates", _hash_graph(script.updated)
     if train.freeze:
@@ -136,6 +135,13 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         yield "start", script.starts
     if script.masks:
         yield "masks", script.masks
+
+
+def _describe_buffers(script: ScriptSpec) -> Iterator[str]:
+    for buffer in script.train.buffers:
+        computed = script.beginnings.get(buffer.path)
+        start = write_call(buffer.initializer) if computed is None else _hash_graph(computed.graph)
+        yield f"{buffer.path} {buffer.value.type} {start}"
 
 
 def _describe_group(group: ParameterGroup) -> str:

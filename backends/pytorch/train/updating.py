@@ -18,6 +18,7 @@ from backends.pytorch.train.functions import (
 from backends.pytorch.train.handing import find_needed, may_share
 from backends.pytorch.train.inlining import inline, rename_variables
 from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.rows.handed import Manner
 from compiler.vocabulary.clauses import join_words
 from compiler.writing.names import SCRIPT_GLOBALS, free_name, safe_name
 from compiler.writing.python import quote_docstring
@@ -45,7 +46,7 @@ def _list_inputs(script: ScriptSpec, made: UpdateSpec) -> list[str]:
 def _spell_argument(script: ScriptSpec, name: str) -> str:
     """A variable of a step as updates take it: in full precision."""
     handed = script.handed.get(name)
-    if script.autocast and handed is not None and handed.type.dtype.is_float:
+    if script.autocast and handed is not None and handed.value.type.dtype.is_float:
         return f"{name}.float()"
     return name
 
@@ -83,10 +84,30 @@ def _write_update(
             *(f"{name}: {TYPES[name]}" for name in draws),
         ),
         "None",
-        (*lines, *_write_copies(script, made, results, {*inputs, *text.split()})),
+        (
+            *_bring_together(script, made, inputs),
+            *lines,
+            *_write_copies(script, made, results, {*inputs, *text.split()}),
+        ),
         (_describe(made),),
         ("@torch.no_grad()",),
     )
+
+
+def _bring_together(script: ScriptSpec, made: UpdateSpec, names: Sequence[str]) -> Iterator[str]:
+    """Statements that make what all processes have of what one has."""
+    manners = list_manners(script, made) if script.distributed else ()
+    for name, manner in zip(names, manners, strict=False):
+        if manner == "rows":
+            yield f"{name} = all_rows({name})"
+        elif manner == "mean":
+            yield f"{name} = all_sum({name}.clone()) / WORLD"
+
+
+def list_manners(script: ScriptSpec, made: UpdateSpec) -> list[Manner]:
+    """How processes bring the inputs of updates together."""
+    columns: list[Manner] = ["rows" for _ in made.graph.inputs[len(made.handed) :]]
+    return [*(script.handed[name].manner for name in made.handed), *columns]
 
 
 def _describe(made: UpdateSpec) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from compiler.elaborate.calls.initial import read_initializer
+from compiler.elaborate.calls.initial import Hinted, read_initializer
 from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
@@ -197,18 +197,25 @@ def _last_stage(expression: Expr) -> Span:
 def run_param(body: Body, clause: Clause) -> None:
     """`param name: type = initializer`: a weight of the block itself."""
     for operand in read_operands(body, clause):
-        _declare_weight(body, clause, operand, trainable=True)
+        declare_weight(body, clause, operand, trainable=True)
 
 
-@runs("buffer center: f32[1, 64] = zeros", "state of the training, which `update` changes", TRAIN)
 @runs("buffer name: f32[d] = zeros", "numbers that no optimizer touches", BLOCK, MODEL, SCAN)
 def run_buffer(body: Body, clause: Clause) -> None:
     """`buffer name: type = initializer`: numbers that no optimizer touches."""
     for operand in read_operands(body, clause):
-        _declare_weight(body, clause, operand, trainable=False)
+        declare_weight(body, clause, operand, trainable=False)
 
 
-def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: bool) -> None:
+def declare_weight(
+    body: Body,
+    clause: Clause,
+    operand: Operand,
+    *,
+    trainable: bool,
+    begin: Callable[[Body, Expr, TensorType], Hinted | None] = read_initializer,
+) -> None:
+    """Binds the weight of `name: type = initializer`; `begin` reads how it starts."""
     declare = operand.value
     name, expression = _named_value(operand)
     if name is None or not isinstance(declare, Declare):
@@ -230,7 +237,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     if trainable and not weight_type.dtype.is_float:
         body.report(weight_not_trainable(declare.type.span, str(weight_type.dtype)))
         return
-    start = read_initializer(body, expression, weight_type)
+    start = begin(body, expression, weight_type)
     if start is None:
         return
     initializer, numbers = start

@@ -12,9 +12,11 @@ from compiler.elaborate.values.values import (
     Known,
     ListValue,
     Poison,
+    Tensor,
     Val,
 )
 from compiler.ir.hint import Hint
+from compiler.ops.registry import OPS
 from compiler.report.messages.nets import no_initializer, start_needs_axes
 from compiler.report.messages.shapes import shape_not_settled
 from compiler.report.source import Span
@@ -30,6 +32,14 @@ Hinted = tuple[Initializer, tuple[tuple[str, Hint], ...]]
 def read_initializer(body: Body, expression: Expr, type: TensorType) -> Hinted | None:
     """The initializer of a weight of that type; None where it is none, which is reported."""
     value = evaluate_initializer(body, expression)
+    return settle_initializer(body, ArgumentValue(value, expression.span), type)
+
+
+def read_start(body: Body, expression: Expr, type: TensorType) -> Hinted | Tensor | None:
+    """The same where a weight may start as a tensor that is computed."""
+    value = evaluate_initializer(body, expression)
+    if isinstance(value, Tensor):
+        return value
     return settle_initializer(body, ArgumentValue(value, expression.span), type)
 
 
@@ -89,6 +99,7 @@ def _is_unknown_word(body: Body, expression: Expr) -> bool:
     match expression:
         case Name(text=text) | Call(function=Name(text=text)):
             known = any(text in layer for layer in body.names) or text in set(body.file.names())
+            known = known or OPS.get(text) is not None
         case _:
             return False
     suggestion = did_you_mean(text, INITIALIZERS.names())

@@ -66,8 +66,8 @@ def _full(body: Body, path: str) -> str:
 
 
 def reserve_weights(builder: Builder, item: Item) -> None:
-    """Keeps the paths free of the weights that a model declares itself, where these lie at the top
-    of a graph: no other value may take them."""
+    """Keeps the paths free of the weights that a model or train declares itself, where these lie
+    at the top of a graph: no other value may take them."""
     for node in walk(item.body):
         if isinstance(node, Clause) and node.word.text in ("param", "buffer"):
             for operand in node.operands:

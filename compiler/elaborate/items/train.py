@@ -9,6 +9,7 @@ from itertools import chain
 
 from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_given
 from compiler.elaborate.calls.adapters import adapt_train
+from compiler.elaborate.calls.weights import reserve_weights
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
 from compiler.elaborate.items.draws import find_draw_faults
@@ -39,9 +40,12 @@ from compiler.elaborate.items.steps import Head, StepElaborator
 from compiler.elaborate.items.thawing import check_thaws, settle_thaws
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.items.updates import (
+    StartEntry,
     UpdateEntry,
     find_buffers,
     find_update_faults,
+    flatten_nets,
+    read_buffers,
     read_updates,
 )
 from compiler.elaborate.scopes.context import Body, FileScope
@@ -50,13 +54,12 @@ from compiler.elaborate.values.values import (
     ArgumentValue,
     BlockLayer,
     Known,
-    ListValue,
     NetValue,
     Refused,
     Tensor,
     Val,
 )
-from compiler.ir.graph import Graph, Parameter
+from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -76,7 +79,7 @@ from compiler.report.messages.evaluating_trains import (
 )
 from compiler.report.messages.item_clauses import reference_missing
 from compiler.report.messages.names import not_available
-from compiler.report.messages.nets import bad_label
+from compiler.report.messages.nets import bad_label, two_of_a_name
 from compiler.report.messages.training import (
     net_is_not_a_model,
     nothing_read,
@@ -128,6 +131,7 @@ class TrainElaborator(ItemElaborator):
         self.metrics: list[MetricEntry] = []
         self.refused: set[str] = set()  # names of metrics that were refused
         self.samples: list[SampleEntry] = []
+        self.starts: list[StartEntry] = []
         self.updates: list[UpdateEntry] = []
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
@@ -140,6 +144,7 @@ class TrainElaborator(ItemElaborator):
         if context is None:
             return None
         context.body.item = self.item
+        reserve_weights(context.builder, self.item)
         data = self.find_data(context)
         if data is not None:
             self.declare_columns(context, data)
@@ -253,6 +258,10 @@ class TrainElaborator(ItemElaborator):
         found = read_sample(body, clause, self.samples)
         self.samples += [found] if found is not None else []
 
+    def take_buffer(self, body: Body, clause: Clause) -> None:
+        """`buffer center: f32[1, 64] = zeros`."""
+        self.starts += read_buffers(body, clause)
+
     def take_update(self, body: Body, clause: Clause) -> None:
         """`update center = 0.9 * center + 0.1 * mean(logits, axis=0)`."""
         before = [entry for entry in self.updates if not entry.step]
@@ -310,7 +319,7 @@ class TrainElaborator(ItemElaborator):
             self.item.doc,
             self.item.name.span,
             thaws=thaws,
-            buffers=self.settle_buffers(context.body, step),
+            buffers=tuple(find_buffers(context.body).values()),
             updates=tuple(entry.made for entry in self.updates),
             steps=steps,
             metrics=uses,
@@ -323,11 +332,6 @@ class TrainElaborator(ItemElaborator):
         for message in _find_faults(made):
             context.body.report(message)
         return adapt_train(made, context.body.report)
-
-    def settle_buffers(self, body: Body, graph: Graph) -> tuple[Parameter, ...]:
-        """The buffers of the train that something reads or updates."""
-        used = {*graph.parameter, *(entry.name for entry in self.updates)}
-        return tuple(buffer for path, buffer in find_buffers(body).items() if path in used)
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -370,6 +374,8 @@ class TrainElaborator(ItemElaborator):
         names: dict[str, str] = {}
         for sample in self.samples:
             context.output(f"sample.{sample.name}", sample.tensor, sample.span)
+        for start in self.starts:
+            context.output(start.output, start.tensor, start.span)
         for entry in self.updates:
             context.output(entry.made.output, entry.tensor, entry.span)
         known = self.step_names | context.body.names[-1]
@@ -396,12 +402,17 @@ class TrainElaborator(ItemElaborator):
         body = context.body
         found: list[TrainedNet] = []
         accepted = True
+        buffers = find_buffers(body)
         for name, value in body.nets.items():
+            if name in buffers:  # both are attributes of what is trained
+                first = buffers[name].origin or self.item.name.span
+                body.report(two_of_a_name(next(flatten_nets([value])).span, "part", name, first))
+                accepted = False
             if "." in name:  # each net is a module of the script, under its name
-                span = next(_flatten([value])).span
+                span = next(flatten_nets([value])).span
                 body.report(bad_label(span, name, "the name of a net of a train has no dot"))
                 accepted = False
-        placed = [*_flatten(body.nets.values()), *context.home.nets.values()]
+        placed = [*flatten_nets(body.nets.values()), *context.home.nets.values()]
         for net in placed:
             if not isinstance(net.layer, BlockLayer) or net.layer.kind != "model":
                 body.report(net_is_not_a_model(net.span, net.name, describe_layer(net.layer)))
@@ -436,16 +447,6 @@ def _find_faults(train: Train) -> Iterator[Message]:
         find_net_lints(train.graph),
         find_training_lints(train),
     )
-
-
-def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:
-    """Nets, and those in lists of nets."""
-    for value in values:
-        match value:
-            case NetValue():
-                yield value
-            case ListValue(items):
-                yield from _flatten(items)
 
 
 def _choose_name(value: str, metric: str, taken: Collection[str]) -> str:

@@ -1,29 +1,41 @@
-"""The clause `update` of a train: what its buffers are behind a step."""
+"""The clauses `buffer` and `update` of a train: its state, and what that is behind a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from compiler.elaborate.bodies.code_clauses import read_operands
+from compiler.elaborate.bodies.code_clauses import declare_weight, read_operands
+from compiler.elaborate.calls.initial import Hinted, read_start
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, malformed
+from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Poison, Tensor, Val
+from compiler.elaborate.values.values import POISON, ListValue, NetValue, Poison, Tensor, Val
 from compiler.ir.graph import Parameter
-from compiler.program.train import Train, Update
+from compiler.program.train import START_OUTPUT, Train, Update
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
+from compiler.report.messages.nets import no_initializer, two_of_a_name
 from compiler.report.messages.updates import (
     buffer_never_updated,
     update_differs,
     update_not_shared,
+    update_reads_figure,
     update_with_fixed_loss,
     updated_twice,
     updates_no_buffer,
 )
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Clause, Declare, Name
+from compiler.rows.handed import Handing
+from compiler.text.tree.syntax import Attribute, Clause, Declare, Expr, Name
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.initializers.given import Zeros
+
+SPLITS = ("train", "val", "test")
+"""What splits of data are usually called."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,53 @@ class UpdateEntry:
         return Update(self.name, self.step, self.span)
 
 
+@dataclass(frozen=True)
+class StartEntry:
+    """`buffer queue: f32[n, d] = EXPR`: a buffer that starts as a tensor."""
+
+    name: str
+    tensor: Tensor
+    span: Span
+
+    @property
+    def output(self) -> str:
+        """The output of the train's graph that it starts as."""
+        return f"{START_OUTPUT}{self.name}"
+
+
+def read_buffers(body: Body, clause: Clause) -> Iterator[StartEntry]:
+    """Declares the buffers of a clause; those that start as a tensor which is computed."""
+    for operand in read_operands(body, clause):
+        declare = operand.value
+        if not isinstance(declare, Declare):
+            declare_weight(body, clause, operand, trainable=False)
+            continue
+        net = next(flatten_nets([body.nets.get(declare.name.text, POISON)]), None)
+        if net is not None:
+            body.report(two_of_a_name(declare.name.span, "part", net.name, net.span))
+            continue
+        found: list[StartEntry] = []
+        begin = partial(_read_start, found, declare)
+        declare_weight(body, clause, operand, trainable=False, begin=begin)
+        yield from found
+
+
+def _read_start(
+    found: list[StartEntry], declare: Declare, body: Body, expression: Expr, type: TensorType
+) -> Hinted | None:
+    """How a buffer starts; a tensor that is computed is `found`."""
+    start = read_start(body, expression, type)
+    if not isinstance(start, Tensor):
+        return start
+    name = declare.name.text
+    if start.type != type:
+        place = declare.type.span
+        body.report(update_differs(expression.span, name, str(type), _describe(start), place))
+        return None
+    found.append(StartEntry(name, start, expression.span))
+    return Zeros(), ()
+
+
 def read_updates(
     body: Body, clause: Clause, before: Sequence[UpdateEntry]
 ) -> Iterator[UpdateEntry]:
@@ -52,6 +111,10 @@ def read_updates(
         name = operand.name
         if name is None or isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "a buffer of the train is given a value")
+            continue
+        figure = _find_figure(body, operand.value)
+        if figure is not None:
+            body.report(update_reads_figure(figure.span, figure.span.text))
             continue
         # what an earlier update made of a buffer is what later ones read
         body.names.append({entry.name: entry.tensor for entry in known.values()})
@@ -68,6 +131,26 @@ def read_updates(
             entry = UpdateEntry(name.text, value, name.span, operand.value.span)
             known[name.text] = entry
             yield entry
+
+
+def _find_figure(body: Body, expression: Expr) -> Attribute | None:
+    """A figure of a split, `val.loss`, in an expression."""
+    for node in walk(expression):
+        if isinstance(node, Attribute) and isinstance(node.base, Name):
+            word = node.base.text
+            if word in SPLITS and not any(word in layer for layer in body.names):
+                return node
+    return None
+
+
+def flatten_nets(values: Iterable[Val]) -> Iterator[NetValue]:
+    """Nets, and those in lists of nets."""
+    for value in values:
+        match value:
+            case NetValue():
+                yield value
+            case ListValue(items):
+                yield from flatten_nets(items)
 
 
 def _find_buffer(body: Body, name: Name) -> Parameter | None:
@@ -115,9 +198,34 @@ def find_update_faults(train: Train) -> Iterator[Message]:
     fixing = [g.optimizer for g in train.groups if g.optimizer.evaluates or g.optimizer.solves]
     for update in train.updates if fixing else ():
         yield update_with_fixed_loss(update.span, update.buffer, fixing[0].name)
-    for update in train.updates if train.processes == "ddp" else ():
-        yield update_not_shared(update.span, update.buffer)
+    if train.processes == "ddp":
+        yield from _find_unshared(train)
+    yield from _find_late_starts(train)
     updated = {update.buffer for update in train.updates}
     for buffer in train.buffers if train.learns else ():
         if buffer.path not in updated:
             yield buffer_never_updated(buffer.origin, buffer.path)
+
+
+def _find_unshared(train: Train) -> Iterator[Message]:
+    """Updates that processes which share a batch cannot make alike."""
+    makers = {v.name: node for node in train.graph.nodes for v in node.outputs}
+    for update, value in Handing(train, train.graph).find_faults():
+        place = makers[value.name].origin.span
+        yield update_not_shared(update.span, update.buffer, str(value.type), place)
+
+
+def _find_late_starts(train: Train) -> Iterator[Message]:
+    """Starts that need more than draws and numbers: they are computed before there is a batch."""
+    graph = train.graph
+    given = {item.value.name for item in graph.inputs} | set(graph.parameter)
+    for output in graph.outputs:
+        if not output.name.startswith(START_OUTPUT):
+            continue
+        needed = {output.value.name}
+        for node in reversed(graph.nodes):
+            if any(v.name in needed for v in node.outputs):
+                needed.update(v.name for v in node.inputs if v is not None)
+        if needed & given:
+            found = "a tensor that follows from rows or weights"
+            yield no_initializer(output.origin, found, tuple(INITIALIZERS.names()), None)

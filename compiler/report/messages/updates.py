@@ -89,18 +89,50 @@ def buffer_never_updated(span: Span | None, name: str) -> Text:
     )
 
 
+SCALAR_NET = """\
+model Net() {
+    input image: f32[batch, 8, 8]
+    input label: i64[batch]
+    output loss = cross_entropy(image -> flatten -> dense(10), label)
+}
+data digits {
+    source sklearn("digits")
+    image = image / 16
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net m = Net()
+    buffer level: f32[] = zeros
+    loss = m(image, label)
+    minimize loss + 0 * level with adamw(lr=1e-3)
+    update level = 0.9 * level + 0.1 * loss
+    batch 64  epochs 10
+}
+"""
+
+
 @message(
     "W1507",
-    bad=_order(center_spec(UPDATE, sizes="processes ddp")),
-    good=GOOD,
+    bad=SCALAR_NET.replace("batch 64", "processes ddp  batch 64"),
+    good=SCALAR_NET,
 )
-def update_not_shared(span: Span | None, name: str) -> Text:
-    """Processes that share each batch see different rows, and a buffer must be the same in all of
-    them."""
+def update_not_shared(span: Span | None, name: str, found: str, place: Span | None) -> Text:
+    """Processes that share each batch see different rows, and a buffer must become the same in all
+    of them, and the same as in one process.
+
+    What nets give for rows (`f32[batch, …]`), what is drawn for rows and columns are gathered from
+    all processes before an update computes anything of them, and means over rows are averaged. A
+    net that gives one number for a whole batch, or rows along another axis than the first, leaves
+    nothing that could be gathered. Beside steps an update applies nets anew, and draws nothing.
+    """
     return Text(
         f"processes cannot share what `{name}` becomes",
-        label="is computed of the rows of one process",
-        help="leave `processes ddp` out",
+        label="follows from the rows of one process",
+        labels=(Label(place, f"is {found}: no axis holds rows, or not the first"),)
+        if place
+        else (),
+        help="compute it of rows, outside of nets: `mean(scores, axis=0)`; or leave `processes "
+        "ddp` out",
     )
 
 
@@ -116,4 +148,19 @@ def update_with_fixed_loss(span: Span | None, name: str, optimizer: str) -> Text
         f"`{optimizer}` has no steps behind which `{name}` could be updated",
         label="is computed once a step",
         help="choose an optimizer that goes by one gradient a step, as `adam`",
+    )
+
+
+@message(
+    "W1509",
+    bad=_order(center_spec("update center = center + val.loss")),
+    good=GOOD,
+)
+def update_reads_figure(span: Span | None, figure: str) -> Text:
+    """A figure of a split is known after an epoch, and a buffer is updated after each step, from
+    what the step computes. `until`, `require` and schedules such as `plateau` follow figures."""
+    return Text(
+        f"`{figure}` is no value of a step",
+        label="is measured after an epoch",
+        help="compute it of the batch: name what the loss is made of, and take that",
     )

@@ -1,0 +1,197 @@
+"""What updates of a train's buffers need of a step: what is handed on to them, and how processes
+that share a batch bring it together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Literal
+
+from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.sizes import ROWS
+from compiler.program.train import Train, Update
+from compiler.records import dataclass
+from compiler.types.dims import Dim
+
+Manner = Literal["same", "rows", "mean", "local"]
+"""How a value of one process becomes that of all: it is the same in each; its rows are gathered;
+the mean is taken; or there is no way."""
+
+
+@dataclass(frozen=True)
+class Handing:
+    """What updates need of a step. A net is applied, and a draw made, in the function of the loss:
+    before the optimizer changes anything. So is a mean over rows, which is smaller than these.
+    What else the loss needs anyway is handed on too, unless processes share the batch: an update
+    is computed of the rows of all of them then."""
+
+    train: Train
+    graph: Graph
+    """That of the train, or one that computes more."""
+
+    @cached_property
+    def seen(self) -> Graph:
+        """The graph as updates see it, which keep no gradients: nothing is detached in it."""
+        values: dict[str, Value] = {}
+        nodes = []
+        for node in self.graph.nodes:
+            inputs = tuple(v and values.get(v.name, v) for v in node.inputs)
+            if node.op.moves and node.op.is_flat and len(inputs) == 1 and inputs[0] is not None:
+                values[node.output.name] = inputs[0]
+            else:
+                nodes.append(replace(node, inputs=inputs))
+        outputs = (replace(o, value=values.get(o.value.name, o.value)) for o in self.graph.outputs)
+        return replace(self.graph, nodes=tuple(nodes), outputs=tuple(outputs))
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """The outputs of that graph by name."""
+        return {output.name: output for output in self.seen.outputs}
+
+    def find_read(self, updates: Sequence[Update]) -> tuple[Value, ...]:
+        """What updates of one step read of it: what is handed on, then columns."""
+        (step,) = {update.step for update in updates}
+        losses = [s.loss for s in self.train.steps if s.name == step]
+        early = self._find_early(losses) if losses else set[str]()
+        wanted = {self.outputs[update.output].value.name: None for update in updates}
+        columns = {item.value.name: item.value for item in self.seen.inputs}
+        made = {v.name: v for node in self.seen.nodes for v in node.outputs}
+        read: dict[str, None] = {}
+        for node in reversed(self.seen.nodes):
+            for value in node.outputs:
+                if value.name in wanted and value.name in early:
+                    read[value.name] = None
+            if any(v.name in wanted and v.name not in early for v in node.outputs):
+                wanted |= dict.fromkeys(v.name for v in node.inputs if v is not None)
+        found = [made[name] for name in reversed(read)]
+        found += [value for name, value in columns.items() if name in wanted]
+        late = (n for n in self.seen.nodes if n.output.name in wanted.keys() - early)
+        if any(map(_reads_count, late)) and not any(map(_counts_rows, found)):
+            found += [value for value in columns.values() if has_rows(value)][:1]
+        return tuple(found)
+
+    def _find_early(self, losses: Sequence[str]) -> set[str]:
+        """The values that the function of a loss can hand on."""
+        early = {
+            v.name
+            for node in self.seen.nodes
+            if self._is_costly(node) or node.output.name in self._means
+            for v in node.outputs
+        }
+        if self.train.processes == "ddp":
+            return early
+        return early | _find_needed(self.seen, (self.outputs[loss].value.name for loss in losses))
+
+    def _is_costly(self, node: Node) -> bool:
+        """Whether a node is of a net, reads a weight of one, or draws."""
+        nets = {net.prefix.removesuffix(".") for net in self.train.nets}
+        called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
+        own = {buffer.path for buffer in self.train.buffers}
+        weights = self.seen.parameter.keys() - own
+        reads = any(v is not None and v.name in weights for v in node.inputs)
+        return called or reads or node.op.draws
+
+    @cached_property
+    def _varying(self) -> set[str]:
+        """The values that follow from the rows of a batch."""
+        found = {item.value.name for item in self.seen.inputs}
+        for node in self.seen.nodes:
+            read = any(v is not None and v.name in found for v in node.inputs)
+            if read or any(_counts_rows(v) for v in node.outputs):
+                found |= {v.name for v in node.outputs}
+        return found
+
+    @cached_property
+    def _bags(self) -> set[str]:
+        """The values whose first axis holds rows in an order that does not matter: of nets, of
+        the data, drawn, or of one another entry by entry."""
+        found = {i.value.name for i in self.seen.inputs if has_rows(i.value)}
+        for node in self.seen.nodes:
+            if len(node.outputs) > 1 or not _counts_rows(node.output):
+                continue
+            costly = self._is_costly(node) and has_rows(node.output)
+            if costly or self._keeps_bag(node, found):
+                found.add(node.output.name)
+        return found
+
+    def _keeps_bag(self, node: Node, bags: set[str]) -> bool:
+        """Whether each row of a result follows from a row of its operands."""
+        given = [v for v in node.inputs if v is not None]
+        rank = node.output.type.rank
+        rows = [v for v in given if v.name in bags and v.type.rank == rank]
+        if node.op.joins:
+            joined = sum((v.type.shape[0] for v in rows), start=Dim.of(0)) if rows else None
+            return len(rows) == len(given) and node.output.type.shape[0] == joined
+        others = [v for v in given if v not in rows]
+        return bool(rows and node.op.broadcasts) and self._varying.isdisjoint(
+            v.name for v in others
+        )
+
+    @cached_property
+    def _means(self) -> set[str]:
+        """The means over all rows of a batch; none in half precision, where an update takes them
+        itself, of the rows and in full precision."""
+        if self.train.precision != "f32":
+            return set()
+        return {
+            node.output.name
+            for node in self.seen.nodes
+            if node.op.averages
+            and not _counts_rows(node.output)
+            and any(v is not None and v.name in self._bags for v in node.inputs)
+        }
+
+    def find_manner(self, value: Value) -> Manner:
+        """How processes bring a value together that updates read."""
+        if value.name not in self._varying:
+            return "same"
+        if value.name in self._means:
+            return "mean"
+        return "rows" if has_rows(value) else "local"
+
+    def find_faults(self) -> Iterator[tuple[Update, Value]]:
+        """The updates that processes cannot share, each with the value that they cannot."""
+        for step in dict.fromkeys(update.step for update in self.train.updates):
+            updates = [u for u in self.train.updates if u.step == step]
+            beside = all(s.name != step for s in self.train.steps)
+            for update in updates:
+                read = list(self.find_read([update]))
+                if beside:  # it draws for itself
+                    needed = _find_needed(self.seen, [self.outputs[update.output].value.name])
+                    drawn = (n for n in self.seen.nodes if n.output.name in needed and n.op.draws)
+                    read += [node.output for node in drawn if _counts_rows(node.output)]
+                    columns = [item.value for item in self.seen.inputs]
+                    local = next((v for v in read if v not in columns), None)
+                else:
+                    local = next((v for v in read if self.find_manner(v) == "local"), None)
+                if local is not None:
+                    yield update, local
+
+
+def has_rows(value: Value) -> bool:
+    """Whether the first axis of a value holds the rows of a batch, and no other does."""
+    shape = value.type.shape
+    return (
+        bool(shape) and shape[0] == Dim.of(ROWS) and not any(ROWS in d.symbols for d in shape[1:])
+    )
+
+
+def _counts_rows(value: Value) -> bool:
+    return any(ROWS in dim.symbols for dim in value.type.shape)
+
+
+def _reads_count(node: Node) -> bool:
+    """Whether a node says the number of rows."""
+    values = (getattr(node.op, field.name) for field in fields(node.op))  # type: ignore[arg-type]
+    told = any(isinstance(value, Dim) and ROWS in value.symbols for value in values)
+    return told or any(map(_counts_rows, node.outputs))
+
+
+def _find_needed(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The values that these depend on, and themselves."""
+    needed = set(names)
+    for node in reversed(graph.nodes):
+        if any(value.name in needed for value in node.outputs):
+            needed.update(v.name for v in node.inputs if v is not None)
+    return needed
