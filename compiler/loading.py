@@ -205,6 +205,7 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
         graph = part.net.graph
         _refuse_misfits(graph.parameters, inner, str(path), span)
         _read_chosen(graph, graph.parameters, inner, str(path), span)
+    _refuse_misfits(train.buffers, {n: keep_array(a) for n, a in found.items()}, str(path), span)
     return found
 
 

@@ -218,7 +218,7 @@ def test_buffers_of_a_single_net_have_any_names(tmp_path: Path) -> None:
     columns = script.load_splits(folder, "cpu")["train"]
     x, label = columns if columns[0].ndim == 2 else columns[::-1]
     torch.manual_seed(0)
-    net = model.Net()
+    net = model.Net(k=3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     keys, h, mean, rows = torch.zeros(3), torch.arange(1.0, 10).view(3, 3), torch.ones(()), 0
     for step in range(8):

@@ -223,15 +223,15 @@ class Train:
     span: Span | None = None
     arguments: str = ""
     thaws: tuple[Thaw, ...] = ()
+    steps: tuple[TrainStep, ...] = clause(
+        "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
+        "the objective, and the optimizers of groups of parameters",
+    )
     buffers: tuple[Parameter, ...] = clause(
         "buffer center: f32[1, 64] = zeros",
         "state of the training, which `update` changes and no optimizer",
         default=(),
         repeats=True,
-    )
-    steps: tuple[TrainStep, ...] = clause(
-        "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
-        "the objective, and the optimizers of groups of parameters",
     )
     updates: tuple[Update, ...] = clause(
         "update center = 0.9 * center + 0.1 * mean(logits, axis=0)",

@@ -85,12 +85,7 @@ class Handing:
 
     def _is_costly(self, node: Node) -> bool:
         """Whether a node is of a net, reads a weight of one, or draws."""
-        nets = {net.prefix.removesuffix(".") for net in self.train.nets}
-        called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
-        own = {buffer.path for buffer in self.train.buffers}
-        weights = self.seen.parameter.keys() - own
-        reads = any(v is not None and v.name in weights for v in node.inputs)
-        return called or reads or node.op.draws
+        return is_of_net(self.train, self.seen, node) or node.op.draws
 
     @cached_property
     def _varying(self) -> set[str]:
@@ -167,6 +162,15 @@ class Handing:
                     local = next((v for v in read if self.find_manner(v) == "local"), None)
                 if local is not None:
                     yield update, local
+
+
+def is_of_net(train: Train, graph: Graph, node: Node) -> bool:
+    """Whether a node is of a net, or has weights of one: it costs more than others."""
+    names = {v.name for v in node.inputs if v is not None}
+    nets = {net.prefix.removesuffix(".") for net in train.nets}
+    called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
+    own = {buffer.path for buffer in train.buffers}
+    return called or not names.isdisjoint(graph.parameter.keys() - own)
 
 
 def has_rows(value: Value) -> bool:

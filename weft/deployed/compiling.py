@@ -165,12 +165,15 @@ def _need_weights(target: Target, program: Program) -> Message:
 
 
 def find_paths(target: Target, program: Program) -> Iterator[str]:
-    """Paths of all weights of the net or the train that a target is a part of."""
+    """Paths of all weights of the net or the train that a target is a part of, and of what the
+    train keeps beside its nets."""
     train = target.deploy.train if target.deploy is not None else None
     if target.net is not None:
         yield from (parameter.path for parameter in target.net.graph.parameters)
     for part in program.trains[train].nets if train is not None else ():
         yield from (part.prefix + parameter.path for parameter in part.net.graph.parameters)
+    if train is not None:
+        yield from (buffer.path for buffer in program.trains[train].buffers)
 
 
 def has_weights(target: Target, file: Path | None) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module, run_source
 from backends.pytorch.run.running import Record, run_training
+from backends.pytorch.train.buffers import list_buffers
 from backends.pytorch.train.folder import PLAIN, FileWriter, write_training
 from backends.pytorch.train.functions import emit_objective
 from backends.pytorch.train.models import MASKS, START
@@ -193,13 +194,16 @@ def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[s
     source = "\n".join([*write_imports(body), "", "", body, ""])
     compute_loss = run_source(source, "objective").compute_loss
     modules = list(_load_nets(tuned))
-    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in script.columns]
+    step = script.steps[0]
+    read = [item.name for item in step.graph.inputs]
+    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in read]
     rows = len(given[0])
     generator = torch.Generator().manual_seed(tuned.train.seed)
-    draws = [generator] if script.draws_itself else []
+    held = [np.array(tuned.weights[path]) for path in list_buffers(script, step.graph)]
+    draws = [generator] if script.draws.list_given(step.graph) else []
     for start in range(0, rows, tuned.train.batch):
         batch = [column[start : start + tuned.train.batch] for column in given]
-        result = compute_loss(*modules, *batch, *draws)
+        result = compute_loss(*modules, *batch, *map(torch.from_numpy, held), *draws)
         loss: Tensor = result[0] if isinstance(result, tuple) else result
         (loss * (len(batch[0]) / rows)).backward()  # type: ignore[no-untyped-call]
     (module,) = (

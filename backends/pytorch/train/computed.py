@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from compiler.ir.graph import Graph, Output
+from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import TrainStep, Update
+from compiler.program.train import MetricUse, Train, TrainStep, Update
+from compiler.rows.handed import is_of_net
 
 FIGURES, AUGMENT = "compute_figures", "augment"
 """What the functions of what only figures read, and of an augmentation, are called."""
@@ -69,3 +70,43 @@ def cut_out(graph: Graph, outputs: Sequence[Output]) -> Graph:
     sized = any(ROWS in dim.symbols for n in made.nodes for v in n.outputs for dim in v.type.shape)
     sized |= any(not node.inputs and not node.op.random for node in made.nodes)
     return replace(made, inputs=inputs if inputs or not sized else made.inputs[:1])
+
+
+def share_reads(train: Train, graph: Graph, uses: Sequence[MetricUse]) -> Mapping[str, set[str]]:
+    """What the figures read, by the loss of the step whose function computes it: what a step
+    computes but for a little."""
+    losses = train.losses
+    reads: dict[str, set[str]] = {loss: set() for loss in losses}
+    outputs = {o.name: o for o in graph.outputs}
+    computed = {loss: _list_nodes(graph, [outputs[loss]]).keys() for loss in losses}
+    left: list[set[str]] = []
+    for use in uses if losses else ():
+        own = [name for name in use.reads if name in outputs]
+        needed = _list_nodes(graph, [outputs[name] for name in own])
+        costs = {
+            loss: sum(
+                is_of_net(train, graph, node) for name, node in needed.items() if name not in known
+            )
+            for loss, known in computed.items()
+        }
+        chosen = use.name if use.name in reads else min(losses, key=lambda loss: costs[loss])
+        if not costs[chosen]:
+            reads[chosen].update(own)
+        else:
+            left.append(set(own))
+    for figure in left:  # what is computed elsewhere has other draws: a figure sees one of them
+        for names in reads.values():
+            if _draws(graph, [outputs[name] for name in names & figure]):
+                names |= figure
+                break
+    return reads
+
+
+def _draws(graph: Graph, outputs: Sequence[Output]) -> bool:
+    """Whether any of the outputs follows from a draw."""
+    return any(node.op.random for node in _list_nodes(graph, outputs).values())
+
+
+def _list_nodes(graph: Graph, outputs: Sequence[Output]) -> dict[str, Node]:
+    """The nodes that outputs need, by the names of what they make."""
+    return {node.outputs[0].name: node for node in prune(graph, outputs).nodes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,11 +17,12 @@ from backends.pytorch.train.computed import (
     UpdateSpec,
     cut_out,
     prune,
+    share_reads,
 )
 from backends.pytorch.train.draws import TrainDraws
 from backends.pytorch.train.handing import Handed, Plan, plan_updates
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Graph, Node, Output
+from compiler.ir.graph import Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -87,7 +88,7 @@ class ScriptSpec:
     @cached_property
     def steps(self) -> tuple[StepSpec, ...]:
         """The steps, each with what it computes."""
-        reads = _share_reads(self)
+        reads = share_reads(self.train, self.graph, self.uses)
         taken = {*SCRIPT_GLOBALS, *self.functions}
         found = []
         for step in self.train.steps:
@@ -521,53 +522,3 @@ class ScriptSpec:
     def said(self) -> frozenset[str]:
         """The fields that the clauses of the train fill."""
         return frozenset(word.field for word, _ in find_said(TRAIN, self.train))
-
-
-def _share_reads(script: ScriptSpec) -> Mapping[str, set[str]]:
-    """What the figures read, by the loss of the step whose function computes it: what a step
-    computes but for a little."""
-    losses = script.train.losses
-    reads: dict[str, set[str]] = {loss: set() for loss in losses}
-    outputs = {o.name: o for o in script.graph.outputs}
-    computed = {loss: _list_nodes(script.graph, [outputs[loss]]).keys() for loss in losses}
-    left: list[set[str]] = []
-    for use in script.uses if losses else ():
-        own = [name for name in use.reads if name in outputs]
-        needed = _list_nodes(script.graph, [outputs[name] for name in own])
-        costs = {
-            loss: sum(
-                _is_costly(script, node) for name, node in needed.items() if name not in known
-            )
-            for loss, known in computed.items()
-        }
-        chosen = use.name if use.name in reads else min(losses, key=lambda loss: costs[loss])
-        if not costs[chosen]:
-            reads[chosen].update(own)
-        else:
-            left.append(set(own))
-    for figure in left:  # what is computed elsewhere has other draws: a figure sees one of them
-        for names in reads.values():
-            if _draws(script.graph, [outputs[name] for name in names & figure]):
-                names |= figure
-                break
-    return reads
-
-
-def _draws(graph: Graph, outputs: Sequence[Output]) -> bool:
-    """Whether any of the outputs follows from a draw."""
-    return any(node.op.random for node in _list_nodes(graph, outputs).values())
-
-
-def _is_costly(script: ScriptSpec, node: Node) -> bool:
-    """Whether a node is of a net, or has weights: a step that only a metric needs it in would take
-    longer."""
-    names = {v.name for v in node.inputs if v is not None}
-    nets = {net.prefix.removesuffix(".") for net in script.train.nets}
-    called = len(node.scope.chain) > 1 and node.scope.chain[1].path in nets
-    own = {buffer.path for buffer in script.train.buffers}
-    return called or not names.isdisjoint(script.graph.parameter.keys() - own)
-
-
-def _list_nodes(graph: Graph, outputs: Sequence[Output]) -> dict[str, Node]:
-    """The nodes that outputs need, by the names of what they make."""
-    return {node.outputs[0].name: node for node in prune(graph, outputs).nodes}

@@ -159,7 +159,8 @@ def _describe(train: Train, name: str, tuning: Tuning) -> str:
 
 
 def _others(train: Train) -> set[str]:
-    return {net.prefix + p.path for net in train.nets for p in net.net.graph.parameters}
+    paths = {net.prefix + p.path for net in train.nets for p in net.net.graph.parameters}
+    return paths | {buffer.path for buffer in train.buffers}
 
 
 def _set_lengths(train: Train, tuning: Tuning) -> Train:
