@@ -83,3 +83,31 @@ def test_an_unknown_split_is_refused(place: BoundNet) -> None:
     with pytest.raises(CompileError) as error:
         score_rows(place, "val", lambda inputs: {})
     assert "there is no split `val`" in error.value.messages[0].text.title
+
+
+def test_inputs_that_compare_rows_have_no_figures(tmp_path: Path) -> None:
+    """Of batches of 8 of 20 rows the pieces of such an input would not fit together."""
+    np.savez(tmp_path / "rows.npz", x=np.ones((40, 4), np.float32), y=np.ones((40, 1), np.float32))
+    model = (
+        "model Kernel {\n    input x: f32[n, 4]\n    input values: f32[m, 1]\n"
+        "    input hidden: bool[n, m]\n    score = x -> dense(1)\n"
+        "    output y = softmax(where(hidden, -inf, score), axis=1) @ values\n}\n"
+    )
+    train = (
+        "train fit on rows {\n    net kernel = Kernel()\n    at = arange(batch)\n"
+        "    made = kernel(x, y, at[:, none] == at)\n"
+        "    minimize mse(made, y) with adam(lr=1e-3)\n"
+        "    metric r2 = r2(made, y)\n    batch 8  epochs 1\n}\n"
+    )
+    data = 'data rows { source npz("rows.npz")  split in_order, train=50%, test=50% }\n'
+    (tmp_path / "spec.weft").write_text(model + data + train)
+    sink = Sink()
+    program = check(tmp_path / "spec.weft", sink=sink)
+    assert program is not None, sink.messages
+    found = program.trains["fit"]
+    kernel = BoundNet(found, found.nets[0].name, tmp_path)
+    with pytest.raises(CompileError) as caught:
+        score_rows(kernel, "test", lambda inputs: {"y": np.zeros((8, 1), np.float32)})
+    (message,) = caught.value.messages
+    assert message.code == "W1174"
+    assert "`hidden` of `kernel`" in message.text.title

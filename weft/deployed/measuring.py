@@ -194,7 +194,8 @@ def _score_rows(
 
 
 def _refuse_related_rows(place: BoundNet, graph: Graph) -> None:
-    for output in graph.outputs:
+    given = find_given(place.train, find_net(place.train, place.name)).computed
+    for output in (*graph.outputs, *(given.outputs if given is not None else ())):
         first, *others = output.value.type.shape or (Dim.of(1),)
         if any(first.symbols & dim.symbols for dim in others):
             fault = rows_related(

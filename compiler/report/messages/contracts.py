@@ -211,8 +211,8 @@ $ weft build fit.weft -o out
 )
 def rows_related(span: Span | None, net: str, output: str, type: str) -> Text:
     """A net compares the rows of a batch with each other, so that its outputs depend on which rows
-    are together: scores of `[batch, batch]`. Passes that judge, contracts and reports need figures
-    of single rows.
+    are together: scores of `[batch, batch]`, or an input that says which pairs count. Passes that
+    judge, contracts and reports need figures of single rows.
 
     Let the net put out what belongs to a row (the vectors of both towers) and compare rows in the
     train, where the objective of a batch may.
