@@ -47,6 +47,9 @@ class Example:
 CASES = (
     Example("lenet_mnist", (Figure("fit.accuracy", 0.99),)),
     Example("vae_mnist", (Figure("vae.elbo", -107.0),)),
+    Example("denoising_mnist", (Figure("fit.psnr", 6.0, minus="fit.psnr_of_noisy"),)),
+    Example("closed_form", (Figure("fit.r2", 0.62),)),
+    Example("kernel_regression", (Figure("fit.r2", 0.80),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
 )
 
