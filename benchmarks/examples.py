@@ -50,6 +50,7 @@ CASES = (
     Example("denoising_mnist", (Figure("fit.psnr", 6.0, minus="fit.psnr_of_noisy"),)),
     Example("closed_form", (Figure("fit.r2", 0.62),)),
     Example("kernel_regression", (Figure("fit.r2", 0.80),)),
+    Example("split_mnist", (Figure("compared.rehearsing", 0.20, minus="compared.forgetting"),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
 )
 
