@@ -38,6 +38,7 @@ WITHOUT_EXAMPLE = {
     "W1324": "takes a machine that has no memory left",
     "W1529": "takes trainings that all fail",
     "W1530": "takes a Python without Optuna",
+    "W1576": "takes a machine without a C++ compiler",
 }
 """Why no page can show what causes these; other tests meet them."""
 

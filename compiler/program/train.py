@@ -19,6 +19,7 @@ from compiler.vocabulary.clauses import (
     Choice,
     ClauseWord,
     DTypeChoice,
+    Flag,
     Whole,
     WordChoice,
     clause,
@@ -294,6 +295,20 @@ class Train:
         "`ddp`: the script shares every batch among the processes of torchrun",
         WordChoice(("one", "ddp")),
         default="one",
+    )
+    compiled: bool = clause(
+        "compile true",
+        "the nets are compiled for the training (`torch.compile`): a slow first step, then faster "
+        "ones",
+        Flag(),
+        default=False,
+    )
+    recomputed: tuple[str, ...] = clause(
+        'checkpoint_activations "blocks.*"',
+        "blocks and layers that keep no results for the backward pass, which computes them again: "
+        "less memory for more time",
+        default=(),
+        repeats=True,
     )
     until: EarlyStop | None = clause(
         "until stalled(val.loss, epochs=8)",

@@ -68,6 +68,13 @@ class WordChoice:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """`true` or `false`."""
+
+    text: ClassVar[str] = "true or false"
+
+
+@dataclass(frozen=True)
 class DTypeChoice:
     """One of a few dtypes, kept by its name."""
 
@@ -84,7 +91,7 @@ def join_words(words: Sequence[str], link: str = "or") -> str:
     return f" {link} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-Setting = Whole | Positive | Choice | WordChoice | DTypeChoice
+Setting = Whole | Positive | Choice | WordChoice | DTypeChoice | Flag
 """What the only value of a simple clause may be."""
 
 

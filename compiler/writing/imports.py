@@ -25,6 +25,7 @@ IMPORTS = {
     "json": "import json",
     "load_file": "from safetensors.torch import load_file",
     "Image": "from PIL import Image",
+    "checkpoint": "from torch.utils.checkpoint import checkpoint",
     "copy": "import copy",
     "shutil": "import shutil",
     "math": "import math",

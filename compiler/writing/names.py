@@ -71,7 +71,19 @@ SCRIPT_LOCALS = frozenset(
     | {"batch_rows", "epoch", "factor"}
     | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
-    | {"copy", "decay", "done", "enumerate", "hidden", "map", "partial", "sys", "trained"}
+    | {
+        "block",
+        "checkpoint",
+        "copy",
+        "decay",
+        "done",
+        "enumerate",
+        "hidden",
+        "map",
+        "partial",
+        "sys",
+        "trained",
+    }
     | {"warmup"}
 )
 """What a training script reads where it also has variables for outputs and columns."""

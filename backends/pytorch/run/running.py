@@ -20,6 +20,7 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.item_names import link_in_folder
+from compiler.report.messages.training_machinery import compiler_missing
 from compiler.report.messages.training_runs import (
     loss_not_finite,
     no_best_epoch,
@@ -42,6 +43,12 @@ Table = Sequence[Sequence[float]]
 """A line of metrics.jsonl: `epoch`, `train.loss`, `val.loss`, `val.accuracy`, `lr`, `seconds`."""
 LOG = "train.log"
 """The file with what the script wrote to its error output."""
+
+NO_COMPILER = (
+    r"(No working C\+\+ compiler found|Cannot find a working triton installation|CppCompileError)"
+    r"[^\n]*"
+)
+"""What PyTorch says where it cannot compile a net."""
 
 LAUNCH = """
 import importlib.util, pathlib, runpy, sys
@@ -298,6 +305,8 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
     """The message for what the script said before it ended with an error."""
     if status < 0:
         return training_killed(span, signal.Signals(-status).name)
+    if found := re.search(NO_COMPILER, said):
+        return compiler_missing(span, found[0])
     lines = [line for line in said.splitlines() if line.strip()]
     reason = lines[-1].strip() if lines else f"exit status {status}"
     if found := re.fullmatch(r"FileNotFoundError: .*: '(.+)'", reason):

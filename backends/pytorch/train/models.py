@@ -64,7 +64,32 @@ def emit_model(script: ScriptSpec) -> list[Statement]:
                 ],
             ),
         ]
-    return lines
+    return [*lines, *_recompute_blocks(script), *_compile_nets(script)]
+
+
+def _recompute_blocks(script: ScriptSpec) -> list[Statement]:
+    """Statements after which blocks keep no results for the backward pass."""
+    if not script.recomputed:
+        return []
+    return [
+        suite(
+            f"for name in {write_literal(script.recomputed)}:",
+            [
+                "block = model.get_submodule(name)",
+                "# The backward pass computes again what is inside, in place of keeping it.",
+                "block.forward = partial(checkpoint, block.forward, use_reentrant=False)",
+            ],
+        )
+    ]
+
+
+def _compile_nets(script: ScriptSpec) -> list[Statement]:
+    """Statements that compile nets in place, so that paths of weights stay as they are."""
+    if not script.train.compiled:
+        return []
+    if script.single:
+        return ["model.compile()"]
+    return [suite("for net in model.values():", ["net.compile()"])]
 
 
 def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> list[Statement]:

@@ -26,6 +26,7 @@ from compiler.ir.graph import Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
+from compiler.program.recomputed import find_recomputed
 from compiler.program.train import START_OUTPUT, MetricUse, Train, TrainedNet, TrainStep
 from compiler.rows.loss_parts import measure_losses
 from compiler.training.base import Penalty, ProximalStep
@@ -357,6 +358,12 @@ class ScriptSpec:
             if len(kept) == len(paths) and not self.is_frozen(net):
                 return thaw.epochs
         return 0
+
+    @cached_property
+    def recomputed(self) -> tuple[str, ...]:
+        """The modules that keep no results for the backward pass: of blocks inside others the
+        outer ones."""
+        return tuple(find_recomputed(self.train.nets, self.train.recomputed))
 
     @cached_property
     def parts(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def _find_constants(script: ScriptSpec) -> dict[str, object]:
     else:
         del found["EPOCHS"]
     for name, value in settings.items():
-        if name in script.said and not isinstance(value, str):
+        if name in script.said and not isinstance(value, str | bool):
             found[name.upper()] = value
     if train.clip is not None:
         found["CLIP"] = train.clip.limit
@@ -111,8 +111,8 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     for thaw in train.thaws:
         yield f"freeze until epoch {thaw.epochs}", ", ".join(thaw.patterns)
     for name, value in script.settings.items():
-        if name in script.said and isinstance(value, str):
-            yield name, value
+        if name in script.said and isinstance(value, str | bool):
+            yield name, str(value).lower() if isinstance(value, bool) else value
     if train.learns:
         yield "best epoch", script.choice
     nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]

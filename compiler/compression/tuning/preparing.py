@@ -193,8 +193,9 @@ def _rename(train: Train, name: str, prefix: str) -> Train:
     def change(groups: tuple[ParameterGroup, ...]) -> tuple[ParameterGroup, ...]:
         return tuple(replace(g, patterns=tuple(prefix + p for p in g.patterns)) for g in groups)
 
-    freeze = tuple(prefix + p for p in train.freeze)
-    return replace(train.change_groups(change), nets=(renamed,), freeze=freeze)
+    freeze, recomputed = (tuple(prefix + p for p in t) for t in (train.freeze, train.recomputed))
+    changed = train.change_groups(change)
+    return replace(changed, nets=(renamed,), freeze=freeze, recomputed=recomputed)
 
 
 def _teach(

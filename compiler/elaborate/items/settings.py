@@ -24,6 +24,7 @@ from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import (
     Choice,
     DTypeChoice,
+    Flag,
     Positive,
     Setting,
     Whole,
@@ -64,6 +65,8 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
             return None
         case Choice(words), Known(str() as word) if word in words:
             return word
+        case Flag(), Known(bool() as flag):
+            return flag
         case DTypeChoice(dtypes), DTypeValue(dtype) if dtype in dtypes:
             return dtype.value
         case Positive(), Known(int() | float() as number, unit=None | "%") if value.is_number:

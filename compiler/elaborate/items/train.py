@@ -24,6 +24,7 @@ from compiler.elaborate.items.regularizing import (
     read_regularize,
     settle_regularizers,
 )
+from compiler.elaborate.items.running import check_recomputed, find_uncompiled, read_blocks
 from compiler.elaborate.items.samples import SampleEntry, read_sample, settle_samples
 from compiler.elaborate.items.settings import (
     Freezing,
@@ -100,7 +101,7 @@ from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
-TRAINING_CLAUSES = ("minimize", "clip", "until", "processes")
+TRAINING_CLAUSES = ("minimize", "clip", "until", "processes", "compile")
 """Clauses that stand once, and say how something is trained."""
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
@@ -136,6 +137,7 @@ class TrainElaborator(ItemElaborator):
         self.regularizers: list[Regularizing] = []
         self.until: Stalled | None = None
         self.freeze: list[Freezing] = []
+        self.recomputed: list[Pattern] = []
         self.values: dict[str, NetValue] = {}
 
     def run(self) -> Train | None:
@@ -175,6 +177,8 @@ class TrainElaborator(ItemElaborator):
         said = {word: self.seen[word] for word in TRAINING_CLAUSES if word in self.seen}
         if self.freeze:
             said["freeze"] = self.freeze[0].span
+        if self.recomputed:
+            said["checkpoint_activations"] = self.recomputed[0].span
         if self.heads:
             said["step"] = self.heads[0].name.span
         if self.regularizers:
@@ -275,6 +279,10 @@ class TrainElaborator(ItemElaborator):
         """`until stalled(val.accuracy, epochs=8)`."""
         self.until = read_until(body, clause)
 
+    def take_checkpoint_activations(self, body: Body, clause: Clause) -> None:
+        """`checkpoint_activations "blocks.*"`."""
+        self.recomputed += read_blocks(body, clause)
+
     def take_freeze(self, body: Body, clause: Clause) -> None:
         """`freeze "stem.*", m, until=3epochs`."""
         self.freeze.append(read_freeze(body, clause))
@@ -307,6 +315,7 @@ class TrainElaborator(ItemElaborator):
         epochs = self.settings.get("epochs", math.inf)
         thaws = settle_thaws(context.body, self.freeze, frozen, nets, epochs)
         acting = settle_regularizers(context.body, self.find_penalties(groups), nets, frozen)
+        check_recomputed(context.body, self.recomputed, nets)
         check_thaws(context.body, thaws, steps or (), acting)
         samples = settle_samples(context.body, self.samples, step)
         if steps is None or samples is None or context.graph() is None or self.lacks_settings:
@@ -327,6 +336,7 @@ class TrainElaborator(ItemElaborator):
             until=until,
             regularizers=acting,
             freeze=frozen,
+            recomputed=tuple(pattern.text for pattern in self.recomputed),
             **self.settings,
         )
         for message in _find_faults(made):
@@ -439,6 +449,7 @@ def _find_faults(train: Train) -> Iterator[Message]:
     """What is wrong with a train, or most likely not meant, whatever its clauses say one by one."""
     return chain(
         find_misfits(train),
+        find_uncompiled(train),
         find_unsolvable(train),
         find_draw_faults(train),
         find_update_faults(train),

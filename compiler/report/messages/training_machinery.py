@@ -1,0 +1,59 @@
+"""Messages about how a training computes what it does: compiled nets, results computed again."""
+
+from __future__ import annotations
+
+from compiler.report.diagnostics import Label, Text, message
+from compiler.report.messages.items import train_spec
+from compiler.report.source import Span
+
+PENALTY = "mean(grad(sum(logits), image) ** 2)"
+NORMED = train_spec('checkpoint_activations "HERE"').replace(
+    "dense(10)", "dense(16, bias=false) as hidden -> batch_norm as norm -> relu -> dense(10)"
+)
+
+
+@message("W1576")
+def compiler_missing(span: Span | None, reason: str) -> Text:
+    """`compile true` makes PyTorch write code for the machine at hand, and compile it: on a CPU
+    with a C++ compiler, on a GPU with Triton. There is none, or it does not work.
+
+    `g++` (or `clang++`) comes with the system's development tools, and the environment variable
+    `CXX` names another one; Triton comes with PyTorch for CUDA on Linux.
+    """
+    return Text(
+        "PyTorch cannot compile the net here",
+        label=reason,
+        help="install a C++ compiler (on a GPU: Triton), or leave `compile true` out",
+    )
+
+
+@message(
+    "W1577",
+    bad=train_spec("compile true", minimize=f"{PENALTY} with adam(lr=1e-3)"),
+    good=train_spec("compile false", minimize=f"{PENALTY} with adam(lr=1e-3)"),
+)
+def compiled_twice_differentiated(span: Span | None, op: str) -> Text:
+    """An objective with a derivative in it, as a gradient penalty, is differentiated once more by
+    the training; PyTorch compiles nets for one derivative alone."""
+    return Text(
+        "a compiled net has no second derivative",
+        label=f"`{op}` is differentiated again by the training",
+        help="leave `compile true` out",
+    )
+
+
+@message(
+    "W1578",
+    bad=NORMED.replace("HERE", "norm"),
+    good=NORMED.replace("HERE", "hidden"),
+)
+def norm_recomputed(span: Span | None, block: str, op: str, norm: Span | None) -> Text:
+    """A block that is computed again for the backward pass may not change anything on the way: a
+    batch norm in it would move its running statistics twice a step, and the training would be
+    another one."""
+    return Text(
+        f"`{block}` has a `{op}`, and cannot be computed twice a step",
+        label="its running statistics would move twice",
+        labels=(Label(norm, "here"),) if norm is not None else (),
+        help="name blocks without one, or use a norm without running statistics (`group_norm`)",
+    )
