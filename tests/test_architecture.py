@@ -150,8 +150,8 @@ ARROWS = {
     ),
     "backends.pytorch.run": (
         "compiler.system compiler.report compiler.writing compiler.ir compiler.passes "
-        "compiler.data compiler.program compiler.loading compiler.rows compiler.compression "
-        "backends.pytorch backends.pytorch.train"
+        "compiler.data compiler.training compiler.program compiler.loading compiler.rows "
+        "compiler.compression backends.pytorch backends.pytorch.train"
     ),
     "backends.onnx_graph": (
         "compiler.system compiler.types compiler.report compiler.vocabulary compiler.ir "

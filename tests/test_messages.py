@@ -39,6 +39,7 @@ WITHOUT_EXAMPLE = {
     "W1529": "takes trainings that all fail",
     "W1530": "takes a Python without Optuna",
     "W1576": "takes a machine without a C++ compiler",
+    "W1579": "takes a Python without a tracker of experiments",
 }
 """Why no page can show what causes these; other tests meet them."""
 

@@ -25,8 +25,8 @@ from tests.train_scripts import (
     lint,
     run,
     save_data,
+    share,
     write,
-    write_shared,
 )
 
 SGD = PLAIN.replace("OPTIMIZER", "sgd(lr=0.1, momentum=0.9)")
@@ -183,14 +183,15 @@ def test_compiled_nets_that_take_turns_and_recompute(tmp_path: Path) -> None:
 
 def test_a_replica_that_shares_gradients_is_of_the_compiled_net(tmp_path: Path) -> None:
     """Its text; and two processes that compute results again are as one."""
-    text = write_shared(SGD.replace("batch 24", "compile true  batch 24"), tmp_path)
+    text = write(share(SGD).replace("batch 24", "compile true  batch 24"), tmp_path)
     script = (text / "train.py").read_text()
     assert script.index("model.compile()") < script.index("\n    train(parts, splits")
     assert "DistributedDataParallel(model)" in script
     (tmp_path / "again").mkdir()
     said = 'checkpoint_activations "parts.*"  batch 24'
-    plain = DEEP_TRAIN.replace(" -> dropout(20%)", "").replace("batch 24", said)
-    assert_two_processes_agree(write_shared(plain, tmp_path / "again"), "val.accuracy")
+    plain = DEEP_TRAIN.replace(" -> dropout(20%)", "")
+    shared = share(plain).replace("batch 24", said)
+    assert_two_processes_agree(write(shared, tmp_path / "again"), "val.accuracy")
 
 
 def test_a_machine_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,6 +310,12 @@ class Train:
         default=(),
         repeats=True,
     )
+    loggers: tuple[str, ...] = clause(
+        "log tensorboard",
+        "what else is told of every epoch: tensorboard, mlflow, trackio, wandb",
+        default=(),
+        repeats=True,
+    )
     until: EarlyStop | None = clause(
         "until stalled(val.loss, epochs=8)",
         "stops early, and keeps the best weights",

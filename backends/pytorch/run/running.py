@@ -20,7 +20,7 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.item_names import link_in_folder
-from compiler.report.messages.training_machinery import compiler_missing
+from compiler.report.messages.training_machinery import compiler_missing, logger_missing
 from compiler.report.messages.training_runs import (
     loss_not_finite,
     no_best_epoch,
@@ -36,6 +36,7 @@ from compiler.report.messages.training_runs import (
 from compiler.report.messages.weights import weights_unreadable
 from compiler.report.source import Span
 from compiler.system.files import parse_json, read_json
+from compiler.training.loggers import LOGGERS
 from compiler.writing.python import show
 
 Record = Mapping[str, float]
@@ -321,6 +322,11 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
         r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)", reason
     ):
         return loss_not_finite(span, found[2], found[3], found[1])
+    if found := re.fullmatch(r"ModuleNotFoundError: No module named '(.+)'", reason):
+        package = found[1].partition(".")[0]
+        missing = next((one for one in LOGGERS.values() if one.package == package), None)
+        if missing is not None:
+            return logger_missing(span, package, missing.install)
     if re.match(r"torch\.(cuda\.)?OutOfMemoryError\b", reason):
         return training_out_of_memory(span)
     if re.search(r"not compiled with CUDA|No CUDA GPUs|no NVIDIA driver", reason):

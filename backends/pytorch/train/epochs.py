@@ -11,6 +11,7 @@ from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import emit_plateau_steps, group_of, name_rates
 from backends.pytorch.train.sampling import call_samples
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.tracking import begin_tracking, end_tracking, track_epoch
 from compiler.writing.python import write_formatted, write_string
 
 
@@ -32,7 +33,9 @@ def write_train(script: ScriptSpec) -> Function:
         (
             unpack_parts(script, *names),
             *emit_replica(script),
+            *begin_tracking(script),
             suite(f"while {unfinished}:", list(_write_epoch(script))),
+            *end_tracking(script),
         ),
         ("Trains on after the epochs of the history and adds to it.",),
     )
@@ -67,6 +70,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     names = (*script.splits, *(metric.name for metric in script.train.metrics))
     shown = "name" if all(name.isprintable() for name in names) else "name!r"
     yield f'print(*(f"{{{shown}}} {{value:.4g}}" for name, value in record.items()), flush=True)'
+    yield from track_epoch(script)
 
 
 def _write_evaluation(script: ScriptSpec, split: str) -> Iterator[Statement]:

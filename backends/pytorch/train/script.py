@@ -29,6 +29,7 @@ from backends.pytorch.train.sampling import write_sampling
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
+from backends.pytorch.train.tracking import emit_name
 from backends.pytorch.train.updating import write_updates
 from compiler.program.train import Clip
 from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
@@ -153,6 +154,7 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
     if train.until is not None:
         better = f"epochs without a better {show(script.monitor.name)}"
         yield f"PATIENCE = {train.until.epochs}  # {better}"
+    yield from emit_name(script)
     yield emit_settings(script)
     if script.charts:
         yield f"CHARTS = {write_literal(script.charts)}  # in results.json alone"

@@ -15,7 +15,10 @@ from compiler.report.messages.training_machinery import (
     compiled_twice_differentiated,
     norm_recomputed,
 )
-from compiler.text.tree.syntax import Clause, Declare
+from compiler.report.suggestions import did_you_mean
+from compiler.text.tree.syntax import Clause, Declare, Name
+from compiler.training.loggers import LOGGERS
+from compiler.vocabulary.clauses import join_words
 
 
 def read_blocks(body: Body, clause: Clause) -> list[Pattern]:
@@ -27,6 +30,24 @@ def read_blocks(body: Body, clause: Clause) -> list[Pattern]:
         else:
             patterns += read_patterns(body, clause, operand.value)
     return patterns
+
+
+def read_loggers(body: Body, clause: Clause, before: Sequence[str]) -> Iterator[str]:
+    """What `log tensorboard` names; what is refused in it is reported."""
+    known = [*before]
+    for operand in read_operands(body, clause):
+        expression = operand.value
+        word = expression.text if isinstance(expression, Name) else ""
+        if operand.name is not None or word not in LOGGERS:
+            near = did_you_mean(word, tuple(LOGGERS))
+            found = f"`{operand.span.text}`" + (f"; did you mean `{near}`?" if near else "")
+            expected = f"{join_words(tuple(LOGGERS))} belongs here, not {found}"
+            malformed(body, clause, operand.span, expected)
+        elif word in known:
+            malformed(body, clause, operand.span, f"`{word}` is named twice")
+        else:
+            known.append(word)
+            yield word
 
 
 def check_recomputed(body: Body, patterns: Sequence[Pattern], nets: Sequence[TrainedNet]) -> None:

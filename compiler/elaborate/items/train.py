@@ -24,7 +24,12 @@ from compiler.elaborate.items.regularizing import (
     read_regularize,
     settle_regularizers,
 )
-from compiler.elaborate.items.running import check_recomputed, find_uncompiled, read_blocks
+from compiler.elaborate.items.running import (
+    check_recomputed,
+    find_uncompiled,
+    read_blocks,
+    read_loggers,
+)
 from compiler.elaborate.items.samples import SampleEntry, read_sample, settle_samples
 from compiler.elaborate.items.settings import (
     Freezing,
@@ -138,6 +143,7 @@ class TrainElaborator(ItemElaborator):
         self.until: Stalled | None = None
         self.freeze: list[Freezing] = []
         self.recomputed: list[Pattern] = []
+        self.loggers: list[str] = []
         self.values: dict[str, NetValue] = {}
 
     def run(self) -> Train | None:
@@ -179,6 +185,8 @@ class TrainElaborator(ItemElaborator):
             said["freeze"] = self.freeze[0].span
         if self.recomputed:
             said["checkpoint_activations"] = self.recomputed[0].span
+        if self.loggers:
+            said["log"] = self.item.name.span
         if self.heads:
             said["step"] = self.heads[0].name.span
         if self.regularizers:
@@ -283,6 +291,10 @@ class TrainElaborator(ItemElaborator):
         """`checkpoint_activations "blocks.*"`."""
         self.recomputed += read_blocks(body, clause)
 
+    def take_log(self, body: Body, clause: Clause) -> None:
+        """`log tensorboard`."""
+        self.loggers += read_loggers(body, clause, self.loggers)
+
     def take_freeze(self, body: Body, clause: Clause) -> None:
         """`freeze "stem.*", m, until=3epochs`."""
         self.freeze.append(read_freeze(body, clause))
@@ -337,6 +349,7 @@ class TrainElaborator(ItemElaborator):
             regularizers=acting,
             freeze=frozen,
             recomputed=tuple(pattern.text for pattern in self.recomputed),
+            loggers=tuple(self.loggers),
             **self.settings,
         )
         for message in _find_faults(made):

@@ -57,3 +57,14 @@ def norm_recomputed(span: Span | None, block: str, op: str, norm: Span | None) -
         labels=(Label(norm, "here"),) if norm is not None else (),
         help="name blocks without one, or use a norm without running statistics (`group_norm`)",
     )
+
+
+@message("W1579")
+def logger_missing(span: Span | None, package: str, install: str) -> Text:
+    """`log` tells a tracker of experiments of every epoch, by its own library, which the script
+    imports first of all: nothing was trained without it. Weft installs none of them by itself."""
+    return Text(
+        f"`log` needs the Python package `{package}`",
+        label="it is not installed",
+        help=f"`pip install {install}`, or leave the clause out: metrics.jsonl has all figures",
+    )
