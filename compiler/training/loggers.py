@@ -43,7 +43,8 @@ LOGGERS: Mapping[str, Logger] = {
         "mlflow",
         "mlflow-skinny",
         [
-            'if "MLFLOW_TRACKING_URI" not in os.environ:  # a server, or a database',
+            'if "MLFLOW_TRACKING_URI" not in os.environ:  # of a server or a database',
+            '    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks whether files are meant',
             '    mlflow.set_tracking_uri((out / "mlruns").resolve().as_uri())',
             "mlflow.set_experiment(NAME)",
             'known = out / "mlflow-run"',
