@@ -44,7 +44,7 @@ LOGGERS: Mapping[str, Logger] = {
         "mlflow-skinny",
         [
             'if "MLFLOW_TRACKING_URI" not in os.environ:  # of a server or a database',
-            '    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks whether files are meant',
+            '    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # files are meant',
             '    mlflow.set_tracking_uri((out / "mlruns").resolve().as_uri())',
             "mlflow.set_experiment(NAME)",
             'known = out / "mlflow-run"',

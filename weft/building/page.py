@@ -43,6 +43,9 @@ svg .confused { fill: #b3261e; }
 svg text.inside { fill: #fff; }
 svg .base { fill: #8b93a1; }
 svg .variant { fill: #2f5fc4; }
+figure { margin: 0; }
+figure img { min-width: 12rem; image-rendering: pixelated; }
+figcaption { color: #5a6270; font-size: .82rem; }
 .bar { display: inline-block; height: .6rem; background: #2f5fc4; vertical-align: middle; }
 .notes { color: #5a6270; font-size: .82rem; }
 """

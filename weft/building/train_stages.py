@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.pytorch.run.running import read_results, run_training
+from backends.pytorch.run.running import read_metrics, read_results, run_training
 from backends.pytorch.train.folder import write_training
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
@@ -20,6 +20,7 @@ from weft.building.build_outputs import fingerprint_trained
 from weft.building.charts import find_charts
 from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Metadata, Stage
+from weft.building.training_pictures import draw_curves, embed_samples
 from weft.deployed.compiling import check_data
 from weft.deployed.trained_data import BEST, FITTED, find_data
 from weft.inspection.inspecting import INSPECTED, hash_file
@@ -166,5 +167,10 @@ class TrainStages:
         rows += [(chart.title, chart.describe()) for chart in charts]
         if charts:
             metadata["charts"] = {chart.title: chart.encode() for chart in charts}
-        pictures = embed_inspection(folder / INSPECTED, hash_file(folder / BEST))
+        records = read_metrics(folder / "metrics.jsonl")
+        pictures = [
+            *draw_curves(records, results.best_epoch),
+            *embed_samples(train, folder),
+            *embed_inspection(folder / INSPECTED, hash_file(folder / BEST)),
+        ]
         return Section(self.name, tuple(rows), metadata, tuple(charts), tuple(pictures))
