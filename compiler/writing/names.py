@@ -59,7 +59,8 @@ LOCAL_RESERVED = frozenset(
 _SCRIPT_GLOBALS = """
 BATCH CHARTS CLIP DECAY DECAYS EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES NAME
 PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD all_rows all_sum
-average_gradients check_range check_values compute_columns compute_figures compute_loss compute_updates evaluate
+average_gradients check_range check_values compute_columns compute_figures compute_loss
+compute_updates evaluate
 find_best find_decay load load_splits main measure penalize save read_mean save_grid save_samples
 schedule shrink_groups split_parameters train train_epoch update update_average update_buffers
 """
