@@ -48,6 +48,7 @@ CASES = (
     Example("lenet_mnist", (Figure("fit.accuracy", 0.99),)),
     Example("vae_mnist", (Figure("vae.elbo", -107.0),)),
     Example("denoising_mnist", (Figure("fit.psnr", 6.0, minus="fit.psnr_of_noisy"),)),
+    Example("autoencoder_mnist", (Figure("fit.psnr", 17.8),)),
     Example("closed_form", (Figure("fit.r2", 0.62),)),
     Example("kernel_regression", (Figure("fit.r2", 0.80),)),
     Example("split_mnist", (Figure("compared.rehearsing", 0.20, minus="compared.forgetting"),)),
