@@ -174,11 +174,12 @@ def test_a_sample_of_some_rows_does_not_limit_what_is_deployed(tmp_path: Path) -
 def test_a_sample_of_tensors_that_come_from_nothing(tmp_path: Path) -> None:
     spec = SPEC.replace(
         "sample codes = encoder(image)",
-        "sample codes = decoder(reshape(cast(arange(12), f32), [4, 3])), range=[-9, 9]",
+        "sample codes = decoder(reshape(cast(arange(12), f32), [4, 3])), range=[-9, 9]\n"
+        "    sample first = sigmoid(logits)[:48]",
     )
     folder = write(spec.replace("epochs 3", "epochs 1"), tmp_path)
     lint(folder)
     done = run(folder, "out")
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (folder / "out" / "samples").iterdir()}
-    assert "codes-0001.png" in names
+    assert {"codes-0001.png", "first-0001.png"} <= names

@@ -31,7 +31,8 @@ def write_class(target: Class) -> list[str]:
     """The lines of a class, or of the function of a block without state."""
     paths = Paths(target)
     expressions = Expressions(paths.read)
-    reading = Reading(target, find_checked(target))
+    checked = set() if target.is_function else find_checked(target)  # functions check no sizes
+    reading = Reading(target, checked)
     if target.is_function:
         return _write_function(target, reading, expressions, paths)
     if target.is_chain:
