@@ -9,25 +9,21 @@ was generated, from the same weights on the same batches; their losses are compa
 from __future__ import annotations
 
 import copy
-import importlib.util
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from backends.onnx_runtime.measure import Comparison, measure
-from backends.pytorch.train.folder import write_training
-from compiler.driver import check
-from compiler.report.diagnostics import CompileError, Sink
+from benchmarks.scripts import Rival, Script, start_script
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2
@@ -50,6 +46,11 @@ class Case:
     bound: float
     columns: Callable[[np.random.Generator, int], Mapping[str, Any]]
     loss: str = "cross_entropy(logits, label)"
+
+    def compute_loss(self, model: nn.Module, inputs: Tensor, target: Tensor) -> Tensor:
+        """The same loss as one would write it in PyTorch."""
+        logits = model(inputs)
+        return functional.cross_entropy(logits.flatten(0, -2), target.flatten())
 
 
 def draw_images(size: int, channels: int, classes: int) -> Callable[..., Mapping[str, Any]]:
@@ -127,87 +128,13 @@ def write_spec(case: Case, folder: Path) -> Path:
     return path
 
 
-class _Captured(Exception):
-    """Ends the generated `main` where it would begin to train."""
-
-    def __init__(self, training: Any, splits: Mapping[str, list[Tensor]]) -> None:
-        super().__init__("captured")
-        self.training = training
-        self.splits = splits
-
-
-def start_generated(case: Case, folder: Path) -> tuple[ModuleType, Any, list[Tensor]]:
-    """The generated script as a module, with the training and the columns its `main` makes."""
-    sink = Sink()
-    program = check(write_spec(case, folder), overrides={}, sink=sink)
-    if program is None or sink.has_errors:
-        raise CompileError(sink.messages)
-    write_training(program.trains["fit"], folder)
-    with importing_from(folder):
-        spec = importlib.util.spec_from_file_location("generated", folder / "train.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["generated"] = module
-        spec.loader.exec_module(module)
-
-    def capture(training: Any, splits: Mapping[str, list[Tensor]], out: Path) -> None:
-        raise _Captured(training, splits)
-
-    vars(module)["train"] = capture
-    sys.argv = ["train.py", "--data", str(folder), "--out", str(folder), "--device", "cpu"]
-    try:
-        module.main()
-    except _Captured as captured:
-        return module, captured.training, captured.splits["train"]
-    raise AssertionError("the generated main does not call train")
-
-
-@contextmanager
-def importing_from(folder: Path) -> Iterator[None]:
-    """Puts a folder first on the path of imports, and forgets what `model` was."""
-    sys.path.insert(0, str(folder))
-    sys.modules.pop("model", None)
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-Objective = Callable[..., Any]
-
-
-def read_loss(results: Any) -> Tensor:
-    """The loss among the results of the generated objective."""
-    loss = results[0] if isinstance(results, tuple) else results
-    assert isinstance(loss, Tensor)
-    return loss
-
-
-class Rival:
-    """A loop over the same network, weights, batches and draws as the generated one."""
-
-    def __init__(self, module: ModuleType, model: nn.Module, columns: list[Tensor]) -> None:
-        self.module = module
-        self.model = model
-        self.columns = columns
-        self.epoch = 0
-
-    def start_epoch(self) -> np.ndarray[Any, Any]:
-        """The order of rows in the next epoch, as the generated script draws it."""
-        self.epoch += 1
-        torch.manual_seed(self.module.SEED + 1000 * self.epoch)
-        return np.random.default_rng([self.module.SEED, self.epoch]).permutation(
-            len(self.columns[0])
-        )
-
-
 class Tutorial(Rival):
     """The loop of the tutorials."""
 
-    def __init__(self, module: ModuleType, model: nn.Module, columns: list[Tensor]) -> None:
-        super().__init__(module, model, columns)
-        self.dataset = TensorDataset(*columns)
+    def __init__(self, case: Case, script: Script, model: nn.Module) -> None:
+        super().__init__(script, model)
+        self.case = case
+        self.dataset = TensorDataset(*self.columns)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def run(self) -> float:
@@ -215,14 +142,14 @@ class Tutorial(Rival):
         order = self.start_epoch()
         loader = DataLoader(
             self.dataset,
-            batch_size=self.module.BATCH,
+            batch_size=self.batch,
             sampler=order.tolist(),
             generator=torch.Generator(),  # draws of dropout stay those of the generated loop
         )
         self.model.train()
         total = 0.0
         for batch in loader:
-            loss = read_loss(self.module.compute_loss(self.model, *batch))
+            loss = self.case.compute_loss(self.model, *batch)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -234,11 +161,10 @@ class Tuned(Rival):
     """The loop of the tutorials with the tricks: columns in memory, the fused optimizer, the
     memory layout that the spec asks for, and losses read once."""
 
-    def __init__(
-        self, module: ModuleType, model: nn.Module, columns: list[Tensor], *, channels_last: bool
-    ) -> None:
-        super().__init__(module, model, columns)
-        if channels_last:
+    def __init__(self, case: Case, script: Script, model: nn.Module) -> None:
+        super().__init__(script, model)
+        self.case = case
+        if "channels_last" in case.clauses:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
@@ -246,9 +172,9 @@ class Tuned(Rival):
         """One epoch; the mean loss."""
         self.model.train()
         losses = []
-        for rows in torch.from_numpy(self.start_epoch()).split(self.module.BATCH):
-            batch = [column[rows] for column in self.columns]
-            loss = read_loss(self.module.compute_loss(self.model, *batch))
+        for rows in torch.from_numpy(self.start_epoch()).split(self.batch):
+            inputs, target = (column[rows] for column in self.columns)
+            loss = self.case.compute_loss(self.model, inputs, target)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -262,17 +188,11 @@ def compare(case: Case, folder: Path) -> Comparison:
     Raises:
         AssertionError: the losses differ.
     """
-    module, training, columns = start_generated(case, folder)
-    plain = copy.deepcopy(training.model).to(memory_format=torch.contiguous_format)
-    tutorial = Tutorial(module, plain, columns)
-    channels_last = "channels_last" in case.clauses
-    tuned = Tuned(module, copy.deepcopy(plain), columns, channels_last=channels_last)
-
-    def run_generated() -> float:
-        training.epoch += 1
-        return float(module.train_epoch(training, training.model, columns))
-
-    loops = {"generated": run_generated, "tutorial": tutorial.run, "tuned": tuned.run}
+    script = start_script(write_spec(case, folder), "fit", "--data", str(folder))
+    plain = copy.deepcopy(script.model).to(memory_format=torch.contiguous_format)
+    tutorial = Tutorial(case, script, plain)
+    tuned = Tuned(case, script, copy.deepcopy(plain))
+    loops = {"generated": script.run, "tutorial": tutorial.run, "tuned": tuned.run}
     losses = {name: run() for name, run in loops.items()}
     for name, loss in losses.items():
         difference = abs(loss - losses["tutorial"]) / losses["tutorial"]
