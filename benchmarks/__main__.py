@@ -6,7 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("check", "compile", "inference", "train", "recurrent", "compression", "sweep", "examples")
+NAMES = (
+    "check",
+    "compile",
+    "inference",
+    "train",
+    "objectives",
+    "recurrent",
+    "compression",
+    "sweep",
+    "examples",
+)
 
 
 def main() -> int:
