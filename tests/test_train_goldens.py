@@ -25,6 +25,9 @@ ENSEMBLE = (ROOT / "specs" / "examples" / "ensemble.weft").read_text(encoding="u
 FITTED = TABLE.replace("x = concat", "b = b -> standardize\n    x = concat").replace(
     "batch 4", 'batch 4\n    precision f16\n    clip norm=1.0\n    freeze "head.bias"'
 )
+WARMED = VAE.replace(
+    "minimize likelihood + beta", "warmth = min(1, step / 40)\n    minimize likelihood + warmth"
+).replace("exp(0.5 * logvar)", "linear(0.0, 1.0, over_first=1epoch) * exp(0.5 * logvar)")
 
 SPECS = {
     "digits": EXAMPLE,
@@ -37,6 +40,8 @@ SPECS = {
     "table": FITTED,
     "vae": VAE,
     "vae_shared": share(VAE),
+    "vae_warmed": WARMED,
+    "vae_parts_shared": share(WARMED.replace("epochs 3", "epochs 3  epoch 30steps  accumulate 4")),
     "gan": GAN,
     "gan_shared": share(GAN),
     "judged": ENSEMBLE,

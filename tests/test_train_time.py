@@ -3,16 +3,26 @@ change."""
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from backends.pytorch.run.running import read_metrics
+from backends.pytorch.terms.naming import user_name
 from compiler.driver import check
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Node
 from compiler.report.diagnostics import Sink
+from compiler.rows.moments import settle_moment
+from tests.test_train_steps import import_script
 from tests.train_scripts import (
     GAN,
     PLAIN,
@@ -21,6 +31,7 @@ from tests.train_scripts import (
     check_equal,
     kill_after,
     lint,
+    open_train,
     run,
     save_data,
     write,
@@ -50,6 +61,134 @@ def find_codes(text: str, folder: Path) -> list[str]:
     sink = Sink()
     check(path, overrides={}, sink=sink)
     return [m.code for m in sink.messages if m.severity == "error"]
+
+
+# --- numbers that change with the step ------------------------------------------------------------
+
+MOVING = PLAIN.replace(
+    "minimize cross_entropy(logits, label)",
+    """slow = linear(0.2, 0.8, over_first=15steps) + 0.1 * epoch
+    gate = where(epoch < 3, 0.5, 1.0)
+    soft = cosine(2.0, 1.0)
+    minimize cross_entropy(logits / soft, label) * slow + gate * mean(tanh(logits * step) ** 2)
+        - 0.01 * (step // 3 % 2) * mean(logits)""",
+).replace("OPTIMIZER", "sgd(lr=0.1)")
+
+
+def find_numbers(step: int) -> tuple[float, float, float]:
+    """`slow`, `gate` and `soft` at a step from 1, of 24 in 6 epochs of 4 steps."""
+    epoch = 1 + (step - 1) // 4
+    slow = 0.2 + 0.6 * min(1, (step - 1) / 15) + 0.1 * epoch
+    soft = 1 + 0.5 * (1 + math.cos(math.pi * (step - 1) / 24))
+    return slow, 0.5 if epoch < 3 else 1.0, soft
+
+
+def compute_by_hand(logits: Tensor, label: Tensor, step: int) -> Tensor:
+    slow, gate, soft = find_numbers(step)
+    loss = slow * cross_entropy(logits / soft, label) + gate * ((logits * step).tanh() ** 2).mean()
+    return loss - 0.01 * (step // 3 % 2) * logits.mean()
+
+
+def test_numbers_of_the_step_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
+    """24 steps from the same weights, on the same rows; the objective is evaluated with the
+    numbers of the last step."""
+    folder = write(MOVING, tmp_path)
+    lint(folder)
+    assert run(folder, "run").returncode == 0
+    script = import_script(folder, "train")
+    splits = script.load_splits(folder, folder / "run", "cpu")
+    torch.manual_seed(0)
+    net = import_script(folder, "model").Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    records = read_metrics(folder / "run" / "metrics.jsonl")
+    for epoch, record in enumerate(records, 1):
+        order = np.random.default_rng([0, epoch]).permutation(96)
+        losses = []
+        for place, rows in enumerate(torch.from_numpy(order).split(24)):
+            features, label = (column[rows] for column in splits["train"])
+            loss = compute_by_hand(net(features), label, 4 * (epoch - 1) + place + 1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert record["train.loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+        with torch.no_grad():
+            parts = zip(*(column.split(24) for column in splits["val"]), strict=True)
+            found = [(compute_by_hand(net(x), y, 24).item(), len(x)) for x, y in parts]
+        mean = sum(loss * count for loss, count in found) / 27
+        assert record["val.loss"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_what_is_measured_elsewhere_is_the_end_of_the_training(tmp_path: Path) -> None:
+    """A loss outside of the script is that of its last step."""
+    train = settle_moment(open_train(MOVING, tmp_path), 96)
+    assert not any(node.op.of_time for node in train.graph.nodes)
+    weights = {
+        path: np.zeros(tuple(d.evaluate({}) for d in p.value.type.shape))
+        for path, p in train.graph.parameter.items()
+    }
+    inputs = {"features": np.zeros((24, 4), np.float32), "label": np.zeros(24, np.int64)}
+    found: dict[str, Any] = {}
+
+    def watch(node: Node, arrays: tuple[Any, ...]) -> None:
+        found[user_name(node.output.name)] = arrays[0]
+
+    evaluate(train.graph, weights, inputs, watch=watch)
+    slow, gate, soft = find_numbers(24)
+    assert found["slow"] == pytest.approx(slow)
+    assert found["gate"] == gate
+    assert found["soft"] == pytest.approx(soft)
+
+
+def test_a_block_is_given_such_a_number_as_a_tensor(tmp_path: Path) -> None:
+    """2 before the training is over, whatever the net gives."""
+    block = "block weigh(x, w) {\n    return x * 0 + (2 * w) * exp(w - 1)\n}\n"
+    text = block + PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)").replace(
+        "minimize cross_entropy(logits, label)",
+        "w = min(step / 10, 1)\n    minimize mean(weigh(logits, w))",
+    )
+    train(text, tmp_path / "block")
+    records = read_metrics(tmp_path / "block" / "run" / "metrics.jsonl")
+    assert [record["val.loss"] for record in records] == [2.0] * 6
+    first = np.mean([2 * w * math.exp(w - 1) for w in (0.1, 0.2, 0.3, 0.4)])
+    assert records[0]["train.loss"] == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "codes"),
+    [
+        ("= features -> dense(16)", "= (features * step) -> dense(16)", ["W1492"]),
+        ("= features -> dense(16)", "= (features * linear(0, 1)) -> dense(16)", ["W1492"]),
+        ("dense(3) as head", "linear(3) as head", ["W1492"]),
+        ("features -> standardize", "features * epoch", ["W1492"]),
+        ("minimize", "sample s = logits * step\n    minimize", ["W1493"]),
+        ("sgd(lr=0.1)", "lbfgs", ["W1489"]),
+        ("linear(0.2, 0.8", "linear(0.2, nothing", ["W0201"]),
+        ("over_first=15steps", "over_first=0steps", ["W0353"]),
+        ("over_first=15steps", "over_frist=15steps", ["W0221"]),
+    ],
+)
+def test_numbers_of_the_step_where_there_is_none_are_told(
+    old: str, new: str, codes: list[str], tmp_path: Path
+) -> None:
+    assert old in MOVING
+    assert find_codes(MOVING.replace(old, new), tmp_path) == codes
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("train fit of", "train fit(step: float = 2.0) of"),
+        ("model Net", "let step = 2.0\nmodel Net"),
+    ],
+)
+def test_a_name_of_ones_own_hides_the_step(old: str, new: str, tmp_path: Path) -> None:
+    text = PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)").replace(
+        "entropy(logits", "entropy(step * logits"
+    )
+    graph = open_train(text.replace(old, new), tmp_path).graph
+    assert not any(node.op.of_time for node in graph.nodes)
+    assert any(node.op.of_time for node in open_train(text, tmp_path).graph.nodes)
 
 
 # --- parts of batches -----------------------------------------------------------------------------
@@ -106,7 +245,9 @@ def test_rows_begin_anew_wherever_an_epoch_ends(steps: int, epochs: int, tmp_pat
     "text",
     [
         SGD.replace("batch 24  epochs 6", "epoch 7steps  accumulate 3  batch 24  epochs 4"),
-        GAN.replace("batch 64  epochs 2", "epoch 7steps  accumulate 2  batch 64  epochs 4"),
+        GAN.replace("batch 64  epochs 2", "epoch 7steps  accumulate 2  batch 64  epochs 4").replace(
+            "fake = G(code)", "fake = G(code) * cosine(0.2, 1.0)"
+        ),
     ],
 )
 def test_a_killed_training_goes_on_bit_for_bit(text: str, tmp_path: Path) -> None:
@@ -122,7 +263,9 @@ def test_a_killed_training_goes_on_bit_for_bit(text: str, tmp_path: Path) -> Non
     "text",
     [
         SGD.replace("batch 24  epochs 6", "batch 24  epochs 4  epoch 7steps  accumulate 3"),
-        VAE.replace("batch 64", "batch 64  epoch 9steps  accumulate 4"),
+        VAE.replace("batch 64", "batch 64  epoch 9steps  accumulate 4").replace(
+            "minimize likelihood + beta", "minimize likelihood + min(step / 20, epoch / 2)"
+        ),
     ],
 )
 def test_two_processes_take_the_same_steps(text: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
 from compiler.ir.frame import ForLoop, Frame, Pick, Site
-from compiler.ir.hint import Hint
+from compiler.ir.hint import HINT_FUNCTIONS, Hint, HintBinary, HintCall
 from compiler.ir.inputs import NodeInput, list_inputs
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import (
@@ -109,6 +109,15 @@ class Op(Spelled):
     @property
     def number(self) -> float | None:
         """The number that its result always is; None of any other op."""
+        return None
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        """Its result for plain numbers, as Python writes it; None where Python has nothing for
+        it."""
+        if self.operator and len(operands) == 2:
+            return HintBinary(self.operator, *operands)
+        if self.scalar and self.name in HINT_FUNCTIONS:
+            return HintCall(self.name, operands)
         return None
 
     def check_graph(

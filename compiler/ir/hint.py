@@ -154,7 +154,8 @@ index of a list, which is written with colons."""
 
 def python_function(function: str) -> str:
     """A function of hints as Python calls it: `len`, `math.ceil`."""
-    is_math = getattr(math, function, None) is HINT_FUNCTIONS[function]
+    meaning = HINT_FUNCTIONS.get(function)
+    is_math = meaning is not None and getattr(math, function, None) is meaning
     return f"math.{function}" if is_math else function
 
 

@@ -71,6 +71,8 @@ class Traits(Described):
     zeroed_by: ClassVar[tuple[int, ...]] = ()
     """Operands of which a channel of zeros makes that of its result zeros, whatever the others
     hold."""
+    of_time: ClassVar[bool] = False
+    """Whether it is a number that follows from how far a training is."""
     linear: ClassVar[bool] = False
     """Whether each entry of its results is a sum of entries of its operands, times numbers that are
     always the same; ops that move or add have it anyway."""

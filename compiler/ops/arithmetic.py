@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.hint import Hint, HintUnary
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results
@@ -493,6 +494,9 @@ class Neg(Elementwise):
     aliases = ("negative",)
     operands = (Operand("x"),)
     scalar = True
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        return HintUnary("-", *operands)
 
     def check(self, types: Sequence[TensorType]) -> None:
         need_number(self.name, types[0])

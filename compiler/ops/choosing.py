@@ -11,6 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.hint import Hint, HintCall, HintChoose
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Limits, Results
@@ -77,6 +78,9 @@ class Where(Elementwise):
         condition, *_ = inputs
         return [None, lambda: condition.choose(slope, 0), lambda: condition.choose(0, slope)]
 
+    def write_number(self, *operands: Hint) -> Hint | None:
+        return HintChoose(*operands)
+
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
 
@@ -111,6 +115,9 @@ class Extreme(Elementwise):
             (t.index, Method(In(1 - t.index), "clamp", (), ((self.bound, t),))) for t in plain
         )
         return Spelling(made, with_number=tuple(others))
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        return HintCall(self.function, operands)
 
     def onnx(self, build: OnnxBuilder, outputs: Results, a: OnnxInput, b: OnnxInput) -> Values:
         dtype = outputs[0].dtype
@@ -333,6 +340,9 @@ class Cast(Elementwise):
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return operands[0] if self.dtype.is_float else UNLIMITED
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        return operands[0] if self.dtype.is_float else None
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):

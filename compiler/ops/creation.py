@@ -11,7 +11,7 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.hint import may_be_whole
+from compiler.ir.hint import Hint, HintConst, may_be_whole
 from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Arrays, Assume, Limits, Results, Types
@@ -95,6 +95,10 @@ class Constant(Op):
     @property
     def number(self) -> float | None:
         return float(self.value) if isinstance(self.value, int | float) else None
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        plain = isinstance(self.value, int | float) and not self.shape
+        return HintConst(self.value) if plain else None  # type: ignore[arg-type]
 
     @property
     def array(self) -> Array:

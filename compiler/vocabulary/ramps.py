@@ -42,10 +42,10 @@ class Ramp(Described, ABC):
         length = max(1, self.over_first.steps(steps, steps_per_epoch))
         return self._mix(min(1.0, step / length))
 
-    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
-        """Python statements that return the number at `step`."""
+    def code(self, steps: str, steps_per_epoch: str, step: str = "step") -> Sequence[str]:
+        """Python statements that return the number at a step, counted from 0."""
         length = self.over_first.code(steps, steps_per_epoch)
-        return [f"progress = min(1, step / max(1, {length}))", f"return {self._mix_code()}"]
+        return [f"progress = min(1, {step} / max(1, {length}))", f"return {self._mix_code()}"]
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -57,12 +57,12 @@ LOCAL_RESERVED = frozenset(
 """What functions of a spec may use: no argument or variable of theirs has such a name."""
 
 _SCRIPT_GLOBALS = """
-BATCH CHARTS CLIP DECAY DECAYS EPOCHS History L1 L2 LASSO LEARNING_RATE LEARNING_RATES NAME
-PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD all_rows all_sum
-average_gradients check_range check_values compute_columns compute_figures compute_loss
-compute_updates evaluate
-find_best find_decay load load_splits main measure penalize save read_mean save_grid save_samples
-schedule shrink_groups split_parameters train train_epoch update update_average update_buffers
+ACCUMULATE BATCH CHARTS CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History L1 L2 LASSO LEARNING_RATE
+LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD add_gradients
+all_rows all_sum average_gradients check_range check_values compute_columns compute_figures
+compute_loss compute_updates count_steps evaluate find_best find_decay list_batches load load_splits
+main measure penalize read_mean save save_grid save_samples schedule shrink_groups split_parameters
+train train_epoch update update_average update_buffers
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""
@@ -70,7 +70,18 @@ SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 SCRIPT_LOCALS = frozenset(
     {"bar", "batch", "batches", "begun", "chosen", "column", "columns", "device", "draws"}
     | {"batch_rows", "epoch", "factor"}
-    | {"group", "layer", "loss", "losses", "model", "names", "optimizer", "order", "parameters"}
+    | {
+        "group",
+        "layer",
+        "loss",
+        "losses",
+        "model",
+        "names",
+        "optimizer",
+        "order",
+        "parameters",
+        "part",
+    }
     | {"parts", "rate", "replica", "rows", "scaler", "size", "start", "step", "steps", "sums"}
     | {
         "block",

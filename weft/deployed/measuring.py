@@ -31,6 +31,7 @@ from compiler.report.messages.files import unknown_item
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.loss_parts import measure_losses
+from compiler.rows.moments import settle_moment
 from compiler.training.base import Measured
 from compiler.types.dims import Dim
 from weft.deployed.sizing import KnownSizes
@@ -83,6 +84,11 @@ class BoundNet:
             CompileError: it cannot be read.
         """
         return load_data(self.train.data, self.folder, self.fitted)
+
+    @cached_property
+    def settled(self) -> Train:
+        """The train with the numbers of the end of its training."""
+        return settle_moment(self.train, len(self.data.rows["train"]))
 
     @cached_property
     def calls(self) -> tuple[CallOfNet, ...]:
@@ -287,7 +293,7 @@ def _make_scores(
 def _find_part(place: BoundNet, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
     """The part of the step behind the net's outputs; None where it reads an output that what
     stands in the net's place does not have."""
-    part = extract_subgraph(place.train.graph, starts, wanted)
+    part = extract_subgraph(place.settled.graph, starts, wanted)
     known = place.weights or {}
     prefix = find_net(place.train, place.name).prefix
     own = {prefix + p for p in find_net(place.train, place.name).net.graph.parameter}

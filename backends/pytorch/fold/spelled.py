@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from backends.pytorch.fold.lists import Lists, take_whole
+from backends.pytorch.fold.printed import Printed
 from backends.pytorch.terms.helpers import LEARNED, ROUNDED
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import (
@@ -148,6 +149,7 @@ class _Speller:
         slot = self._find_slot(node, has_weights=spelling.constructor is not None)
         names = self._read(node, known)
         found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
+        found = {i: made for i, made in found.items() if _is_at_hand(made[0], node)}
         if len(found) == len(names) > 1:
             del found[0]  # two plain numbers would make a third, which is no tensor
         plain = {i: _number(node, *maker) for i, maker in found.items()}
@@ -281,6 +283,12 @@ def _describe(scan: Scan) -> str:
     """What two loops must share to be one piece of code."""
     fields = (scan.sequences, scan.states, scan.axis, scan.emit_axes, scan.step)
     return repr((*fields, scan.until, scan.count is not None))
+
+
+def _is_at_hand(maker: Node, reader: Node) -> bool:
+    """Whether a node may name a number: what a function of a script is given, its blocks are
+    not."""
+    return not isinstance(maker.op, Printed) or maker.scope is reader.scope
 
 
 def _number(reader: Node, maker: Node, spelling: Spelling) -> Part:

@@ -12,6 +12,7 @@ from typing import final
 
 from backends.pytorch.fold.printed import Printed
 from backends.pytorch.functions import find_calls
+from backends.pytorch.train.numbers import TrainNumbers
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node
 from compiler.ops.drawing import Draw, Manner
@@ -54,6 +55,11 @@ class TrainDraws:
         """The graph of each net, by what its paths begin with."""
         return {net.prefix: net.net.graph for net in self.train.nets}
 
+    @cached_property
+    def numbers(self) -> TrainNumbers:
+        """The numbers that change with the steps."""
+        return TrainNumbers(self.train)
+
     @property
     def shared(self) -> bool:
         """Whether processes share every batch."""
@@ -80,12 +86,20 @@ class TrainDraws:
     def list_given(self, graph: Graph, *, alone: bool = False) -> tuple[str, ...]:
         """What the function that computes a graph is given beside nets and columns. One that runs
         in one process `alone` shares nothing."""
+        numbers = tuple(number.name for number in self.numbers.find(graph))
         if not self.find_own(graph):
-            return ()
-        return (DRAWS, COUNT) if self.shared and not alone else (DRAWS,)
+            return numbers
+        return (DRAWS, COUNT, *numbers) if self.shared and not alone else (DRAWS, *numbers)
+
+    def type_given(self, graph: Graph, *, alone: bool = False) -> dict[str, str]:
+        """The types of these."""
+        types = TYPES | {number.name: number.type for number in self.numbers.find(graph)}
+        return {name: types[name] for name in self.list_given(graph, alone=alone)}
 
     def seed(self, graph: Graph, *, alone: bool = False) -> Graph:
-        """The graph whose own draws come from the script's generator."""
+        """The graph whose own draws come from the script's generator, and whose numbers that change
+        are given."""
+        graph = self.numbers.give(graph)
         own = self.find_own(graph)
         device: Term = Device() if graph.inputs else Attribute(Name(DRAWS), "device")
         count = Name(COUNT) if self.shared and not alone else None

@@ -9,7 +9,7 @@ from backends.pytorch.train.draws import EVALUATION_SEED
 from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.optimizing import emit_optimizers
-from backends.pytorch.train.rates import emit_plateaus
+from backends.pytorch.train.rates import call_evaluate, emit_plateaus
 from backends.pytorch.train.sampling import forget_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
@@ -107,7 +107,7 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
     yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
     if script.draws_itself:
         yield f'results["draws"] = f"of the train, from seed {{{EVALUATION_SEED}}} for every split"'
-    evaluated = "results[split] = evaluate(model, splits[split])"
+    evaluated = f"results[split] = {call_evaluate(script, 'split')}"
     yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
     write: list[Statement] = [
         "text = json.dumps(results, indent=2)",

@@ -17,6 +17,7 @@ from backends.pytorch.train.optimizing import (
     emit_step,
     list_optimizers,
 )
+from backends.pytorch.train.rates import compute_numbers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import call_updates
@@ -42,9 +43,9 @@ def write_epoch(script: ScriptSpec) -> Function:
 
 def describe_epoch(script: ScriptSpec) -> str:
     """What an epoch is."""
-    return "Trains on full batches" + (
-        " of all rows" if script.train.epoch_steps is None else ", EPOCH_STEPS of them"
-    )
+    if script.train.epoch_steps is not None:
+        return "Trains on EPOCH_STEPS full batches"
+    return "Trains on full batches of all rows"
 
 
 def begin_epoch(script: ScriptSpec) -> list[Statement]:
@@ -168,6 +169,7 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
     if script.evaluates:
         loss = [f"batch = [column[{chosen}] for column in columns]"]
     return [
+        *compute_numbers(script),
         *when(counted, f"{COUNT} = len(chosen)"),
         *loss,
         *when(not script.evaluates, "model.zero_grad()"),
@@ -193,6 +195,7 @@ def _write_divided_step(script: ScriptSpec) -> list[Statement]:
     ]
     return [
         "model.zero_grad()",
+        *compute_numbers(script),
         suite(f"for part in {PARTS}:", part),
         *emit_gradients(script)[1:],
         *emit_step(script),

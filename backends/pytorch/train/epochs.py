@@ -8,7 +8,12 @@ from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.epoch import unpack_parts
 from backends.pytorch.train.models import emit_replica
 from backends.pytorch.train.optimizing import list_optimizers
-from backends.pytorch.train.rates import emit_plateau_steps, group_of, name_rates
+from backends.pytorch.train.rates import (
+    call_evaluate,
+    emit_plateau_steps,
+    group_of,
+    name_rates,
+)
 from backends.pytorch.train.sampling import call_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.tracking import begin_tracking, end_tracking, track_epoch
@@ -74,7 +79,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
 
 
 def _write_evaluation(script: ScriptSpec, split: str) -> Iterator[Statement]:
-    yield f"measured = evaluate(model, splits[{write_string(split)}])"
+    yield f"measured = {call_evaluate(script, write_string(split))}"
     chosen = " if name not in CHARTS" if script.charts else ""
     named = f'f"{write_formatted(split)}.{{name}}": value'
     yield f"record |= {{{named} for name, value in measured.items(){chosen}}}"

@@ -12,7 +12,6 @@ from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.computed import FIGURES, FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.detaching import free_detached
-from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -112,7 +111,7 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
     names = name_all(net.name for net in used)
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in used}
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
-    given = {n: TYPES[n] for n in script.draws.list_given(made.graph, alone=made.alone)}
+    given = script.draws.type_given(made.graph, alone=made.alone)
     made_here = list_functions(
         script.draws.seed(guard_losses(made.graph, script.train.data), alone=made.alone),
         name=made.function,
@@ -177,7 +176,7 @@ def _emit_step(script: ScriptSpec, step: Graph, model: str) -> str:
     nets = {net.prefix: names[net.name] if net.prefix else model for net in used}
     graphs = {net.prefix: net.net.graph for net in used}
     trained = next((nets[n.prefix] for n in used if not script.is_frozen(n)), "")
-    given = script.draws.list_given(step)
+    given = script.draws.type_given(step)
     step = script.draws.seed(guard_losses(step, script.train.data))
     return _emit(script, step, OBJECTIVE, nets, graphs, trained, given)
 
@@ -223,7 +222,7 @@ def _emit(
     nets: Mapping[str, str],
     graphs: Mapping[str, Graph],
     trained: str = "",
-    given: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
 ) -> str:
     text = emit_function(
         graph,
@@ -232,7 +231,7 @@ def _emit(
         graphs=graphs,
         taken=_list_taken(script),
         trained=trained,
-        given={name: TYPES[name] for name in given},
+        given=given,
     )
     return free_detached(text.strip())
 
@@ -241,4 +240,6 @@ def _list_taken(script: ScriptSpec) -> set[str]:
     """What functions of blocks may not be called."""
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
     steps = {made.function for made in _list_all(script)}
-    return {*find_classes(script), *schedules, *script.functions, *steps}
+    numbers = {number.function for number in script.numbers.numbers.values()}
+    numbers |= {*script.numbers.ramps.values()}
+    return {*find_classes(script), *schedules, *script.functions, *steps, *numbers}

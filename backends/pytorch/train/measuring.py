@@ -14,6 +14,7 @@ from backends.pytorch.train.functions import (
     inline_objective,
     list_computed,
 )
+from backends.pytorch.train.rates import compute_last_numbers
 from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import WIDTH, write_literal
@@ -120,6 +121,7 @@ def write_evaluation(script: ScriptSpec) -> Function:
         *when(script.distributed and not script.draws_itself, rank),
         *when(script.nets_vary, "torch.manual_seed(SEED)"),
         *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({seed})"),
+        *compute_last_numbers(script),
         *_start_sums(script, measured),
         suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(objective, measured)),
         *_read_sums(script, measured),
@@ -128,7 +130,11 @@ def write_evaluation(script: ScriptSpec) -> Function:
     figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
     return Function(
         "evaluate",
-        ("model: nn.Module", "columns: list[Tensor]"),
+        (
+            "model: nn.Module",
+            "columns: list[Tensor]",
+            *when(script.judges_by_steps, "steps: int"),
+        ),
         f"dict[str, {figure}]",
         (*body, f"return {{{', '.join(figures)}}}"),
         (f"{_name_figures(script)} over a split.",),

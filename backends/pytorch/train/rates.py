@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -92,6 +92,40 @@ def _step_values(script: ScriptSpec) -> dict[str, str]:
         "steps": "EPOCHS * steps",
         "steps_per_epoch": "steps",
     }
+
+
+def compute_numbers(script: ScriptSpec) -> list[Statement]:
+    """Statements of a step that compute the numbers that change with it."""
+    first = "step" if script.alternates else "(epoch - 1) * steps + step + 1"
+    values = _step_values(script) | {"step": first, "epoch": "epoch"}
+    return [number.call(values) for number in script.stepped]
+
+
+def compute_last_numbers(script: ScriptSpec) -> list[Statement]:
+    """Statements of an evaluation that compute what these numbers are at the end."""
+    steps = "steps" if script.train.epoch_steps is None else "EPOCH_STEPS"
+    last = f"EPOCHS * {steps}"
+    values = {"step": last, "epoch": "EPOCHS", "steps": last, "steps_per_epoch": steps}
+    return [number.call(values) for number in script.numbers.find(script.graph)]
+
+
+def call_evaluate(script: ScriptSpec, split: str) -> str:
+    """The call that evaluates a split, which is given as it is spelled."""
+    steps = ", count_steps(splits)" if script.judges_by_steps else ""
+    return f"evaluate(model, splits[{split}]{steps})"
+
+
+def write_numbers(script: ScriptSpec) -> Iterator[Function]:
+    """The functions of numbers that change, and what says how many steps an epoch has."""
+    yield from script.numbers.write()
+    if script.judges_by_steps:
+        yield Function(
+            "count_steps",
+            ("splits: Splits",),
+            "int",
+            ('return max(1, len(splits["train"][0]) // BATCH)',),
+            ("The steps of an epoch.",),
+        )
 
 
 def count_steps(script: ScriptSpec) -> str:

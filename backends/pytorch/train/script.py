@@ -23,7 +23,7 @@ from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.optimizing import emit_definitions, write_split_parameters
 from backends.pytorch.train.processes import CONSTANTS, ENDING, LOADED_EARLY, write_sharing
 from backends.pytorch.train.ranges import write_range_functions
-from backends.pytorch.train.rates import emit_rates, write_schedules
+from backends.pytorch.train.rates import emit_rates, write_numbers, write_schedules
 from backends.pytorch.train.regularizing import emit_shrinking, emit_strengths, write_penalty
 from backends.pytorch.train.sampling import write_sampling
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -80,6 +80,7 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield emit_column_function(script)
     yield from write_range_functions(script)
     yield write_loader(script)
+    yield from write_numbers(script)
     yield emit_objective_function(script)
     if script.train.learns:
         yield from _write_training(script)

@@ -21,6 +21,7 @@ from backends.pytorch.train.computed import (
 )
 from backends.pytorch.train.draws import TrainDraws
 from backends.pytorch.train.handing import Handed, Plan, plan_updates
+from backends.pytorch.train.numbers import Number, TrainNumbers
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Output
 from compiler.ir.weights import match_paths
@@ -420,6 +421,25 @@ class ScriptSpec:
     def draws(self) -> TrainDraws:
         """The draws of the train, its own and those inside of its nets."""
         return TrainDraws(self.train)
+
+    @property
+    def numbers(self) -> TrainNumbers:
+        """The numbers that change with the steps."""
+        return self.draws.numbers
+
+    @cached_property
+    def stepped(self) -> tuple[Number, ...]:
+        """Those that a step needs."""
+        graphs = [*(step.graph for step in self.steps), *(made.graph for made in self.updates)]
+        found = (number for graph in graphs for number in self.numbers.find(graph))
+        return tuple({number.name: number for number in found}.values())
+
+    @cached_property
+    def judges_by_steps(self) -> bool:
+        """Whether an evaluation must be told how many steps an epoch has: what it takes of the end
+        of the training depends on it, and on the rows."""
+        read = {name for number in self.numbers.find(self.graph) for name in number.reads}
+        return bool(read - {"epoch"}) and self.train.epoch_steps is None
 
     @cached_property
     def draws_itself(self) -> bool:

@@ -22,7 +22,7 @@ from backends.pytorch.train.epoch import (
 )
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
-from backends.pytorch.train.rates import emit_rate_updates
+from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import call_updates
 from compiler.writing.python import write_string
@@ -140,6 +140,7 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
+    yield from compute_numbers(script)
     if not script.divides:
         yield from _write_rows(script, "chosen")
     for step in script.steps:

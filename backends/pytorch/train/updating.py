@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from backends.pytorch.train.buffers import list_buffers, spell_buffer
 from backends.pytorch.train.code import Function, Statement
 from backends.pytorch.train.computed import UpdateSpec
-from backends.pytorch.train.draws import TYPES
 from backends.pytorch.train.functions import (
     call_computed,
     spell_nets,
@@ -61,7 +60,7 @@ def write_updates(script: ScriptSpec) -> Iterator[Function | list[str]]:
 def _write_update(
     script: ScriptSpec, made: UpdateSpec, text: str
 ) -> Iterator[Function | list[str]]:
-    draws = script.draws.list_given(made.graph)
+    given = script.draws.type_given(made.graph)
     inlined = inline(text, {"model", *SCRIPT_GLOBALS}, sys.maxsize)
     if inlined is None:
         yield text.split("\n")
@@ -81,7 +80,7 @@ def _write_update(
         (
             "model: nn.Module",
             *(f"{name}: Tensor" for name in inputs),
-            *(f"{name}: {TYPES[name]}" for name in draws),
+            *(f"{name}: {kind}" for name, kind in given.items()),
         ),
         "None",
         (

@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.calls.adapters import call_net_function, is_net_function
 from compiler.elaborate.calls.binding import Actual, Match, match_call
 from compiler.elaborate.calls.blocks import apply_block
+from compiler.elaborate.calls.described import build_described
 from compiler.elaborate.calls.initial import evaluate_initializer
 from compiler.elaborate.calls.loading import call_load
 from compiler.elaborate.calls.nets import apply_net
@@ -20,6 +21,7 @@ from compiler.elaborate.evaluate.pipes import callee_span
 from compiler.elaborate.scopes.application import Application, ExpectedUse
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lookup import find_train, look_up, stand_for
+from compiler.elaborate.scopes.moments import has_time, make_number
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import (
@@ -47,6 +49,7 @@ from compiler.elaborate.values.values import (
     Poison,
     Val,
 )
+from compiler.ops.fused.moments import Ramped
 from compiler.report.messages.arguments import not_callable, unknown_argument
 from compiler.report.messages.functions import function_refuses, wrong_count
 from compiler.report.messages.nets import only_on_nets
@@ -54,6 +57,7 @@ from compiler.report.messages.values import no_result
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Argument, Call, Expr, Group, Name
 from compiler.vocabulary.net_functions import LOAD
+from compiler.vocabulary.ramps import RAMPS
 
 
 def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
@@ -65,6 +69,11 @@ def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
     train = find_train(body, function) if isinstance(function, Name) else None
     if train is not None:
         return _call_train(body, train, expression, want)
+    ramp = RAMPS.get(word)
+    if ramp is not None and has_time(body):
+        made = build_described(body, expression, ramp)
+        span = callee_span(function)
+        return POISON if made is None else make_number(body, Ramped.of(made), span, want.names)
     callee: Val = POISON
     if word not in (LOAD, TENSOR) and not is_net_function(word):
         callee = (

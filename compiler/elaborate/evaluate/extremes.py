@@ -49,7 +49,7 @@ def take_extreme(
     numbers = [term for term in terms if isinstance(term.value, Known) and term.value.is_number]
     if len(terms) < 2 or not tensors or len(tensors) + len(numbers) < len(terms):
         return None
-    if len(arguments) == 2 and terms[0] is tensors[0] and _is_whole(terms[1].value):
+    if len(arguments) == 2 and terms[0] is tensors[0] and _is_axis(*terms):
         body.report(axis_or_number(terms[1].span, op.function, op.name, _spell(terms[1].value)))
         return POISON
     total = terms[0]
@@ -69,8 +69,10 @@ def _list_terms(arguments: Sequence[ArgumentValue]) -> Sequence[ArgumentValue]:
     return arguments
 
 
-def _is_whole(value: Val) -> bool:
-    return isinstance(value, Known) and isinstance(value.value, int)
+def _is_axis(first: ArgumentValue, second: ArgumentValue) -> bool:
+    """Whether the second could be an axis of the first: a single number has none."""
+    whole = isinstance(second.value, Known) and isinstance(second.value.value, int)
+    return whole and isinstance(first.value, Tensor) and first.value.type.rank > 0
 
 
 def _spell(value: Val) -> str:

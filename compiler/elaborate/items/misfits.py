@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from compiler.ir.sizes import ROWS
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
 from compiler.program.train import Train
 from compiler.report.diagnostics import Message
 from compiler.report.messages.evaluating_trains import evaluates_fresh
@@ -18,6 +21,7 @@ from compiler.report.messages.training_steps import not_a_net_of_the_train, not_
 from compiler.report.messages.training_time import (
     not_with_whole_batches,
     parts_unequal,
+    time_not_here,
     update_of_parts,
 )
 
@@ -29,6 +33,7 @@ def find_misfits(train: Train) -> Iterator[Message]:
         _find_unfit(train),
         _find_misplaced(train),
         _find_divided(train),
+        _find_timeless(train),
         _find_idle_averages(train),
         _find_untrained(train),
     )
@@ -107,6 +112,25 @@ def _find_divided(train: Train) -> Iterator[Message]:
         for word, said in divided if optimizer.evaluates or optimizer.solves else ():
             if said and (optimizer.solves or word != "`epoch`"):
                 yield not_with_whole_batches(group.span or train.span, word, optimizer.name)
+
+
+def _find_timeless(train: Train) -> Iterator[Message]:
+    """Numbers that follow from how far a training is, where there is none, or where the same is
+    computed again and again."""
+    counted = [node for node in train.graph.nodes if node.op.of_time]
+    if not counted:
+        return
+    place = counted[0].origin.span
+    if not train.learns:
+        yield time_not_here(place, "this", "`epochs 0` trains nothing")
+    for group in train.groups:
+        if group.optimizer.evaluates or group.optimizer.solves:
+            yield not_with_whole_batches(place, "a number that changes", group.optimizer.name)
+    outputs = {output.name: output for output in train.graph.outputs}
+    for sample in train.samples:
+        part = replace(train.graph, outputs=(outputs[sample.output],))
+        if any(node.op.of_time for node in DeadCode().run(part, Context()).nodes):
+            yield time_not_here(sample.span, f"the sample `{sample.name}`", "it reads the step")
 
 
 def _find_idle_averages(train: Train) -> Iterator[Message]:

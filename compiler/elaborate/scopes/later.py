@@ -10,18 +10,12 @@ from compiler.text.tree.syntax import Name
 
 LATER: dict[str, str] = {
     "training": "tell training from evaluation when compiling",
-    "step": "be the number of the training step at run time",
-    "epoch": "be the number of the epoch at run time",
-    "linear": "change a number over the course of a training",
     "lookahead": "wrap an optimizer that looks ahead",
 }
 """Names in expressions, and what each will do; compression passes are such names too."""
 
 OUTSIDE = "change a net outside of the `apply` of a variant"
 """What a compression pass will do where an expression calls it."""
-
-OTHER_WORDS: dict[str, str] = {"linear": "for the layer, write `dense(n)`"}
-"""What to write where another meaning of such a word was meant."""
 
 
 def find_purpose(word: str) -> str | None:
@@ -34,9 +28,5 @@ def find_purpose(word: str) -> str | None:
 
 def refuse_later(name: Name) -> Message | None:
     """The message about a name that a later version gives a meaning; None for any other."""
-    purpose, other = find_purpose(name.text), OTHER_WORDS.get(name.text)
-    if purpose is None:
-        return None
-    if other is not None:
-        return not_available(name.span, name.text, purpose, other)
-    return not_available(name.span, name.text, purpose)
+    purpose = find_purpose(name.text)
+    return None if purpose is None else not_available(name.span, name.text, purpose)

@@ -1,1 +1,1 @@
-"""Ops that passes write in place of others: no spec calls them, and the manual has none of them."""
+"""Ops that no spec calls, and the manual has not: passes write them, or words stand for them."""

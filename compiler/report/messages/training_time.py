@@ -59,3 +59,32 @@ def update_of_parts(span: Span | None, name: str) -> Text:
         label="it reads a whole batch",
         help="leave `accumulate` out, or make `batch` as large as one of its parts",
     )
+
+
+@message(
+    "W1492",
+    bad="model Net {\n    input x: f32[n, 4]\n    output y = x * min(1.0, step / 1000)\n}\n",
+    good=train_spec(minimize="min(1.0, step / 100) * cross_entropy(logits, label) with adam"),
+)
+def time_outside_train(span: Span | None, word: str, *, is_ramp: bool) -> Text:
+    """`step`, `epoch` and ramps follow from how far a training is. A model or a block is used
+    without one too, and data are read before it: a train computes such a number, and gives it to
+    a block as an argument."""
+    what = "ramp" if is_ramp else "count"
+    advice = "compute it in a train, and give it to a block as an argument"
+    if word == "linear":
+        advice += "; for the layer, write `dense(n)`"
+    return Text(f"`{word}` is a {what} of a training", label="nothing is trained here", help=advice)
+
+
+@message(
+    "W1493",
+    bad=train_spec("sample scores = logits * step"),
+    good=train_spec("sample scores = logits"),
+)
+def time_not_here(span: Span | None, what: str, why: str) -> Text:
+    """`step`, `epoch` and ramps stand in what a step of a training computes. A sample is to show
+    what nets make of the same draws in every epoch, and a train with `epochs 0` takes no steps."""
+    return Text(
+        f"{what} follows from how far the training is", label=why, help="leave that number out"
+    )
