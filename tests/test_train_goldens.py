@@ -27,7 +27,7 @@ FITTED = TABLE.replace("x = concat", "b = b -> standardize\n    x = concat").rep
 )
 WARMED = VAE.replace(
     "minimize likelihood + beta", "warmth = min(1, step / 40)\n    minimize likelihood + warmth"
-).replace("exp(0.5 * logvar)", "linear(0.0, 1.0, over_first=1epoch) * exp(0.5 * logvar)")
+).replace("draw(mu, logvar)", "draw(mu, linear(-4.0, 0.0, over_first=1epoch) + logvar)")
 
 SPECS = {
     "digits": EXAMPLE,

@@ -15,6 +15,8 @@ from compiler.vocabulary.signature import Described, Registry
 
 WHOLE = Duration(1, "share")
 """All steps of a training."""
+LONGEST = 6
+"""Characters of a difference that is written as one number."""
 
 
 class Ramp(Described, ABC):
@@ -102,7 +104,10 @@ class LinearRamp(Ramp):
         return self.start + (self.end - self.start) * progress
 
     def _mix_code(self) -> str:
-        return f"{self.start!r} + ({self.end!r} - {self.start!r}) * progress"
+        rise = repr(self.end - self.start)
+        if len(rise) > LONGEST:
+            rise = f"({self.end!r} - {self.start!r})"
+        return f"{self.start!r} + {rise} * progress" if self.start else f"{rise} * progress"
 
 
 @RAMPS.register

@@ -73,7 +73,7 @@ def time_outside_train(span: Span | None, word: str, *, is_ramp: bool) -> Text:
     what = "ramp" if is_ramp else "count"
     advice = "compute it in a train, and give it to a block as an argument"
     if word == "linear":
-        advice += "; for the layer, write `dense(n)`"
+        advice = f"for the layer, write `dense(n)`; for the number, {advice}"
     return Text(f"`{word}` is a {what} of a training", label="nothing is trained here", help=advice)
 
 
