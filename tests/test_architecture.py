@@ -146,7 +146,8 @@ ARROWS = {
         "compiler.records compiler.system compiler.types compiler.writing compiler.vocabulary "
         "compiler.ir "
         "compiler.ops compiler.passes compiler.training compiler.data compiler.program "
-        "compiler.loading compiler.rows backends.pytorch.fold backends.pytorch"
+        "compiler.loading compiler.rows backends.pytorch.fold backends.pytorch.terms "
+        "backends.pytorch"
     ),
     "backends.pytorch.run": (
         "compiler.system compiler.report compiler.writing compiler.ir compiler.passes "
