@@ -291,8 +291,8 @@ def test_explain_knows_the_passes(tmp_path: Path) -> None:
 def test_commands_are_imported_when_they_are_called() -> None:
     listed = weft("--help").stdout
     files = sorted((ROOT / "weft" / "cli" / "commands").glob("[a-z]*.py"))
-    shown = re.findall(r"^  (\w+) ", listed.partition("Commands:")[2], re.MULTILINE)
-    assert shown == [file.stem.removesuffix("_") for file in files]
+    shown = re.findall(r"^  ([\w-]+) ", listed.partition("Commands:")[2], re.MULTILINE)
+    assert shown == [file.stem.removesuffix("_").replace("_", "-") for file in files]
     assert "Did you mean 'check'?" in weft("chek", LENET).stderr
     code = "import sys, weft.cli.main; print(sorted(m for m in sys.modules if 'cli.' in m))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

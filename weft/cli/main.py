@@ -31,7 +31,7 @@ def find_commands() -> Mapping[str, str]:
     """The module of each command by the name of the command; there is no list of them."""
     folder = Path(__file__).with_name("commands")
     names = sorted(info.name for info in iter_modules([str(folder)]))
-    return {name.removesuffix("_"): f"weft.cli.commands.{name}" for name in names}
+    return {name.removesuffix("_").replace("_", "-"): f"weft.cli.commands.{name}" for name in names}
 
 
 class Commands(TyperGroup):

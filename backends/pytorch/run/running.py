@@ -121,7 +121,7 @@ def run_training(
     command += ["--device", device] if device != "auto" else []
     status, said = _run(command, data_root, out, on_progress)
     if status:
-        raise CompileError([_explain(status, said, out / LOG, span)])
+        raise CompileError([explain_failure(status, said, out / LOG, span)])
     return read_results(out)
 
 
@@ -302,7 +302,7 @@ def _choose(measured: Mapping[str, Any], fits: Callable[[object], bool]) -> dict
     return {name: value for name, value in measured.items() if fits(value)}
 
 
-def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
+def explain_failure(status: int, said: str, log: Path, span: Span | None) -> Message:
     """The message for what the script said before it ended with an error."""
     if status < 0:
         return training_killed(span, signal.Signals(-status).name)

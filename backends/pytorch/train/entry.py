@@ -22,7 +22,8 @@ def write_main(script: ScriptSpec, description: str) -> Function:
         *_write_options(script, description),
         *_write_refusals(script),
         "",
-        *_write_parts(script),
+        *_write_data(script),
+        *write_parts(script),
         *_write_beginning(script),
         "",
         *_write_results(script),
@@ -63,13 +64,17 @@ def _write_refusals(script: ScriptSpec) -> Iterator[Statement]:
         yield suite("if WORLD > 1:", joined)
 
 
-def _write_parts(script: ScriptSpec) -> Iterator[Statement]:
-    """Statements that make what is trained, and what trains it."""
+def _write_data(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that load the rows, and note what they hold."""
     if script.statistics:
         yield "out.mkdir(parents=True, exist_ok=True)"
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
     yield CHECKSUMS
     yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
+
+
+def write_parts(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that make what is trained, and what trains it."""
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)
     yield from emit_optimizers(script)

@@ -56,12 +56,13 @@ TYPES = (
 )
 
 
-def emit_script(script: ScriptSpec) -> str:
-    """The text of `train.py`: it stands alone beside `model.py`."""
-    blocks = [list(write_statements(_write_constants(script)))]
+def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
+    """The text of `train.py`: it stands alone beside `model.py`. With a `finder` in place of `main`
+    that of a script which takes single steps, and evaluates and keeps nothing."""
+    blocks = [list(write_statements(_write_constants(script, finds=finder is not None)))]
     blocks += [
         block if isinstance(block, list) else write_function(block)
-        for block in _write_functions(script)
+        for block in _write_functions(script, finder)
         if block
     ]
     ending: tuple[Statement, ...] = ENDING if script.distributed else ("main()",)
@@ -71,11 +72,20 @@ def emit_script(script: ScriptSpec) -> str:
     early = [LOADED_EARLY] if script.distributed else []
     imports = write_imports(body, [*early, *script.train.data.source.imports()])
     imports.remove("import sys")
-    head = [*_docstring(script), "", *FIRST, "", *imports, "", f"from model import {models}", ""]
+    head = [
+        *_docstring(script, finder),
+        "",
+        *FIRST,
+        "",
+        *imports,
+        "",
+        f"from model import {models}",
+        "",
+    ]
     return "\n".join(head) + "\n" + body + "\n"
 
 
-def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
+def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Function | Lines]:
     """The functions of the script in their order; those that come as text as their lines."""
     yield emit_column_function(script)
     yield from write_range_functions(script)
@@ -84,6 +94,10 @@ def _write_functions(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield emit_objective_function(script)
     if script.train.learns:
         yield from _write_training(script)
+    if finder is not None:
+        yield from write_sharing(script)
+        yield finder
+        return
     yield from (text.splitlines() for text in script.functions.values())
     yield write_evaluation(script)
     if not script.train.learns:
@@ -113,8 +127,11 @@ def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
         yield write_solving_epoch(script) if script.solves else write_epoch(script)
 
 
-def _docstring(script: ScriptSpec) -> Lines:
+def _docstring(script: ScriptSpec, finder: Function | None) -> Lines:
     train = script.train
+    if finder is not None:
+        said = "The learning rate grows with every step: where the loss falls, it is a good one."
+        return write_long_docstring(said, ["python train.py   results in ./run/rates.json"])
     about = train.doc if train.doc.split() else _describe(script)
     usage = [("python train.py", "results in ./run")]
     if train.learns:
@@ -136,7 +153,7 @@ def _describe(script: ScriptSpec) -> str:
     return f"{does} {names} on the data {script.train.data.name}."
 
 
-def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
+def _write_constants(script: ScriptSpec, *, finds: bool) -> Iterator[Statement]:
     train = script.train
     rows = "rows a step" if train.learns else "rows at once"
     rows = "rows a step, of all processes together" if script.distributed else rows
@@ -156,13 +173,15 @@ def _write_constants(script: ScriptSpec) -> Iterator[Statement]:
         better = f"epochs without a better {show(script.monitor.name)}"
         yield f"PATIENCE = {train.until.epochs}  # {better}"
     yield from emit_name(script)
-    yield emit_settings(script)
+    if not finds:
+        yield emit_settings(script)
     if script.charts:
         yield f"CHARTS = {write_literal(script.charts)}  # in results.json alone"
     yield ""
     if script.distributed:
         yield from (*CONSTANTS, "")
-    yield from (text for text in TYPES if train.learns or text.startswith("Splits"))
+    types = (text for text in TYPES if train.learns or text.startswith("Splits"))
+    yield from (text for text in types if not (finds and text.startswith("History")))
 
 
 def _bound(clip: Clip) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
+from compiler.report.sessions import FIT, fit
 from compiler.report.source import Span
 
 PENALTY = "mean(grad(sum(logits), image) ** 2)"
@@ -67,4 +68,40 @@ def logger_missing(span: Span | None, package: str, install: str) -> Text:
         f"`log` needs the Python package `{package}`",
         label="it is not installed",
         help=f"`pip install {install}`, or leave the clause out: metrics.jsonl has all figures",
+    )
+
+
+@message(
+    "W1580",
+    console=FIT
+    + """\
+$ weft lr-find fit.weft -o out --from 1 --to 0.1
+""",
+    mended="""\
+$ weft lr-find fit.weft -o out --from 1e-3 --to 1 --steps 20
+""",
+)
+def rates_do_not_grow(span: Span | None, least: float, most: float) -> Text:
+    """A search for a learning rate goes from a low one, `--from`, to a high one, `--to`."""
+    return Text(
+        f"the learning rate does not grow from {least:g} to {most:g}",
+        help="give `--from` a number above 0, and `--to` a larger one: `--from 1e-6 --to 1`",
+    )
+
+
+@message(
+    "W1581",
+    console=fit(("sgd(lr=0.1)", "lbfgs()"))
+    + """\
+$ weft lr-find fit.weft -o out
+""",
+)
+def no_rate_to_find(span: Span | None, train: str) -> Text:
+    """A search follows one loss, step by step: of steps that take turns each changes the loss of
+    the others, an optimizer that evaluates the loss several times a step, or solves for the
+    weights, has no rate that grows from step to step, and `epochs 0` trains nothing."""
+    return Text(
+        f"`{train}` has no learning rate to be found",
+        label="it takes no single steps by one gradient",
+        help="look at trains with one `minimize` and an optimizer that goes by one gradient a step",
     )
