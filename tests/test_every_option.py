@@ -32,7 +32,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
-from compiler.vocabulary.net_functions import NET_FUNCTIONS, Ema
+from compiler.vocabulary.net_functions import NET_FUNCTIONS, Average
 from compiler.vocabulary.signature import Described
 from tests.checking import check_text
 from tests.quantizing import make_net
@@ -261,12 +261,14 @@ ADAPTERS = {
 
 AVERAGE = LORA.replace("net tuned = base -> lora(OPTIONS)\n", "").replace(
     "train fit of tuned on digits {\n    minimize cross_entropy(y, label)",
-    "train fit on digits {\n    net m = M()\n    net mean_m = ema(m, OPTIONS)\n"
+    "train fit on digits {\n    net m = M()\n    net mean_m = WORD(m, OPTIONS)\n"
     "    minimize cross_entropy(m(image), label)",
 )
 AVERAGES = {
     "decay": ("decay=0.9", "decay=0.99"),
     "warmup": ("decay=0.9", "decay=0.9, warmup=true"),
+    "start": ("start=0epochs", "start=1epoch"),
+    "every": ("every=1epoch", "every=2epochs"),
 }
 
 
@@ -276,9 +278,10 @@ AVERAGES = {
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_an_option_of_nets_is_carried_out(function: type[Described], option: str) -> None:
-    if function is Ema:
+    if issubclass(function, Average):
+        average = AVERAGE.replace("WORD", function.name).replace("epochs 1", "epochs 3")
         scripts = [
-            emit_script(ScriptSpec(check_text(AVERAGE.replace("OPTIONS", text)).trains["fit"]))
+            emit_script(ScriptSpec(check_text(average.replace("OPTIONS", text)).trains["fit"]))
             for text in AVERAGES[option]
         ]
         assert scripts[0] != scripts[1]

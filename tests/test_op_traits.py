@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ANYWHERE = {"Scan": "it holds a graph: what walks or rewrites graphs goes into its body"}
 SUBJECTS = {
+    "backends.pytorch.train.averaging": ("Ema", "it moves at every step, by a decay"),
     "backends.pytorch.train.rates": ("Plateau", "the schedule whose state is a scheduler's"),
     "compiler.compression.low_rank.adapting": ("Dense", "adapters are those of dense layers"),
     "compiler.compression.low_rank.convolutions": ("ConvTranspose", "which of its factors is one"),
@@ -63,7 +64,7 @@ SUBJECTS = {
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
     "compiler.elaborate.calls.adapters": (
-        "Ema Lora",
+        "Lora",
         "the functions on nets, and what each makes of one",
     ),
     "compiler.elaborate.calls.primitives": (

@@ -115,7 +115,60 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 
 
+SWA = SPEC.replace(
+    "ema(student, decay=DECAY)", "swa(student, start=1epoch, every=2epochs)"
+).replace("epochs 3", "epochs 6")
+
+
+def test_equal_averages_are_those_of_pytorch(tmp_path: Path) -> None:
+    folder = write(SWA, tmp_path)
+    lint(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    state = torch.load(folder / "out" / "last.pt", weights_only=True)["model"]
+    model, script = import_script(folder, "model"), import_script(folder, "train")
+    x, label = (script.load_splits(folder, "cpu")["train"][i] for i in find_columns(script))
+    torch.manual_seed(0)
+    student = model.Net()
+    average = torch.optim.swa_utils.AveragedModel(student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    for epoch in range(1, 7):
+        average.eval()
+        for rows in np.random.default_rng([0, epoch]).permutation(96).reshape(4, 24):
+            scores = student(x[rows])
+            loss = torch.nn.functional.cross_entropy(scores, label[rows])
+            target = average(x[rows]).detach()
+            loss = loss + 0.1 * torch.nn.functional.mse_loss(scores, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if epoch in (3, 5):
+            average.update_parameters(student)
+            torch.optim.swa_utils.update_bn(x.split(24), average)
+    for name, value in average.module.state_dict().items():
+        torch.testing.assert_close(state[f"teacher.{name}"], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_an_equal_average_goes_on_after_a_kill(tmp_path: Path) -> None:
+    folder = write(SWA.replace("relu", "relu -> dropout(20%)"), tmp_path)
+    assert run(folder, "whole").returncode == 0
+    kill_after(folder, "killed", 3, signal.SIGKILL)
+    assert run(folder, "killed", "--resume").returncode == 0
+    check_equal(folder / "whole", folder / "killed")
+
+
+def test_two_processes_average_as_one(tmp_path: Path) -> None:
+    spec = SWA.replace("batch_norm", "layer_norm").replace("start=1epoch, every=2epochs", "")
+    folder = write_shared(spec, tmp_path)
+    assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
+
+
 REFUSED = [
+    ("ema(student, decay=0.9)", "swa(student, start=3epochs)", "W0601"),
+    ("ema(student, decay=0.9)", "swa(student, start=20%)", "W0353"),
+    ("ema(student, decay=0.9)", "swa(student, every=5steps)", "W0353"),
+    ("ema(student, decay=0.9)", "swa(student, every=0epochs)", "W0353"),
+    ("ema(student, decay=0.9)", "swa(Net())", "W1485"),
     ("ema(student, decay=0.9)", "ema(Net(), decay=0.9)", "W1485"),
     ("ema(student, decay=0.9)", "ema(3, decay=0.9)", "W1485"),
     ("ema(student, decay=0.9)", "ema(student, decay=1.5)", "W0353"),
@@ -127,6 +180,20 @@ REFUSED = [
     ("batch 24", "net third = ema(teacher)\n    batch 24", "W1485"),
     ("batch 24", "freeze student\n    batch 24", "W0615"),
 ]
+
+
+def test_batch_norms_of_an_equal_average_need_a_column(tmp_path: Path) -> None:
+    spec = SWA.replace("scores = student(x)", "scores = student(2 * x)")
+    save_data(tmp_path)
+    path = tmp_path / "spec.weft"
+    path.write_text(spec)
+    sink = Sink()
+    check(path, sink=sink)
+    assert {m.code for m in sink.messages} == {"W1485"}
+    path.write_text(spec.replace("batch_norm", "layer_norm"))
+    sink = Sink()
+    check(path, sink=sink)
+    assert not sink.messages
 
 
 @pytest.mark.parametrize(("old", "new", "code"), REFUSED)

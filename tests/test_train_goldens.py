@@ -15,7 +15,17 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import Sink
 from tests.conftest import Golden
 from tests.table_train import TABLE, write_table
-from tests.train_scripts import GAN, NETS, PLAIN, VAE, assert_scripts_clean, open_train, share
+from tests.train_scripts import (
+    DINO,
+    GAN,
+    MOCO,
+    NETS,
+    PLAIN,
+    VAE,
+    assert_scripts_clean,
+    open_train,
+    share,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD = Path(__file__).parent / "good" / "train"
@@ -43,6 +53,10 @@ SPECS = {
     "vae_warmed": WARMED,
     "vae_parts_shared": share(WARMED.replace("epochs 3", "epochs 3  epoch 30steps  accumulate 4")),
     "gan": GAN,
+    "dino": DINO,
+    "dino_shared": share(DINO),
+    "moco": MOCO,
+    "moco_shared": share(MOCO),
     "gan_shared": share(GAN),
     "judged": ENSEMBLE,
 }

@@ -163,6 +163,53 @@ train fit(beta: float = 0.5) on digits {
 """
 """Kingma and Welling 2014, on small images."""
 
+VIEWS = """
+model Net(k: int = 6, unit: bool = false) {
+    input x: f32[batch, 4]
+    h = x -> dense(8) -> layer_norm -> relu -> dense(k)
+    output code: f32[batch, k] = if unit then h -> l2_normalize(axis=-1) else h
+}
+data iris {
+    source npz("iris.npz")
+    x = features
+    split random(seed=0), train=96, val=27, test=27
+}
+"""
+DINO = f"""{VIEWS}
+train fit(k: int = 6) on iris {{
+    net student = Net(k=k)
+    net teacher = ema(student, decay=0.9)
+    buffer center: f32[1, k] = 0.1
+    views = [x, 2 * x]
+    t = [teacher(v) -> detach for v in views]
+    s = [student(v) / 0.5 for v in views]
+    target = [softmax((y - center) / 0.2, axis=-1) for y in t]
+    minimize 0.5 * (cross_entropy(s[0], target[1]) + cross_entropy(s[1], target[0]))
+        over student with sgd(lr=0.3)
+    update center = 0.9 * center + 0.1 * mean(concat(t, axis=0), axis=0, keep=true)
+    batch 24  epochs 5  seed 3
+}}
+"""
+"""Two networks that see two views (Caron et al. 2021), with the centre of the teacher's scores."""
+MOCO = f"""{VIEWS}
+train fit(size: int = 64, d: int = 6) on iris {{
+    net query = Net(k=d, unit=true)
+    net key = ema(query, decay=0.9)
+    buffer queue: f32[size, d] = normal(0.3)
+    buffer pointer: i64[] = 5
+    q = query(x)
+    k = key(x + 0.1 * normal_like(x))
+    same = sum(q * k, axis=1, keep=true)
+    scores = concat([same, q @ transpose(queue, 0, 1)], axis=1) / 0.2
+    minimize cross_entropy(scores, zeros([batch], dtype=i64)) over query with sgd(lr=0.1)
+    update queue = concat([k, queue], axis=0)[0:size]
+    update pointer = (pointer + batch) % size
+    metric spread = mean(std(queue, axis=0)), better="higher"
+    batch 24  epochs 5  seed 2
+}}
+"""
+"""A queue of keys that a slower network made (He et al. 2020)."""
+
 
 def save_data(folder: Path) -> None:
     """Scikit-learn's sets as archives, which load sooner than scikit-learn."""

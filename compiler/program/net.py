@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.report.source import Span
-from compiler.vocabulary.net_functions import Ema, Lora
+from compiler.vocabulary.net_functions import Average, Lora
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class AddAdapters:
 
 @dataclass(frozen=True)
 class TakeAverage:
-    """`ema(eps, decay=0.999)`: a net that follows another."""
+    """`ema(eps, decay=0.999)` or `swa(eps)`: a net that follows another."""
 
-    ema: Ema
+    function: Average
     span: Span | None = None
 
 

@@ -24,7 +24,7 @@ from compiler.vocabulary.clauses import (
     WordChoice,
     clause,
 )
-from compiler.vocabulary.net_functions import Ema
+from compiler.vocabulary.net_functions import Average
 from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
@@ -42,7 +42,7 @@ class TrainedNet:
     name: str
     net: Net
     prefix: str = ""
-    average: Ema | None = None
+    average: Average | None = None
     source: str = ""
 
 

@@ -7,6 +7,7 @@ from typing import final
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.layers import option_out_of_range
+from compiler.vocabulary.duration import ONE_EPOCH, Duration
 from compiler.vocabulary.ramps import Ramp
 from compiler.vocabulary.signature import Described, Registry
 
@@ -82,10 +83,20 @@ class Lora(NetFunction):
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
 
+class Average(NetFunction):
+    """Base of functions that make nets which follow another net of a train."""
+
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """Of an equal average, the epochs that are left out, and how many lie between those that
+        count; None of one that moves at every step."""
+        return None
+
+
 @NET_FUNCTIONS.register
 @final
 @dataclass(frozen=True)
-class Ema(NetFunction):
+class Ema(Average):
     """A moving average of a net that a train updates: a net of its own, which starts as a copy.
 
         m = d * m + (1 - d) * w
@@ -132,3 +143,63 @@ class Ema(NetFunction):
                         where.argument("decay"), self.name, "decay", bound, "0 to 1", None
                     )
                 )
+
+
+@NET_FUNCTIONS.register
+@final
+@dataclass(frozen=True)
+class Swa(Average):
+    """The equal average of what a net that a train updates was after some epochs (stochastic
+    weight averaging): a net of its own, which starts as a copy.
+
+        m = Σ_i w[i] / n
+
+    w[i] is a weight after the i-th of the n epochs so far that count. Before the first of them the
+    average is the net as it began. It is evaluated, never trained. Running statistics of batch
+    norms fit no average of weights: they are computed anew after each epoch that counts, over all
+    training rows in training mode, as `torch.optim.swa_utils.update_bn` does it. For that such a
+    net has one input, and a train gives it a column there.
+
+    - `net`: a net of the train.
+    - `start`: how many epochs are left out, `start=10epochs`.
+    - `every`: which epochs count after that, `every=2epochs`.
+
+    Errors: W1484 outside of a train, W1485 for what is no net of it, W0353 for another unit.
+    Example:
+
+        model Net { input x: f32[n, 4]  output y = x -> dense(8) -> batch_norm -> relu -> dense(3) }
+        data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+        train fit on iris {
+            net student = Net()
+            net smooth = swa(student, start=1epoch)
+            minimize cross_entropy(student(features), label) with sgd(lr=0.1)
+            metric accuracy = accuracy(smooth(features), label)
+            batch 16  epochs 3
+        }
+
+    Source: Izmailov et al. (2018), https://arxiv.org/abs/1803.05407;
+    torch.optim.swa_utils.AveragedModel.
+    """
+
+    name = "swa"
+    start: Duration = Duration(0, "epochs")
+    every: Duration = ONE_EPOCH
+
+    def __post_init__(self) -> None:
+        for option, given, least in (("start", self.start, 0), ("every", self.every, 1)):
+            if given.unit != "epochs" or given.value != int(given.value) or given.value < least:
+                raise Fault(
+                    lambda where, option=option, given=given: option_out_of_range(  # type: ignore[misc]
+                        where.argument(option),
+                        self.name,
+                        option,
+                        str(given),
+                        f"a whole number of epochs, {1 if option == 'every' else 0} or more",
+                        None,
+                    )
+                )
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The epochs that are left out, and how many lie between those that count."""
+        return int(self.start.value), int(self.every.value)

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Sequence
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.rates import call_ramp, count_steps, ramp_parameters
 from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.compression.given import find_given
 from compiler.program.train import TrainedNet, TrainStep
+from compiler.vocabulary.net_functions import Ema
 from compiler.vocabulary.ramps import Ramp
 from compiler.writing.python import write_literal, write_string
+
+NORM_SEED = "SEED + 1000 * epoch + 250"
+"""The seed of dropout where running statistics are computed: the same in every process."""
 
 
 def copy_nets(script: ScriptSpec) -> list[Statement]:
@@ -34,32 +39,68 @@ def emit_decays(script: ScriptSpec) -> Iterator[str]:
 
 
 def _list_decays(script: ScriptSpec) -> list[float]:
-    found = (net.average.decay for net in script.followers if net.average is not None)
+    found = (average.decay for _, average in _list_moving(script))
     return list(dict.fromkeys(decay for decay in found if not isinstance(decay, Ramp)))
 
 
 def _list_ramps(script: ScriptSpec) -> list[Ramp]:
-    found = (net.average.decay for net in script.followers if net.average is not None)
+    found = (average.decay for _, average in _list_moving(script))
     return list(dict.fromkeys(decay for decay in found if isinstance(decay, Ramp)))
+
+
+def _list_moving(script: ScriptSpec) -> list[tuple[TrainedNet, Ema]]:
+    """The averages that move at every step."""
+    found = ((net, net.average) for net in script.followers)
+    return [(net, average) for net, average in found if isinstance(average, Ema)]
 
 
 def follow_nets(script: ScriptSpec, step: TrainStep) -> Iterator[Statement]:
     """Statements behind a step that move the averages of what it changes."""
     updated = script.train.find_updated(step)
-    for net in script.followers:
+    for net, average in _list_moving(script):
         if any(path.startswith(net.source) for path in updated):
-            yield from _write_call(script, net)
+            yield from _write_call(script, net, average)
 
 
-def _write_call(script: ScriptSpec, net: TrainedNet) -> Iterator[Statement]:
-    assert net.average is not None, "it follows another"
-    decay = net.average.decay
+def average_epochs(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements behind an epoch that take it into equal averages."""
+    for net in script.followers:
+        counted = net.average.epochs if net.average is not None else None
+        if counted is not None:
+            start, every = counted
+            since = f"epoch - {start}" if start else "epoch"
+            tests = [f"epoch > {start}"] if start else []
+            tests += [f"({since}) % {every} == 0" if start else f"epoch % {every} == 0"] * (
+                every > 1
+            )
+            passed = f"({since})" if start else since
+            calls = list(_write_equal(script, net, f"1 - {every} / {passed}"))
+            yield from [suite(f"if {' and '.join(tests)}:", calls)] if tests else calls
+
+
+def _write_equal(script: ScriptSpec, net: TrainedNet, decay: str) -> Iterator[Statement]:
+    """Statements that take the weights of a net into their equal average."""
+    source = _name(net.source.removesuffix("."))
+    yield f"update_average({_name(net.name)}, {source}, {decay})"
+    if not any(node.op.over_batch for node in net.net.graph.nodes):
+        return
+    (item,) = net.net.graph.inputs
+    followed = next(other for other in script.train.nets if other.prefix == net.source)
+    column = find_given(script.train, followed).columns[item.name]
+    if any(node.op.noisy for node in net.net.graph.nodes):
+        yield f"torch.manual_seed({NORM_SEED})"
+    rows = f'splits["train"][{script.columns.index(column)}].split(BATCH)'
+    yield f"torch.optim.swa_utils.update_bn({rows}, {_name(net.name)})"
+
+
+def _write_call(script: ScriptSpec, net: TrainedNet, average: Ema) -> Iterator[Statement]:
+    decay = average.decay
     if isinstance(decay, Ramp):
         text = call_ramp(script, _name_function(script, decay), decay)
     else:
         decays = _list_decays(script)
         text = "DECAY" if len(decays) == 1 else f"DECAYS[{decays.index(decay)}]"
-    if net.average.warmup:
+    if average.warmup:
         yield f"done = {count_steps(script)}"
         yield f"decay = min({text}, (1 + done) / (10 + done))"
         text = "decay"

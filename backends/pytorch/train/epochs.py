@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backends.pytorch.train.averaging import average_epochs
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.epoch import unpack_parts
 from backends.pytorch.train.models import emit_replica
@@ -56,6 +57,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
             "for buffer in model.buffers():  # running statistics: each process has its own",
             [suite("if buffer.is_floating_point():", ["all_sum(buffer).div_(WORLD)"])],
         )
+    yield from average_epochs(script)
     if script.alternates:
         yield 'record = {"epoch": epoch}'
         yield 'record |= {f"train.{name}": value for name, value in trained.items()}'

@@ -381,19 +381,20 @@ def _make_average(
     """A net of a train that follows another one of it."""
     average = steps[-1]
     if len(steps) > 1 or not isinstance(average, TakeAverage):
-        body.report(not_a_net_of_the_train(name.span, "a net with other functions on it"))
+        word = next(s.function.name for s in steps if isinstance(s, TakeAverage))
+        body.report(not_a_net_of_the_train(name.span, word, "a net with other functions on it"))
         return POISON
-    place = average.span
+    place, word = average.span, average.function.name
     if not isinstance(body.item, TrainItem) or body.home is None:
         where = body.clauses.place if body.home is not None else "a file"
-        body.report(average_outside_train(place, where))
+        body.report(average_outside_train(place, word, where))
         return POISON
     if not isinstance(source, NetValue) or source.home is not body.home:
         found = describe(source) if not isinstance(source, NetValue) else f"the net {source.name}"
-        body.report(not_a_net_of_the_train(place, found))
+        body.report(not_a_net_of_the_train(place, word, found))
         return POISON
     if source.source is not None:
-        body.report(not_a_net_of_the_train(place, f"the average {source.name}"))
+        body.report(not_a_net_of_the_train(place, word, f"the average {source.name}"))
         return POISON
     layer = replace(source.layer) if isinstance(source.layer, BlockLayer) else source.layer
     adapters = tuple(step for step in source.loads if isinstance(step, AddAdapters))

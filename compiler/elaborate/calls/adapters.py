@@ -33,7 +33,7 @@ from compiler.report.messages.training_steps import not_a_net_of_the_train
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Call
-from compiler.vocabulary.net_functions import NET_FUNCTIONS, Ema, Lora
+from compiler.vocabulary.net_functions import NET_FUNCTIONS, Average, Lora
 
 Report = Callable[[Message], None]
 LABELS = 4
@@ -51,20 +51,21 @@ def call_net_function(body: Body, expression: Call, word: str, span: Span) -> Va
     assert cls is not None, "the word was looked up"
     first = expression.arguments[0] if expression.arguments else None
     given: Val | None = None
-    if cls is Ema and first is not None and first.name is None:
+    follows = issubclass(cls, Average)
+    if follows and first is not None and first.name is None:
         given = body.evaluate(first.value)
         expression = replace(expression, arguments=expression.arguments[1:])
     made = build_described(body, expression, cls)
     if isinstance(made, Lora):
         return LoadFunction(AddAdapters(made, span), span)
-    if not isinstance(made, Ema) or isinstance(given, Poison):
+    if not isinstance(made, Average) or isinstance(given, Poison):
         return POISON
     average = TakeAverage(made, span)
     if given is None:
         return LoadFunction(average, span)
     assert first is not None, "it is what was given"
     if not isinstance(given, NetValue | Loaded):
-        body.report(not_a_net_of_the_train(first.value.span, describe(given)))
+        body.report(not_a_net_of_the_train(first.value.span, word, describe(given)))
         return POISON
     return Loaded(given, (average,), span)
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
+from compiler.compression.given import find_given
 from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import Train
+from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import Message
 from compiler.report.messages.evaluating_trains import evaluates_fresh
+from compiler.report.messages.items import setting_range
 from compiler.report.messages.training import (
     batch_impossible,
     optimizer_takes_all,
@@ -143,4 +145,27 @@ def _find_idle_averages(train: Train) -> Iterator[Message]:
         if solves or not any(path.startswith(net.source) for path in updated):
             source = net.source.removesuffix(".")
             why = "is solved for at once" if solves else "is frozen"
-            yield not_a_net_of_the_train(net.net.span or train.span, f"`{source}`, which {why}")
+            place, word = net.net.span or train.span, net.average.name
+            yield not_a_net_of_the_train(place, word, f"`{source}`, which {why}")
+        elif net.average.epochs is not None:
+            yield from _find_unfit_average(train, net, net.average.name, net.average.epochs)
+
+
+def _find_unfit_average(
+    train: Train, net: TrainedNet, word: str, counted: tuple[int, int]
+) -> Iterator[Message]:
+    """An average that no epoch counts for, or whose running statistics cannot be computed."""
+    place = net.net.span or train.span
+    start, every = counted
+    if start + every > train.epochs:
+        late = every <= train.epochs
+        option, given = ("start", start) if late else ("every", every)
+        limit = train.epochs - every if late else train.epochs
+        expected = f"{limit} or less: the train has {train.epochs} epochs"
+        yield setting_range(place, word, option, f"{given} epochs", expected)
+    source = next(other for other in train.nets if other.prefix == net.source)
+    norms = any(node.op.over_batch for node in net.net.graph.nodes)
+    inputs = [item.name for item in net.net.graph.inputs]
+    if norms and (inputs[1:] or inputs[0] not in find_given(train, source).columns):
+        found = f"`{source.name}`, whose batch norms need one input that is a column"
+        yield not_a_net_of_the_train(place, word, found)

@@ -450,7 +450,7 @@ class TrainElaborator(ItemElaborator):
             trained = TrainedNet(net.name, made, prefix)
             if net.average is not None and net.source is not None:
                 source = f"{net.source.path}."
-                trained = replace(trained, average=net.average.ema, source=source)
+                trained = replace(trained, average=net.average.function, source=source)
                 place = net.average.span or net.span
                 self.freeze.append(Freezing((Pattern(f"{prefix}*", place),), None, place))
             found.append(trained)

@@ -112,13 +112,13 @@ model Net {
 """,
     good=gan_spec(AVERAGE, CRITIC, GENERATOR),
 )
-def average_outside_train(span: Span | None, place: str) -> Text:
-    """`ema` follows a net while it is trained, step by step. A model or a file has no steps:
-    another item takes the average of a train as its net, `net eps = ddpm.smooth`."""
+def average_outside_train(span: Span | None, word: str, place: str) -> Text:
+    """`ema` and `swa` follow a net while it is trained. A model or a file trains nothing: another
+    item takes the average of a train as its net, `net eps = ddpm.smooth`."""
     return Text(
-        f"`ema` has no meaning in {place}",
+        f"`{word}` has no meaning in {place}",
         label="nothing is trained here",
-        help="write it in the train: `net smooth = ema(NET, decay=0.999)`",
+        help=f"write it in the train: `net smooth = {word}(NET)`",
     )
 
 
@@ -127,11 +127,13 @@ def average_outside_train(span: Span | None, place: str) -> Text:
     bad=gan_spec("net smooth = ema(Generator())", CRITIC, GENERATOR),
     good=gan_spec(AVERAGE, CRITIC, GENERATOR),
 )
-def not_a_net_of_the_train(span: Span | None, found: str) -> Text:
-    """`ema` follows a net that the same train declares with `net`, and that a step of it changes:
-    there is nothing to follow in a model that nobody trains, a frozen net, or another average."""
+def not_a_net_of_the_train(span: Span | None, word: str, found: str) -> Text:
+    """`ema` and `swa` follow a net that the same train declares with `net`, and that a step of it
+    changes: there is nothing to follow in a model that nobody trains, a frozen net, or another
+    average. Batch norms of a net that `swa` follows get new statistics, over all rows of the column
+    that is its only input."""
     return Text(
-        "`ema` takes a net that the train changes",
+        f"`{word}` takes a net that the train changes",
         label=f"not {found}",
-        help="declare the net first: `net student = Net()`, `net teacher = ema(student)`",
+        help=f"declare the net first: `net student = Net()`, `net smooth = {word}(student)`",
     )

@@ -1,0 +1,239 @@
+"""Trains Net on the data iris.
+
+python train.py              a line per epoch, results in ./run
+python train.py --data DIR   where paths of data start from
+python train.py --resume     goes on after the last finished epoch
+"""
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # no file beside this one, json.py say, hides a module
+
+import argparse
+import copy
+import json
+import math
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from model import Net
+
+SEED = 3
+BATCH = 24  # rows a step
+EPOCHS = 5
+LEARNING_RATE = 0.3
+DECAY = 0.9  # of the moving average of the weights
+SETTINGS = {
+    "constants": f"{SEED=} {BATCH=} {EPOCHS=} {LEARNING_RATE=}",
+    "optimizer": 'sgd(lr=0.3, momentum=0.0, nesterov=false, weight_decay=0.0, dampening=0.0, velocity="gradients", schedule=constant(warmup=0steps))',
+    "average teacher": "ema(decay=0.9, warmup=false) of student",
+    "buffers": "center f32[1, 6] constant(value=0.1)",
+    "updates": "d62d3eafb232",
+    "freeze": "teacher.*",
+    "best epoch": "by val.loss, lower is better",
+    "nets": "student 539ce1a562b9, teacher 539ce1a562b9",
+    "objective and metrics": "4dc74a21aee4",
+    "columns": "x 8184bbe0c2d5",
+    "split": "random, seed 0, train 96, val 27, test 27",
+}
+
+Parts = dict[str, Any]  # what a checkpoint holds the state of
+Splits = dict[str, list[Tensor]]  # the columns of the rows of each split
+History = list[dict[str, float]]  # what each finished epoch gave
+
+
+def load_splits(folder: Path, device: str) -> Splits:
+    """The columns `x` of every split, on the device."""
+    with np.load(folder / "iris.npz") as file:
+        features = torch.tensor(file["features"].astype(np.float32))
+    rows = len(features)
+    order = np.random.default_rng(0).permutation(rows)
+    splits = {"train": order[:96], "val": order[96:123], "test": order[123:150]}
+    return {split: [features[chosen].to(device)] for split, chosen in splits.items()}
+
+
+def compute_loss(
+    student: nn.Module, teacher: nn.Module, x: Tensor, center: Tensor
+) -> tuple[Tensor, Tensor]:
+    # x: [batch, 4]; center: [1, 6]
+    y = 2 * x  # [batch, 4]
+    with torch.no_grad():
+        h = teacher(x)  # [batch, 6]
+        z = teacher(y)
+    x = student(x)
+    y = student(y)
+    u = (h - center) / 0.2
+    v = (z - center) / 0.2
+    v = F.cross_entropy(x / 0.5, F.softmax(v, dim=-1))
+    y = F.cross_entropy(y / 0.5, F.softmax(u, dim=-1))
+    loss = 0.5 * (v + y)
+    mean = torch.cat([h, z]).mean(0, keepdim=True)  # [1, 6]
+    return loss, mean
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Moves the average towards the net."""
+    for own, value in zip(average.parameters(), net.parameters(), strict=True):
+        own.lerp_(value, 1 - decay)
+
+
+@torch.no_grad()
+def update_buffers(model: nn.Module, mean: Tensor) -> None:
+    """Gives `center` its value after a step."""
+    model.center.copy_(0.9 * model.center + 0.1 * mean)
+
+
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
+    """Trains on full batches of all rows; the order follows from seed and epoch."""
+    model, optimizer = parts.values()
+    model.train()
+    model["teacher"].eval()
+    rows, device = len(columns[0]), columns[0].device
+    steps = max(1, rows // BATCH)
+    order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
+    batches = torch.from_numpy(order).to(device).split(BATCH)
+    losses = torch.zeros(steps, device=device)
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
+    for step, chosen in enumerate(bar):
+        x = columns[0][chosen]
+        loss, mean = compute_loss(model["student"], model["teacher"], x, model.center)
+        model.zero_grad()
+        loss.backward()
+        optimizer.step()
+        update_average(model["teacher"], model["student"], DECAY)
+        update_buffers(model, mean)
+        losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
+    if not losses.isfinite().all():
+        step = int(losses.isfinite().logical_not().nonzero()[0])
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
+    return losses.mean().item()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
+    """The loss over a split."""
+    model.eval()
+    rows = len(columns[0])
+    loss_total = 0
+    for start in range(0, len(columns[0]), BATCH):
+        x = columns[0][start : start + BATCH]
+        loss, _ = compute_loss(model["student"], model["teacher"], x, model.center)
+        size = len(x)
+        loss_total += loss.double() * size
+    sums = [loss_total]
+    (loss_total,) = map(float, sums)
+    return {"loss": loss_total / rows}
+
+
+def find_best(history: History) -> int:
+    """The epoch of the best val.loss."""
+    best, epoch = -math.inf, 0
+    for record in history:
+        score = -record["val.loss"]
+        if score > best:
+            best, epoch = score, record["epoch"]
+    return epoch
+
+
+def save(out: Path, parts: Parts, history: History) -> None:
+    """Writes what an epoch leaves, each file whole or not at all."""
+    part = out / "last.part"
+    part.write_text("".join(json.dumps(record) + "\n" for record in history))
+    part.replace(out / "metrics.jsonl")
+    if find_best(history) == len(history):
+        weights = dict(sorted(parts["model"].state_dict().items()))
+        crc = zlib.crc32(json.dumps(SETTINGS).encode())
+        for value in weights.values():
+            crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
+        note = json.dumps({"settings": SETTINGS, "checksum": crc})
+        save_file(weights, part, {"training": note})
+        part.replace(out / "best.safetensors")
+    state = {name: value.state_dict() for name, value in parts.items()}
+    torch.save({"settings": SETTINGS, "history": history, **state}, part)
+    part.replace(out / "last.pt")
+
+
+def load(path: Path, parts: Parts) -> History:
+    """Restores the parts and returns what the finished epochs gave."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != SETTINGS:
+        sys.exit(f"{path} was trained with {state['settings']}, not {SETTINGS}")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["history"]
+
+
+def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
+    """Trains on after the epochs of the history and adds to it."""
+    model, optimizer = parts.values()
+    while len(history) < EPOCHS:
+        epoch, started = len(history) + 1, time.perf_counter()
+        loss = train_epoch(parts, splits["train"], epoch)
+        record = {"epoch": epoch, "train.loss": loss}
+        measured = evaluate(model, splits["val"])
+        record |= {f"val.{name}": value for name, value in measured.items()}
+        record["lr"] = optimizer.param_groups[0]["lr"]
+        record["seconds"] = time.perf_counter() - started
+        history.append(record)
+        save(out, parts, history)
+        print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Trains Net on the data iris.")
+    parser.add_argument("--data", type=Path, default=".", help="folder of the data")
+    parser.add_argument("--out", type=Path, default="run", help="folder for results")
+    begun = parser.add_mutually_exclusive_group()
+    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
+    begun.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument("--device", help="cuda where there is one, else cpu")
+    options = parser.parse_args()
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out, last = options.out, options.out / "last.pt"
+    resume = options.resume and last.exists()
+    found = last.exists() or (out / "best.safetensors").exists()
+    if found and not (resume or options.overwrite):
+        sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
+
+    splits = load_splits(options.data, device)
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
+    SETTINGS["data"] = repr(data)  # with other numbers it is another training
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"student": Net()})
+    model.register_buffer("center", torch.full((1, 6), 0.1))
+    model.to(device)
+    model["teacher"] = copy.deepcopy(model["student"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("teacher.")
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
+    history = load(last, parts) if resume else []
+    out.mkdir(parents=True, exist_ok=True)
+    if not resume:  # nothing of an earlier training stays
+        for name in ("last.pt", "best.safetensors", "results.json", "metrics.jsonl"):
+            (out / name).unlink(missing_ok=True)
+    train(parts, splits, history, out)
+
+    if not find_best(history):
+        sys.exit("val.loss was not a number in any epoch")
+    model.load_state_dict(load_file(out / "best.safetensors"))
+    results = {"epochs": len(history), "best_epoch": find_best(history)}
+    for split in ("val", "test"):
+        results[split] = evaluate(model, splits[split])
+    text = json.dumps(results, indent=2)
+    print(text)
+    (out / "results.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
