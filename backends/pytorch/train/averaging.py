@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.rates import call_ramp, count_steps, ramp_parameters
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.compression.given import find_given
 from compiler.program.train import TrainedNet, TrainStep
 from compiler.vocabulary.net_functions import Ema
 from compiler.vocabulary.ramps import Ramp
@@ -85,8 +84,9 @@ def _write_equal(script: ScriptSpec, net: TrainedNet, decay: str) -> Iterator[St
     if not any(node.op.over_batch for node in net.net.graph.nodes):
         return
     (item,) = net.net.graph.inputs
-    followed = next(other for other in script.train.nets if other.prefix == net.source)
-    column = find_given(script.train, followed).columns[item.name]
+    path = net.source.removesuffix(".")
+    frames = (f for node in script.train.graph.nodes for f in node.scope.chain[1:2])
+    column = dict(next(f for f in frames if f.path == path).tensors)[item.name]
     if any(node.op.noisy for node in net.net.graph.nodes):
         yield f"torch.manual_seed({NORM_SEED})"
     rows = f'splits["train"][{script.columns.index(column)}].split(BATCH)'
