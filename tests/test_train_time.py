@@ -191,6 +191,53 @@ def test_a_name_of_ones_own_hides_the_step(old: str, new: str, tmp_path: Path) -
     assert any(node.op.of_time for node in open_train(text, tmp_path).graph.nodes)
 
 
+# --- weight decay that moves ----------------------------------------------------------------------
+
+
+def test_a_weight_decay_that_moves_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
+    """24 steps of AdamW with two groups, killed on the way."""
+    optimizers = (
+        'adamw(lr=0.02, weight_decay=cosine(0.5, 4.0)) over "head.*" '
+        "with adamw(lr=0.01, weight_decay=linear(3.0, 0.0, over_first=2epochs))"
+    )
+    folder = write(PLAIN.replace("OPTIMIZER", optimizers), tmp_path)
+    lint(folder)
+    kill_after(folder, "run", 3, signal.SIGKILL)
+    assert run(folder, "run", "--resume").returncode == 0
+    script = import_script(folder, "train")
+    features, label = script.load_splits(folder, folder / "run", "cpu")["train"]
+    torch.manual_seed(0)
+    net = import_script(folder, "model").Net()
+    head = {"params": [*net.head.parameters()], "lr": 0.02}
+    optimizer = torch.optim.AdamW([head, {"params": [*net.hidden.parameters()]}], lr=0.01)
+    for step in range(24):
+        order = np.random.default_rng([0, 1 + step // 4]).permutation(96)
+        rows = torch.from_numpy(order)[24 * (step % 4) :][:24]
+        decay = 4.0 - 3.5 * 0.5 * (1 + math.cos(math.pi * step / 24))
+        optimizer.param_groups[0]["weight_decay"] = decay
+        optimizer.param_groups[1]["weight_decay"] = 3.0 * (1 - min(1, step / 8))
+        optimizer.zero_grad()
+        cross_entropy(net(features[rows]), label[rows]).backward()
+        optimizer.step()
+    state = torch.load(folder / "run" / "last.pt", weights_only=True)["model"]
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "code"),
+    [
+        ("adamw(weight_decay=cosine(-0.1, 0.4))", "W0601"),
+        ("adam(weight_decay=linear(0.1, -0.4))", "W0601"),
+        ("sgd(lr=0.1, weight_decay=cosine(0.1, 0.4))", "W0225"),
+        ("adamw(lr=cosine(0.1, 0.4))", "W0225"),
+        ("adamw(weight_decay=cosine(0.1))", "W0223"),
+    ],
+)
+def test_a_setting_that_cannot_move_is_told(optimizer: str, code: str, tmp_path: Path) -> None:
+    assert find_codes(PLAIN.replace("OPTIMIZER", optimizer), tmp_path) == [code]
+
+
 # --- parts of batches -----------------------------------------------------------------------------
 
 

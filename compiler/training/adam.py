@@ -12,6 +12,7 @@ from compiler.records import dataclass
 from compiler.training.base import OPTIMIZERS, Optimizer, Schedule
 from compiler.training.schedules import CONSTANT
 from compiler.training.settings import require_at_least_zero, require_positive, require_share
+from compiler.vocabulary.ramps import Ramp
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Moments(Optimizer):
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    weight_decay: float = 0.0
+    weight_decay: float | Ramp = 0.0
 
     def check(self) -> None:
         require_positive(self.name, "lr", self.lr)
@@ -81,7 +82,8 @@ class AdamW(Moments):
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
     - `eps`: keeps the step finite where gradients vanish.
-    - `weight_decay`: each step shrinks parameters by `lr * weight_decay`.
+    - `weight_decay`: each step shrinks parameters by `lr * weight_decay`. It may be a ramp:
+      `cosine(0.04, 0.4)`.
     - `amsgrad`: divides by the largest mean square so far (Reddi et al. 2018).
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
 
@@ -92,7 +94,7 @@ class AdamW(Moments):
     name: ClassVar[str] = "adamw"
     torch_name: ClassVar[str] = "AdamW"
     fused: ClassVar[bool] = True
-    weight_decay: float = 0.01
+    weight_decay: float | Ramp = 0.01
     amsgrad: bool = False
     schedule: Schedule = CONSTANT
 

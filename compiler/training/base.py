@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from compiler.training.figure import Figure
 from compiler.training.settings import require_positive
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.duration import Duration
+from compiler.vocabulary.ramps import Ramp
 from compiler.vocabulary.signature import Described, Direction, Registry
 
 Batches = Sequence[tuple[int, Sequence[NDArray[Any] | None]]]
@@ -117,10 +118,22 @@ class Optimizer(Described):
         return self.torch_name if self.definition else f"torch.optim.{self.torch_name}"
 
     @property
-    def arguments(self) -> tuple[tuple[str, object], ...]:
-        """The keyword arguments of its class: `lr`, those that are no defaults, and `fused`."""
-        defaults = {option.field: option.default for option in self.options()}
+    def ramps(self) -> Mapping[str, Ramp]:
+        """The settings that change with the steps, by the name that groups of parameters have."""
         given = ((name, getattr(self, name)) for name in self.order())
+        return {name: value for name, value in given if isinstance(value, Ramp)}
+
+    def begin(self, name: str) -> object:
+        """A setting as it is at the first step."""
+        value = getattr(self, name)
+        return value.start if isinstance(value, Ramp) else value
+
+    @property
+    def arguments(self) -> tuple[tuple[str, object], ...]:
+        """The keyword arguments of its class: `lr`, those that are no defaults, and `fused`; of
+        what changes, its first number."""
+        defaults = {option.field: option.default for option in self.options()}
+        given = ((name, self.begin(name)) for name in self.order())
         kept = ((name, value) for name, value in given if value != defaults[name])
         fused = (("fused", True),) if self.fused and not self.definition else ()
         return (("lr", self.lr), *kept, *fused)

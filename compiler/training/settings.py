@@ -7,6 +7,7 @@ import math
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.items import setting_range, settings_disagree
 from compiler.vocabulary.duration import Duration
+from compiler.vocabulary.ramps import Ramp
 
 
 def require_positive(owner: str, name: str, value: float) -> None:
@@ -15,10 +16,11 @@ def require_positive(owner: str, name: str, value: float) -> None:
         refuse(owner, name, value, "above 0")
 
 
-def require_at_least_zero(owner: str, name: str, value: float) -> None:
-    """Raises `Fault` unless `value` is finite and not below 0."""
-    if not (math.isfinite(value) and value >= 0):
-        refuse(owner, name, value, "0 or above")
+def require_at_least_zero(owner: str, name: str, value: float | Ramp) -> None:
+    """Raises `Fault` unless `value`, at all steps, is finite and not below 0."""
+    for bound in value.bounds if isinstance(value, Ramp) else (value,):
+        if not (math.isfinite(bound) and bound >= 0):
+            refuse(owner, name, bound, "0 or above")
 
 
 def require_share(owner: str, name: str, value: float) -> None:

@@ -104,10 +104,11 @@ class LinearRamp(Ramp):
         return self.start + (self.end - self.start) * progress
 
     def _mix_code(self) -> str:
-        rise = repr(self.end - self.start)
-        if len(rise) > LONGEST:
-            rise = f"({self.end!r} - {self.start!r})"
-        return f"{self.start!r} + {rise} * progress" if self.start else f"{rise} * progress"
+        rise = self.end - self.start
+        text, sign = repr(abs(rise)), "-" if rise < 0 else "+"
+        if len(text) > LONGEST:
+            text, sign = f"({self.end!r} - {self.start!r})", "+"
+        return f"{self.start!r} {sign} {text} * progress"
 
 
 @RAMPS.register

@@ -14,6 +14,7 @@ from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.detaching import free_detached
 from backends.pytorch.train.inlining import Inlined, inline
 from backends.pytorch.train.models import find_classes
+from backends.pytorch.train.rates import name_setting_ramps
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph
 from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
@@ -241,5 +242,5 @@ def _list_taken(script: ScriptSpec) -> set[str]:
     schedules = {f"schedule_{number + 1}" for number in range(len(script.train.groups))}
     steps = {made.function for made in _list_all(script)}
     numbers = {number.function for number in script.numbers.numbers.values()}
-    numbers |= {*script.numbers.ramps.values()}
+    numbers |= {*script.numbers.ramps.values(), *name_setting_ramps(script).values()}
     return {*find_classes(script), *schedules, *script.functions, *steps, *numbers}

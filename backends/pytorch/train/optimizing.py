@@ -130,8 +130,8 @@ def _write_group(script: ScriptSpec, number: int, rest: int, parameters: str = "
     if optimizer.lr != usual.lr:
         entries.append(f'"lr": {rate_of(script, number)}')
     for name in optimizer.order():
-        value = getattr(optimizer, name)
-        if value != getattr(usual, name):
+        value = optimizer.begin(name)
+        if value != usual.begin(name):
             entries.append(f"{write_literal(name)}: {write_literal(value)}")
     return f"{{{', '.join(entries)}}}"
 

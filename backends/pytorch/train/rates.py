@@ -35,7 +35,7 @@ def write_schedules(script: ScriptSpec) -> list[Function]:
             parameters = tuple(f"{p}: int" for p in _schedule_parameters(body))
             doc = ("The factor of the learning rate at a step.",)
             functions[body] = Function(name, parameters, "float", body, doc)
-    return list(functions.values())
+    return [*functions.values(), *_write_setting_ramps(script)]
 
 
 def _schedule_body(group: ParameterGroup) -> tuple[str, ...]:
@@ -51,6 +51,37 @@ def _schedule_parameters(body: Sequence[str]) -> Lines:
 
 
 def emit_rate_updates(script: ScriptSpec, step: str = "") -> list[Statement]:
+    """Statements of a training step that set the learning rates, and what else changes."""
+    return [*_emit_rates(script, step), *_emit_settings(script, step)]
+
+
+def _emit_settings(script: ScriptSpec, step: str) -> Iterator[Statement]:
+    """Statements that set the settings of groups that are ramps."""
+    for number, group in enumerate(script.train.groups):
+        if script.optimizer_of(number)[0].step == step:
+            for name, ramp in group.optimizer.ramps.items():
+                function = name_setting_ramps(script)[name, ramp]
+                place = f"{group_of(script, number)}[{write_string(name)}]"
+                yield f"{place} = {call_ramp(script, function, ramp)}"
+
+
+def name_setting_ramps(script: ScriptSpec) -> Mapping[tuple[str, Ramp], str]:
+    """The functions of settings that change, by setting and ramp."""
+    used = [pair for group in script.train.groups for pair in group.optimizer.ramps.items()]
+    return {
+        pair: f"find_{pair[0]}_{place}" if place > 1 else f"find_{pair[0]}"
+        for place, pair in enumerate(dict.fromkeys(used), 1)
+    }
+
+
+def _write_setting_ramps(script: ScriptSpec) -> Iterator[Function]:
+    for (name, ramp), function in name_setting_ramps(script).items():
+        lines = tuple(ramp.code("steps", "steps_per_epoch"))
+        doc = (f"The `{name}` at a step, from 0 on.",)
+        yield Function(function, ramp_parameters(ramp), "float", lines, doc)
+
+
+def _emit_rates(script: ScriptSpec, step: str) -> list[Statement]:
     """Statements of a training step that set the learning rates."""
     bodies = [_schedule_body(group) for group in script.train.groups]
     factors = _call_schedules(script, bodies)
