@@ -52,6 +52,7 @@ CASES = (
     Example("closed_form", (Figure("fit.r2", 0.62),)),
     Example("kernel_regression", (Figure("fit.r2", 0.80),)),
     Example("split_mnist", (Figure("compared.rehearsing", 0.20, minus="compared.forgetting"),)),
+    Example("distillation", (Figure("compared.distilled", 0.005, minus="compared.alone"),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("cgan_mnist", (Figure("judged.asked_for", 0.90),)),
 )
