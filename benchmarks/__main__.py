@@ -12,6 +12,7 @@ NAMES = (
     "inference",
     "train",
     "objectives",
+    "augment",
     "recurrent",
     "compression",
     "sweep",

@@ -45,6 +45,14 @@ class Example:
 
 
 CASES = (
+    Example(
+        "augment_digits",
+        (
+            Figure("augmented.accuracy", 0.94),
+            Figure("augmented.accuracy", 0.005, minus="without.accuracy"),
+        ),
+        minutes=5,
+    ),
     Example("lenet_mnist", (Figure("fit.accuracy", 0.99),)),
     Example("vae_mnist", (Figure("vae.elbo", -107.0),)),
     Example("denoising_mnist", (Figure("fit.psnr", 6.0, minus="fit.psnr_of_noisy"),)),

@@ -18,6 +18,7 @@ from compiler.driver import check
 from compiler.ir.printer import print_graph
 from compiler.report.diagnostics import Sink
 from tests.train_scripts import (
+    AUGMENTED,
     GAN,
     assert_scripts_clean,
     assert_two_processes_agree,
@@ -33,26 +34,7 @@ from tests.train_scripts import (
 
 SHIFTED = "image = image -> random_crop(8, padding=1) -> random_erasing(30%)"
 MIXED = "image, label = mixup(image, label, alpha=0.3)"
-SPEC = """
-use std.augment
-
-model Net {
-    input image: f32[batch, 1, 8, 8]
-    output logits: f32[batch, 10] = image
-        -> conv(4, kernel=3, padding=1) -> relu -> flatten -> dense(10)
-}
-data digits {
-    source npz("digits.npz")
-    image = (image / 16) -> reshape([1, 8, 8])
-    augment { image = image -> random_crop(8, padding=1) -> random_erasing(30%) }
-    split random(seed=0, stratify=label), train=80%, val=10%, test=10%
-}
-train fit of Net on digits {
-    minimize cross_entropy(logits, label) with adam(lr=1e-3)
-    metric accuracy = accuracy(logits, label)
-    batch 64  epochs 3  seed 4
-}
-"""
+SPEC = AUGMENTED
 SOFT = (
     SPEC.replace(SHIFTED, MIXED)
     .replace("    augment", "    label = cast(one_hot(label, 10), f32)\n    augment")
@@ -62,7 +44,12 @@ STEPS = "use std.augment\n" + GAN.replace(
     "    split", "    augment { image = image -> random_flip(30%) }\n    split"
 ).replace("batch_norm", "relu")
 OWN = SPEC.replace(SHIFTED, "brightness = uniform([batch, 1, 1, 1])  image = brightness * image")
-TEXTS = {"rows": SPEC, "mixtures": SOFT, "steps": STEPS, "own": OWN}
+PARTS = SPEC.replace("epochs 3", "epochs 3  accumulate 2")
+STEP_PARTS = STEPS.replace("epochs 2", "epochs 2  accumulate 2")
+TEXTS = {
+    **{"rows": SPEC, "mixtures": SOFT, "steps": STEPS, "own": OWN},
+    **{"parts": PARTS, "step_parts": STEP_PARTS},
+}
 
 
 def plain(text: str) -> str:
@@ -82,7 +69,7 @@ def test_only_training_rows_are_augmented(name: str, tmp_path: Path) -> None:
         done = run(folder, "run")
         assert done.returncode == 0, done.stderr
         records[place] = read_metrics(folder / "run" / "metrics.jsonl")
-    loss = "train.critic.loss" if name == "steps" else "train.loss"
+    loss = "train.critic.loss" if "step" in name else "train.loss"
     assert len({record[loss] for record in records["augmented"]}) == len(records["augmented"])
     pairs = list(zip(records["augmented"], records["plain"], strict=True))
     for mine, theirs in pairs:
@@ -123,7 +110,7 @@ def test_what_is_trained_on_is_what_the_function_makes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_two_processes_augment_as_one(name: str, tmp_path: Path) -> None:
     folder = write_shared(TEXTS[name], tmp_path)
-    loss = "critic.loss" if name == "steps" else "loss"
+    loss = "critic.loss" if "step" in name else "loss"
     assert_two_processes_agree(folder, f"train.{loss}", f"val.{loss}")
 
 

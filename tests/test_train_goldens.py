@@ -16,6 +16,7 @@ from compiler.report.diagnostics import Sink
 from tests.conftest import Golden
 from tests.table_train import TABLE, write_table
 from tests.train_scripts import (
+    AUGMENTED,
     DINO,
     GAN,
     MOCO,
@@ -59,6 +60,7 @@ SPECS = {
     "moco_shared": share(MOCO),
     "gan_shared": share(GAN),
     "judged": ENSEMBLE,
+    "augmented": AUGMENTED,
 }
 LONGEST = {"digits": 225, "digits_shared": 270}
 """Lines that a script may have."""

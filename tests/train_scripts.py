@@ -163,6 +163,27 @@ train fit(beta: float = 0.5) on digits {
 """
 """Kingma and Welling 2014, on small images."""
 
+AUGMENTED = """
+use std.augment
+
+model Net {
+    input image: f32[batch, 1, 8, 8]
+    output logits: f32[batch, 10] = image
+        -> conv(4, kernel=3, padding=1) -> relu -> flatten -> dense(10)
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 16) -> reshape([1, 8, 8])
+    augment { image = image -> random_crop(8, padding=1) -> random_erasing(30%) }
+    split random(seed=0, stratify=label), train=80%, val=10%, test=10%
+}
+train fit of Net on digits {
+    minimize cross_entropy(logits, label) with adam(lr=1e-3)
+    metric accuracy = accuracy(logits, label)
+    batch 64  epochs 3  seed 4
+}
+"""
+
 VIEWS = """
 model Net(k: int = 6, unit: bool = false) {
     input x: f32[batch, 4]
