@@ -291,3 +291,20 @@ def find_codes(spec: str, folder: Path) -> set[str]:
     sink = Sink()
     check(path, sink=sink)
     return {m.code for m in sink.messages}
+
+
+def test_ops_of_several_results_stand_beside_updates_and_ramps(tmp_path: Path) -> None:
+    spec = f"""{VIEWS}
+train fit of Net(k=4) on iris {{
+    buffer center: f32[2] = zeros
+    left, right = chunk(code, 2, axis=1)
+    cool = linear(1.0, 0.5)
+    minimize cross_entropy(code / cool, label) + 0 * mean(left - center) with sgd(lr=1e-2)
+    update center = 0.9 * center + 0.1 * mean(right, axis=0)
+    batch 24  epochs 1  seed 0
+}}
+"""
+    folder = write(spec, tmp_path)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    assert load_file(tmp_path / "out" / "best.safetensors")["center"].abs().min() > 0

@@ -3,7 +3,7 @@ that share a batch bring it together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Literal
@@ -66,7 +66,7 @@ class Handing:
                 wanted |= dict.fromkeys(v.name for v in node.inputs if v is not None)
         found = [made[name] for name in reversed(read)]
         found += [value for name, value in columns.items() if name in wanted]
-        late = (n for n in self.seen.nodes if n.output.name in wanted.keys() - early)
+        late = (n for n in self.seen.nodes if _makes(n, wanted.keys() - early))
         if any(map(_reads_count, late)) and not any(map(_counts_rows, found)):
             found += [value for value in columns.values() if has_rows(value)][:1]
         return tuple(found)
@@ -76,7 +76,7 @@ class Handing:
         early = {
             v.name
             for node in self.seen.nodes
-            if self._is_costly(node) or node.output.name in self._means
+            if self._is_costly(node) or _makes(node, self._means)
             for v in node.outputs
         }
         if self.train.processes == "ddp":
@@ -154,8 +154,8 @@ class Handing:
                 read = list(self.find_read([update]))
                 if beside:  # it draws for itself
                     needed = _find_needed(self.seen, [self.outputs[update.output].value.name])
-                    drawn = (n for n in self.seen.nodes if n.output.name in needed and n.op.draws)
-                    read += [node.output for node in drawn if _counts_rows(node.output)]
+                    drawn = (n for n in self.seen.nodes if n.op.draws and _makes(n, needed))
+                    read += [v for node in drawn for v in node.outputs if _counts_rows(v)]
                     columns = [item.value for item in self.seen.inputs]
                     local = next((v for v in read if v not in columns), None)
                 else:
@@ -179,6 +179,11 @@ def has_rows(value: Value) -> bool:
     return (
         bool(shape) and shape[0] == Dim.of(ROWS) and not any(ROWS in d.symbols for d in shape[1:])
     )
+
+
+def _makes(node: Node, names: Collection[str]) -> bool:
+    """Whether a node has one of these results."""
+    return any(value.name in names for value in node.outputs)
 
 
 def _counts_rows(value: Value) -> bool:

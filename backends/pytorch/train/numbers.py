@@ -153,7 +153,8 @@ class TrainNumbers:
 
     def _list_read(self, graph: Graph) -> list[Value]:
         """The numbers that nodes of a graph read which are none, or that it puts out."""
-        read = [v for n in graph.nodes if n.output.name not in self.trees for v in n.inputs]
+        rest = [n for n in graph.nodes if all(v.name not in self.trees for v in n.outputs)]
+        read = [v for node in rest for v in node.inputs]
         read += [output.value for output in graph.outputs]
         found = {v.name: v for v in read if v is not None and v.name in self.trees}
         return list(found.values())
