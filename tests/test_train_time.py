@@ -360,3 +360,20 @@ def test_parts_that_do_not_divide_among_processes_are_refused(tmp_path: Path) ->
 )
 def test_what_cannot_be_divided_is_told(text: str, code: str, tmp_path: Path) -> None:
     assert find_codes(text, tmp_path) == [code]
+
+
+# --- half precision with several steps ------------------------------------------------------------
+
+
+def test_the_scale_of_half_precision_goes_on_with_steps_that_take_turns(tmp_path: Path) -> None:
+    """One scaler serves all optimizers, and is part of the checkpoint."""
+    text = LAYERED.replace("batch 64  epochs 2", "precision f16  clip 1.0  batch 64  epochs 3")
+    folder = write(text, tmp_path)
+    assert run(folder, "whole").returncode == 0
+    kill_after(folder, "killed", 1, signal.SIGKILL)
+    done = run(folder, "killed", "--resume")
+    assert done.returncode == 0, done.stderr
+    check_equal(folder / "whole", folder / "killed")
+    scaler = torch.load(folder / "whole" / "last.pt", weights_only=True)["scaler"]
+    assert scaler["scale"] > 0
+    assert scaler["_growth_tracker"] > 0
