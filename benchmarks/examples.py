@@ -61,6 +61,7 @@ CASES = (
     Example("kernel_regression", (Figure("fit.r2", 0.80),)),
     Example("split_mnist", (Figure("compared.rehearsing", 0.20, minus="compared.forgetting"),)),
     Example("distillation", (Figure("compared.distilled", 0.005, minus="compared.alone"),)),
+    Example("reverse_text", (Figure("fit.accuracy", 0.99),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("cgan_mnist", (Figure("judged.asked_for", 0.90),)),
 )
