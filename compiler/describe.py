@@ -117,6 +117,8 @@ def _describe_value(value: object) -> str:
     match value:
         case ParameterGroup():
             return f"with {value.optimizer} over {', '.join(value.patterns) or 'the rest'}"
+        case Graph():
+            return _describe_graph(value)
         case MetricUse():
             given = ", ".join(name or "none" for name in value.arguments)
             better = f", {value.better} is better" if value.better is not None else ""

@@ -14,6 +14,7 @@ from backends.pytorch.run.load import run_source
 from backends.pytorch.run.running import read_metrics
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import read_settings
+from compiler.describe import describe_program
 from compiler.driver import check
 from compiler.ir.printer import print_graph
 from compiler.report.diagnostics import Sink
@@ -237,6 +238,17 @@ def test_what_is_refused(line: str, code: str, tmp_path: Path) -> None:
     sink = Sink()
     check(tmp_path / "spec.weft", sink=sink)
     assert code in [message.code for message in sink.messages]
+
+
+def test_stages_show_what_is_augmented(tmp_path: Path) -> None:
+    save_data(tmp_path)
+    (tmp_path / "spec.weft").write_text(SPEC)
+    program = check(tmp_path / "spec.weft", sink=Sink())
+    assert program is not None
+    lines = [n for n in describe_program(program).splitlines() if n.startswith("  augment ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("  augment (image: f32[batch, 1, 8, 8], ")
+    assert "-> (image: f32[batch, 1, 8, 8]), " in lines[0]
 
 
 def test_two_clauses_are_refused(tmp_path: Path) -> None:
