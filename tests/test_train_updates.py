@@ -308,3 +308,34 @@ train fit of Net(k=4) on iris {{
     done = run(folder, "out")
     assert done.returncode == 0, done.stderr
     assert load_file(tmp_path / "out" / "best.safetensors")["center"].abs().min() > 0
+
+
+def test_updates_read_numbers_of_the_training_and_parts_of_results(tmp_path: Path) -> None:
+    spec = f"""{VIEWS}
+train fit on iris {{
+    net a = Net()
+    buffer c: f32[4] = zeros
+    buffer passed: f32[2] = zeros
+    k = linear(0.1, 0.9)
+    u, v = split(a(x), [2, 4], axis=1)
+    minimize mse(u, x[:, 0:2]) + mse(v, x + c) with sgd(lr=0.01)
+    update c = k * c + (1 - k) * mean(v, axis=0)
+    update passed = passed + step
+    batch 24  epochs 2  seed 4
+}}
+"""
+    folder = train(spec, tmp_path)
+    (net,), x = begin(folder, 4, "a")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    c = torch.zeros(4)
+    for step in range(8):
+        rows = batch_of(x, 4, step)
+        u, v = net(rows).split([2, 4], dim=1)
+        loss = nn.functional.mse_loss(u, rows[:, :2])
+        loss = loss + nn.functional.mse_loss(v, rows + c)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        k = 0.1 + 0.8 * step / 8
+        c = k * c + (1 - k) * v.detach().mean(0)
+    check_state(folder, c=c, passed=torch.full((2,), 36.0))
