@@ -8,6 +8,7 @@ from compiler.records import dataclass
 from compiler.training.adam import Moments
 from compiler.training.base import OPTIMIZERS, Schedule
 from compiler.training.schedules import CONSTANT
+from compiler.vocabulary.ramps import Ramp
 
 _DEFINITION = '''
 class Lamb(torch.optim.Optimizer):
@@ -71,7 +72,8 @@ class Lamb(Moments):
     - `lr`: learning rate; the schedule multiplies it.
     - `betas`: how slowly the means of the gradient and of its square forget.
     - `eps`: keeps the step finite where gradients vanish.
-    - `weight_decay`: share of a parameter that its step takes along.
+    - `weight_decay`: share of a parameter that its step takes along. It may be a ramp:
+      `weight_decay=cosine(0.04, 0.4)`.
     - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
 
     Example: `minimize cross_entropy(logits, label) with lamb(lr=2e-3)`
@@ -82,7 +84,7 @@ class Lamb(Moments):
     torch_name: ClassVar[str] = "Lamb"
     usual: ClassVar[tuple[float, float] | None] = (1e-4, 0.1)
     eps: float = 1e-6
-    weight_decay: float = 0.01
+    weight_decay: float | Ramp = 0.01
     schedule: Schedule = CONSTANT
 
     @property

@@ -167,7 +167,10 @@ class Swa(Average):
     Errors: W1484 outside of a train, W1485 for what is no net of it, W0353 for another unit.
     Example:
 
-        model Net { input x: f32[n, 4]  output y = x -> dense(8) -> batch_norm -> relu -> dense(3) }
+        model Net {
+            input x: f32[n, 4]
+            output y = x -> dense(8, bias=false) -> batch_norm -> relu -> dense(3)
+        }
         data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
         train fit on iris {
             net student = Net()
