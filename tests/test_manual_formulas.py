@@ -48,7 +48,7 @@ WITHOUT_FORMULA = {
         *("affine", "box_grid", "join_grid", "perspective_grid", "rotate", "sample_both"),  # places
         *("center_crop", "random_affine", "random_crop", "random_flip", "random_perspective"),
         *("random_resized_crop", "random_rotation", "adjust_hue", "random_gray"),
-        *("blur", "blur_matrix", "gaussian_band", "gaussian_blur"),
+        *("blur", "gaussian_band", "gaussian_blur"),
         *("cover", "draw_around", "random_box", "random_span"),  # draws, in words
         *("frequency_mask", "random_erasing", "random_mask", "time_mask"),
     },
