@@ -14,8 +14,9 @@ from backends.pytorch.train.functions import (
     inline_objective,
     list_computed,
 )
+from backends.pytorch.train.graphs import EVALUATION_NAMES
 from backends.pytorch.train.rates import compute_last_numbers
-from backends.pytorch.train.script_spec import EVALUATION_NAMES, ScriptSpec
+from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import WIDTH, write_literal
 

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from backends.pytorch.modules import emit_module
-from backends.pytorch.train.computed import (
-    AUGMENT,
-    FIGURES,
-    FunctionSpec,
-    OptimizerSpec,
-    StepSpec,
-    UpdateSpec,
-    cut_out,
-    prune,
-    share_reads,
-)
+from backends.pytorch.train.computed import OptimizerSpec
 from backends.pytorch.train.draws import TrainDraws
-from backends.pytorch.train.handing import Handed, Plan, plan_updates
+from backends.pytorch.train.graphs import ScriptGraphs
 from backends.pytorch.train.numbers import Number, TrainNumbers
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Output
@@ -28,15 +18,11 @@ from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.recomputed import find_recomputed
-from compiler.program.train import START_OUTPUT, MetricUse, Train, TrainedNet, TrainStep
-from compiler.rows.loss_parts import measure_losses
+from compiler.program.train import TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
-from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
-
-EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
-"""Names that the script itself uses where it also uses names of outputs and columns."""
+from compiler.writing.names import free_name, safe_name
 
 
 @dataclass(frozen=True)
@@ -54,151 +40,12 @@ class Monitor:
 
 
 @dataclass(frozen=True)
-class ScriptSpec:
+class ScriptSpec(ScriptGraphs):
     """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
     of what says which of their zeros stay; empty where there are none."""
 
-    train: Train
     starts: str = ""
     masks: str = ""
-
-    @cached_property
-    def measured(self) -> tuple[Graph, tuple[MetricUse, ...]]:
-        """The graph with the outputs that the losses are measured by, and these as figures."""
-        return measure_losses(self.train)
-
-    @cached_property
-    def uses(self) -> tuple[MetricUse, ...]:
-        """All figures of a split, the losses first."""
-        return (*self.measured[1], *self.train.metrics)
-
-    @cached_property
-    def charts(self) -> tuple[str, ...]:
-        """Names of the figures that are no numbers."""
-        return tuple(use.name for use in self.train.metrics if use.metric.chart is not None)
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The objectives with nothing but the losses, first, and what the figures read."""
-        graph, losses = self.measured[0], self.train.losses
-        inputs = {item.value.name for item in graph.inputs}
-        read = {name for use in self.uses for name in use.reads} - {*losses}
-        outputs = {o.name: o for o in graph.outputs}
-        rest = [o for o in graph.outputs if o.name in read and o.value.name not in inputs]
-        return prune(graph, [*(outputs[name] for name in losses), *rest])
-
-    @cached_property
-    def steps(self) -> tuple[StepSpec, ...]:
-        """The steps, each with what it computes."""
-        reads = share_reads(self.train, self.graph, self.uses)
-        taken = {*SCRIPT_GLOBALS, *self.functions}
-        found = []
-        for step in self.train.steps:
-            handed = tuple(
-                n for made in self.updates if made.step == step.name for n in made.handed
-            )
-            outputs = tuple(Output(name, self.handed[name].value) for name in handed)
-            graph, function = self._find_function(step.loss, reads[step.loss], taken, outputs)
-            found.append(StepSpec(graph, function, step=step, handed=handed))
-        return tuple(found)
-
-    @cached_property
-    def updates(self) -> tuple[UpdateSpec, ...]:
-        """What buffers are behind a step; behind all of them, where updates stand beside steps."""
-        return tuple(made for made, _ in self._plan)
-
-    @cached_property
-    def beginnings(self) -> Mapping[str, FunctionSpec]:
-        """What buffers start as that are computed, by their names."""
-        found = [o for o in self.train.graph.outputs if o.name.startswith(START_OUTPUT)]
-        wishes = {o.name: f"start_{o.name.removeprefix(START_OUTPUT)}" for o in found}
-        names = name_all(wishes.values(), {*SCRIPT_GLOBALS, *self.functions})
-        return {
-            o.name.removeprefix(START_OUTPUT): FunctionSpec(
-                replace(prune(self.train.graph, [o]), inputs=()), names[wishes[o.name]], alone=True
-            )
-            for o in found
-        }
-
-    @cached_property
-    def updated(self) -> Graph:
-        """All that buffers become, as the train says it."""
-        wanted = {update.output for update in self.train.updates}
-        return prune(self.train.graph, [o for o in self.train.graph.outputs if o.name in wanted])
-
-    @cached_property
-    def handed(self) -> Mapping[str, Handed]:
-        """What the functions of steps hand on to updates, by its variables."""
-        return {name: made for _, handed in self._plan for name, made in handed.items()}
-
-    @cached_property
-    def _plan(self) -> Plan:
-        taken = {*EVALUATION_NAMES, *self.argument_names.values(), *self.functions}
-        functions = {*SCRIPT_GLOBALS, *self.functions} - {"compute_updates"}
-        return plan_updates(self.train, self.measured[0], functions, taken)
-
-    @cached_property
-    def rest(self) -> FunctionSpec | None:
-        """What figures read and no step computes; None where there is nothing."""
-        known = {o.name for step in self.steps for o in step.graph.outputs}
-        outputs = [o for o in self.graph.outputs if o.name not in known]
-        return FunctionSpec(cut_out(self.graph, outputs), FIGURES) if outputs else None
-
-    @cached_property
-    def augmentation(self) -> FunctionSpec | None:
-        """What the columns of a batch become while training; None where they stay. It is made for
-        the rows of all processes: some become mixtures of others."""
-        graph = self.train.data.augment
-        if graph is None or not self.train.learns:
-            return None
-        read = {v.name for node in self.graph.nodes for v in node.inputs if v is not None}
-        wanted = {item.name for item in self.graph.inputs if item.value.name in read}
-        outputs = [output for output in graph.outputs if output.name in wanted]
-        taken = {*SCRIPT_GLOBALS, *self.functions, *self.argument_names.values()}
-        name = free_name(AUGMENT, taken, "_")
-        return FunctionSpec(cut_out(graph, outputs), name, alone=True) if outputs else None
-
-    @cached_property
-    def samples(self) -> tuple[FunctionSpec, ...]:
-        """What is computed for each sample."""
-        taken = {*SCRIPT_GLOBALS, *self.functions, *(step.function for step in self.steps)}
-        names = name_all((f"draw_{sample.name}" for sample in self.train.samples), taken)
-        outputs = {o.name: o for o in self.train.graph.outputs}
-        return tuple(
-            FunctionSpec(
-                cut_out(self.train.graph, [outputs[sample.output]]),
-                names[f"draw_{sample.name}"],
-                alone=True,
-            )
-            for sample in self.train.samples
-        )
-
-    def _find_function(
-        self,
-        loss: str,
-        reads: Collection[str],
-        taken: set[str],
-        handed: tuple[Output, ...],
-    ) -> tuple[Graph, str]:
-        """What the function of a step computes, the loss first, what it hands on last, and its
-        name."""
-        outputs = [o for o in self.graph.outputs if o.name in (loss, *reads)]
-        outputs.sort(key=lambda o: o.name != loss)
-        name = "compute_loss"
-        if self.alternates:
-            name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
-            taken.add(name)
-        return cut_out(self.measured[0], [*outputs, *handed]), name
-
-    @property
-    def alternates(self) -> bool:
-        """Whether several steps take turns."""
-        return any(step.name for step in self.train.steps)
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """Columns that the objective reads, in the order of its inputs."""
-        return tuple(item.name for item in self.graph.inputs)
 
     @cached_property
     def column_graph(self) -> Graph:
@@ -218,26 +65,10 @@ class ScriptSpec:
         return tuple(s.path for s in self.train.data.statistics if s.path in fitted)
 
     @cached_property
-    def argument_names(self) -> Mapping[str, str]:
-        """Python names of the outputs that figures read, by the outputs' names."""
-        taken = EVALUATION_NAMES | self.functions.keys()
-        names = [*self.columns, *(name for use in self.uses for name in use.reads)]
-        if self.alternates:
-            return name_all([*self.train.losses, *names], taken)
-        return {"loss": "loss"} | name_all((n for n in names if n != "loss"), taken)
-
-    @cached_property
     def written(self) -> dict[tuple[str, ...], str]:
         """Functions of graphs of the script as text, by what they are of: writing one takes longer
         than all else, and where it is used asks for it again."""
         return {}
-
-    @cached_property
-    def functions(self) -> Mapping[str, str]:
-        """The functions that figures call, by their names."""
-        codes = (use.metric.code(use.arguments) for use in self.uses)
-        texts = dict.fromkeys(text.strip() for code in codes for text in code.functions)
-        return {text.removeprefix("def ").partition("(")[0]: text for text in texts}
 
     @cached_property
     def column_of(self) -> Mapping[str, int]:
