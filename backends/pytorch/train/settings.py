@@ -12,7 +12,7 @@ from itertools import chain
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.codes import describe_codes
 from compiler.ir.graph import Graph
-from compiler.program.train import ParameterGroup
+from compiler.program.train import ParameterGroup, Train
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import write_literal
 
@@ -80,7 +80,26 @@ def _find_constants(script: ScriptSpec) -> dict[str, object]:
 
 
 def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
-    train, split = script.train, script.train.data.split
+    train = script.train
+    yield from _describe_steps(train)
+    yield from _describe_state(script)
+    for name, value in script.settings.items():
+        if name in script.said and isinstance(value, str | bool):
+            yield name, str(value).lower() if isinstance(value, bool) else value
+    if train.learns:
+        yield "best epoch", script.choice
+    nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
+    yield "nets", ", ".join(nets)
+    yield "objective and metrics", _hash_graph(script.graph)
+    yield from _describe_rows(script)
+    if script.starts:
+        yield "start", script.starts
+    if script.masks:
+        yield "masks", script.masks
+
+
+def _describe_steps(train: Train) -> Iterator[tuple[str, str]]:
+    """What lowers what."""
     if train.clip is not None:
         yield "clipped", train.clip.by
     for step in train.steps:
@@ -96,6 +115,11 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
             for r in train.regularizers
         ]
         yield "regularize", "; ".join(acting)
+
+
+def _describe_state(script: ScriptSpec) -> Iterator[tuple[str, str]]:
+    """What a training holds beside what its steps change, and what stays as it is."""
+    train = script.train
     for sample, made in zip(train.samples, script.samples, strict=True):
         shown = f"[{sample.low}, {sample.high}]"
         yield f"sample {sample.name}", f"{sample.every} {shown} {_hash_graph(made.graph)}"
@@ -110,14 +134,11 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
         yield "freeze", ", ".join(train.freeze)
     for thaw in train.thaws:
         yield f"freeze until epoch {thaw.epochs}", ", ".join(thaw.patterns)
-    for name, value in script.settings.items():
-        if name in script.said and isinstance(value, str | bool):
-            yield name, str(value).lower() if isinstance(value, bool) else value
-    if train.learns:
-        yield "best epoch", script.choice
-    nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
-    yield "nets", ", ".join(nets)
-    yield "objective and metrics", _hash_graph(script.graph)
+
+
+def _describe_rows(script: ScriptSpec) -> Iterator[tuple[str, str]]:
+    """The rows that it is trained on."""
+    train, split = script.train, script.train.data.split
     yield "columns", f"{', '.join(script.columns)} {_hash_graph(script.column_graph)}"
     if script.augmentation is not None:
         graph = script.augmentation.graph
@@ -131,10 +152,6 @@ def _find_texts(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     if words:
         yield "words", json.dumps(words, ensure_ascii=False)
     yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
-    if script.starts:
-        yield "start", script.starts
-    if script.masks:
-        yield "masks", script.masks
 
 
 def _describe_buffers(script: ScriptSpec) -> Iterator[str]:

@@ -313,14 +313,7 @@ class TrainElaborator(ItemElaborator):
         if graph is None or uses is None:
             return None
         step, uses = _count_targets(_keep_used(graph, data), uses)
-        if reads_nothing(step, data):
-            columns = tuple(column.name for column in data.schema)
-            place = self.item.on[0].span
-            context.body.report(nothing_read(place, self.item.name.text, columns))
-        found = (find_missing_classes(step, data), find_misuse(step, data))
-        told = (find_disagreements(step, self.losses, uses), find_probabilities(step, uses))
-        for message in chain(*found, *told):
-            context.body.report(message)
+        self.report_rows(context.body, step, data, uses)
         steps, frozen = self.settle_steps(context.body, nets, step)
         groups = [group for each in steps or () for group in each.groups]
         check_watched(context.body, groups, *figures)
@@ -355,6 +348,18 @@ class TrainElaborator(ItemElaborator):
         for message in _find_faults(made):
             context.body.report(message)
         return adapt_train(made, context.body.report)
+
+    def report_rows(
+        self, body: Body, graph: Graph, data: DataSet, uses: tuple[MetricUse, ...]
+    ) -> None:
+        """Reports what does not fit between the graph, the columns that it reads, and figures."""
+        if reads_nothing(graph, data):
+            columns = tuple(column.name for column in data.schema)
+            body.report(nothing_read(self.item.on[0].span, self.item.name.text, columns))
+        found = (find_missing_classes(graph, data), find_misuse(graph, data))
+        told = (find_disagreements(graph, self.losses, uses), find_probabilities(graph, uses))
+        for message in chain(*found, *told):
+            body.report(message)
 
     @property
     def losses(self) -> tuple[str, ...]:
