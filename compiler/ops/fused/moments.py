@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn, final
+from typing import Literal, NoReturn, final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import Hint, HintName
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Arrays, Assume, Limits, Types
+from compiler.ir.operands import Array, Arrays, Assume, Limits, Results
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.duration import Duration
@@ -58,9 +58,7 @@ class OfTime(Op):
         """The first moment: a training script writes another op in its place."""
         return Spelling(Call("torch.tensor", (Leaf(self.find(FIRST)),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> NoReturn:
+    def onnx(self, build: OnnxBuilder, outputs: Results) -> NoReturn:
         """It is never lowered: no deployed net reads it."""
         raise AssertionError(f"{self.name} belongs to a training")
 
