@@ -86,15 +86,16 @@ class Autoencoder(Rival):
         super().__init__(script, model)
         self.encoder, self.decoder = model["encoder"], model["decoder"]
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+        self.step = 0
 
     def compute_loss(self, image: Tensor, draws: torch.Generator) -> Tensor:
-        """The negative bound of the likelihood, in nats."""
+        """The negative bound of the likelihood, in nats, whose divergence is warmed up."""
         mu, logvar = self.encoder(image)
         code = mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=draws)
         logits = self.decoder(code)
         fit = functional.binary_cross_entropy_with_logits(logits, image, reduction="sum")
         divergence = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
-        return fit / len(image) + divergence
+        return fit / len(image) + min(1.0, self.step / 1000) * divergence
 
     def run(self) -> Losses:
         """One epoch; the mean loss."""
@@ -103,6 +104,7 @@ class Autoencoder(Rival):
         draws = self.make_draws()
         self.model.train()
         for rows in batches:
+            self.step += 1
             loss = self.compute_loss(self.columns[0][rows], draws)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
