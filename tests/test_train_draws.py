@@ -228,3 +228,32 @@ def test_a_figure_reads_the_draws_that_the_objective_made(tmp_path: Path) -> Non
     (record,) = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert record["val.same"] == 0
     assert record["val.size"] > 1e-3
+
+
+def test_rows_that_are_drawn_are_counted_by_a_column(tmp_path: Path) -> None:
+    """No column is read, and yet no row is like another: `x = normal([batch, 4])`."""
+    spec = """
+model Net() {
+    input x: f32[batch, 4]
+    output y = x -> dense(8) -> relu -> dense(1)
+}
+data digits {
+    source npz("digits.npz")
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net m = Net()
+    x = normal([batch, 4])
+    minimize mse(m(x), sum(x * x, axis=1, keep=true)) with adam(lr=1e-2)
+    batch 64  epochs 2  seed 0
+}
+"""
+    folder = write(spec, tmp_path)
+    assert_scripts_clean(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    first, last = (
+        record["train.loss"] for record in read_metrics(folder / "out" / "metrics.jsonl")
+    )
+    assert last < 0.9 * first
+    assert "label" in (folder / "train.py").read_text(), "the smallest column counts the rows"

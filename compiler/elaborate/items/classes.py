@@ -38,16 +38,6 @@ def find_misuse(step: Graph, data: DataSet) -> Iterator[Message]:
     yield from trace_columns(step, trace_columns(data.columns, raw).held).faults
 
 
-def reads_nothing(step: Graph, data: DataSet) -> bool:
-    """Whether no raw column has to do with an objective."""
-    read = {item.name for item in step.inputs}
-    wanted = {o.value.name for o in data.columns.outputs if o.name in read}
-    for node in reversed(data.columns.nodes):
-        if any(value.name in wanted for value in node.outputs):
-            wanted |= {value.name for value in node.inputs if value is not None}
-    return all(item.value.name not in wanted for item in data.columns.inputs)
-
-
 def _find_scores(step: Graph, node: Node) -> Iterator[Label]:
     """Where the scores of a loss were made."""
     scores = node.inputs[0]

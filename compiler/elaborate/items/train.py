@@ -11,13 +11,14 @@ from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_given
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.calls.weights import reserve_weights
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
-from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
+from compiler.elaborate.items.classes import find_missing_classes, find_misuse
 from compiler.elaborate.items.draws import find_draw_faults
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.misfits import find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
+from compiler.elaborate.items.reading import keep_used, reads_nothing
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
     Regularizing,
@@ -67,8 +68,6 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
-from compiler.passes.base import Context
-from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.train import (
     EVALUATED,
@@ -93,7 +92,6 @@ from compiler.report.messages.training import (
 from compiler.report.messages.training_steps import (
     objective_beside_steps,
 )
-from compiler.rows.augmenting import find_augmenting
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
@@ -312,7 +310,7 @@ class TrainElaborator(ItemElaborator):
         until = settle_until(context.body, self.until, *figures)
         if graph is None or uses is None:
             return None
-        step, uses = _count_targets(_keep_used(graph, data), uses)
+        step, uses = _count_targets(keep_used(graph, data), uses)
         self.report_rows(context.body, step, data, uses)
         steps, frozen = self.settle_steps(context.body, nets, step)
         groups = [group for each in steps or () for group in each.groups]
@@ -491,13 +489,3 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
         step, counted = count_targets(step, use)
         made.append(counted)
     return step, tuple(made)
-
-
-def _keep_used(graph: Graph, data: DataSet) -> Graph:
-    """The graph without what no output needs, its inputs included, but for what an augmentation
-    reads to change others."""
-    graph = DeadCode().run(graph, Context())
-    used = {v.name for node in graph.nodes for v in node.inputs if v is not None}
-    used |= {output.value.name for output in graph.outputs}
-    used |= find_augmenting(data, {i.name for i in graph.inputs if i.value.name in used})
-    return replace(graph, inputs=tuple(i for i in graph.inputs if i.name in used))
