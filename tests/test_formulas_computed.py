@@ -7,6 +7,7 @@ import pytest
 
 from compiler.manual.pages import find_pages
 from tests.formulas import (
+    augmentations,
     blocks_arrays,
     blocks_layers,
     blocks_losses,
@@ -20,7 +21,7 @@ from website.formulas import find_formulas
 
 MODULES = (
     *(optimizers, schedules, metrics, regularizers),
-    *(blocks_layers, blocks_losses, blocks_arrays),
+    *(blocks_layers, blocks_losses, blocks_arrays, augmentations),
 )
 KINDS = dict.fromkeys(module.FORMULAS.kind for module in MODULES)
 

@@ -46,6 +46,7 @@ WITHOUT_FORMULA = {
         *("encoder_block", "transformer_decoder_layer", "transformer_encoder_layer"),
         *("basic_block", "bottleneck", "conv_bn", "squeeze_excite"),
         *("affine", "box_grid", "join_grid", "perspective_grid", "rotate", "sample_both"),  # places
+        *("cutmix", "elastic"),
         *("center_crop", "random_affine", "random_crop", "random_flip", "random_perspective"),
         *("random_resized_crop", "random_rotation", "adjust_hue", "random_gray"),
         *("blur", "gaussian_band", "gaussian_blur"),

@@ -140,7 +140,7 @@ def test_what_is_no_formula(text: str, expected: str, tmp_path: Path) -> None:
         ("steps", "train fit(", "let steps = 10\ntrain fit(", "steps"),
         ("step", "ramp: int = 4", "step: int = 4", "step"),
         ("epoch", "decay: float", "epoch: float", "epoch"),
-        ("epoch", "    minimize", "    epoch = 3\n    minimize", "epoch"),
+        ("steps", "    minimize", "    steps = 3\n    minimize", "steps"),
         ("step", "    source", "    step = label + 1\n    source", "step"),
     ],
     ids=["let", "parameter", "first parameter", "own let", "column"],

@@ -165,8 +165,8 @@ class _Uniform(Draw):
     high: float
 
     def check(self) -> None:
-        if not (self.low < self.high and np.isfinite(self.high - self.low)):
-            refuse_option(self.name, "high", self.high, f"a number above low, {self.low}")
+        if not (self.low <= self.high and np.isfinite(self.high - self.low)):
+            refuse_option(self.name, "high", self.high, f"a number from low on, {self.low}")
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return float(self.low), float(self.high)

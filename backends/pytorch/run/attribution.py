@@ -103,9 +103,11 @@ class ScoredNet:
         https://arxiv.org/abs/1312.6034), by name."""
         import torch
 
+        names = self.differentiable
+        if not names:
+            return {}
         given = self._give(inputs, marked=True)
         (scores,) = self._probe(self.output)(given)
-        names = self.differentiable
         slopes = torch.autograd.grad(
             _choose(scores, classes).sum(), [given[n] for n in names], allow_unused=True
         )
