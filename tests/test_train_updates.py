@@ -339,3 +339,38 @@ train fit on iris {{
         k = 0.1 + 0.8 * step / 8
         c = k * c + (1 - k) * v.detach().mean(0)
     check_state(folder, c=c, passed=torch.full((2,), 36.0))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        "center + mean(normal_like(x), axis=0)",
+        "center + mean(0.1 * normal([batch, 4]) + net_of(x), axis=0)",
+        "center + uniform([4])",
+    ],
+)
+def test_updates_may_draw_where_no_objective_does(update: str, tmp_path: Path) -> None:
+    spec = f"""{VIEWS}
+train fit on iris {{
+    net net_of = Net(k=4)
+    buffer center: f32[4] = zeros
+    minimize cross_entropy(net_of(x), label) with sgd(lr=0.1)
+    update center = {update}
+    batch 24  epochs 2  seed 0
+}}
+"""
+    folder = write(spec, tmp_path)
+    lint(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    assert load_file(tmp_path / "out" / "best.safetensors")["center"].abs().min() > 0
+
+
+def test_updates_beside_steps_may_draw(tmp_path: Path) -> None:
+    plain = GAN.replace("fake = g(normal_like(x))", "fake = g(x)")
+    folder = write(
+        plain.replace("mean(g(0.1 * x), axis=0)", "mean(g(normal_like(x)), axis=0)"), tmp_path
+    )
+    lint(folder)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr

@@ -274,8 +274,10 @@ class ScriptSpec(ScriptGraphs):
 
     @cached_property
     def draws_itself(self) -> bool:
-        """Whether draws stand in the train, and so in what its figures are taken of."""
-        return bool(self.draws.find_own(self.graph))
+        """Whether draws stand in the train, and so in what its figures are taken of, or in what
+        the functions of these hand on to updates."""
+        graphs = (self.graph, *(step.graph for step in self.steps))
+        return any(self.draws.find_own(graph) for graph in graphs)
 
     @cached_property
     def draws_rows(self) -> bool:
@@ -286,7 +288,8 @@ class ScriptSpec(ScriptGraphs):
     @property
     def draws_in_epochs(self) -> bool:
         """Whether an epoch has a generator of draws."""
-        return self.draws_itself or self.draws_rows
+        updating = any(self.draws.find_own(made.graph) for made in self.updates)
+        return self.draws_itself or self.draws_rows or updating
 
     @cached_property
     def nets_draw(self) -> bool:
