@@ -175,6 +175,8 @@ def test_columns_that_a_train_does_not_read_are_not_augmented(tmp_path: Path) ->
     text = text.replace("image = image -> random_crop(8, padding=1) -> random_erasing(30%)", "")
     made = ScriptSpec(open_train(text, tmp_path))
     assert made.augmentation is None
+    check(str(tmp_path / "spec.weft"), sink=(sink := Sink()))
+    assert [m.code for m in sink.messages] == ["W1555"]
     assert read_settings(made) == read_settings(ScriptSpec(open_train(plain(SPEC), tmp_path)))
 
 

@@ -14,6 +14,7 @@ from compiler.driver import check
 from compiler.report.diagnostics import Sink
 from tests.test_train_steps import import_script
 from tests.train_scripts import (
+    DINO,
     assert_two_processes_agree,
     check_equal,
     kill_after,
@@ -207,3 +208,10 @@ def test_what_cannot_be_followed_is_told(old: str, new: str, code: str, tmp_path
     check(path, sink=sink)
     errors = {m.code for m in sink.messages if m.severity.value == "error"}
     assert errors == {code}, [m.text.title for m in sink.messages]
+
+
+def test_averages_may_be_called_as_methods_of_a_dictionary(tmp_path: Path) -> None:
+    spec = DINO.replace("teacher", "pop")
+    folder = write(spec, tmp_path)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr

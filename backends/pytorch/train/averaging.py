@@ -19,9 +19,14 @@ NORM_SEED = "SEED + 1000 * epoch + 250"
 def copy_nets(script: ScriptSpec) -> list[Statement]:
     """Statements that make the averages, once the nets that they follow have their weights."""
     return [
-        f"{_name(net.name)} = copy.deepcopy({_name(net.source.removesuffix('.'))})"
+        f"{_place(script, net.name)} = copy.deepcopy({_name(net.source.removesuffix('.'))})"
         for net in script.followers
     ]
+
+
+def _place(script: ScriptSpec, net: str) -> str:
+    """Where a net is put: past the check of names of a ModuleDict where one is a method's."""
+    return f"model._modules[{write_string(net)}]" if script.has_taken_name else _name(net)
 
 
 def _name(net: str) -> str:

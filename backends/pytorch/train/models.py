@@ -11,7 +11,6 @@ from backends.pytorch.train.code import Statement, suite, when
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.weights import match_paths
-from compiler.writing.names import is_key
 from compiler.writing.python import write_literal
 
 
@@ -93,7 +92,7 @@ def _compile_nets(script: ScriptSpec) -> list[Statement]:
 
 
 def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> list[Statement]:
-    if not has_taken_name(script):
+    if not script.has_taken_name:
         return [f"model = nn.ModuleDict({{{made}}}){placed}"]
     return [
         "model = nn.ModuleDict()",
@@ -101,11 +100,6 @@ def _make_dictionary(script: ScriptSpec, made: str, placed: str) -> list[Stateme
         f"model._modules.update({{{made}}})",
         *when(placed, f"model{placed}"),
     ]
-
-
-def has_taken_name(script: ScriptSpec) -> bool:
-    """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the name."""
-    return not all(is_key(net.name) and "." not in net.name for net in script.train.nets)
 
 
 ADAPTER = "lora"

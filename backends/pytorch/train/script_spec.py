@@ -22,7 +22,7 @@ from compiler.program.train import TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
-from compiler.writing.names import free_name, safe_name
+from compiler.writing.names import free_name, is_key, safe_name
 
 
 @dataclass(frozen=True)
@@ -271,6 +271,12 @@ class ScriptSpec(ScriptGraphs):
         of the training depends on it, and on the rows."""
         read = {name for number in self.numbers.find(self.graph) for name in number.reads}
         return bool(read - {"epoch"}) and self.train.epoch_steps is None
+
+    @property
+    def has_taken_name(self) -> bool:
+        """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the
+        name."""
+        return not all(is_key(net.name) and "." not in net.name for net in self.train.nets)
 
     @cached_property
     def draws_itself(self) -> bool:

@@ -16,6 +16,7 @@ from compiler.report.messages.augmentation import (
     augment_form,
     augments_nothing,
     augments_to_other,
+    mode_in_augmentation,
     weights_in_augmentation,
 )
 from compiler.report.source import Span
@@ -80,9 +81,13 @@ def _declare_columns(context: GraphContext, data: DataSet, place: Span) -> dict[
 
 
 def _is_sound(body: Body, graph: Graph, data: DataSet) -> bool:
-    """Whether it has no weights, and computes nothing with words or missing cells."""
+    """Whether it has no weights, acts in every mode, and computes nothing with words or missing
+    cells."""
     weighing = {v.name for v in (p.value for p in graph.parameters)}
     for node in graph.nodes:
+        if node.op.noisy:
+            body.report(mode_in_augmentation(node.origin.span, node.op.name))
+            return False
         if any(v is not None and v.name in weighing for v in node.inputs):
             body.report(weights_in_augmentation(node.origin.span, node.op.name))
             return False

@@ -8,6 +8,8 @@ from compiler.ir.graph import Graph
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
+from compiler.report.diagnostics import Message
+from compiler.report.messages.augmentation import augments_unread
 from compiler.rows.augmenting import find_augmenting
 
 
@@ -32,3 +34,14 @@ def reads_nothing(step: Graph, data: DataSet) -> bool:
         if any(value.name in wanted for value in node.outputs):
             wanted |= {value.name for value in node.inputs if value is not None}
     return all(item.value.name not in wanted for item in data.columns.inputs)
+
+
+def find_unread_augmentation(train: str, graph: Graph, data: DataSet) -> Message | None:
+    """What is wrong where a train reads none of the columns that are augmented."""
+    if data.augment is None:
+        return None
+    changed = tuple(output.name for output in data.augment.outputs)
+    read = tuple(item.name for item in graph.inputs)
+    if not set(changed).isdisjoint(read):
+        return None
+    return augments_unread(data.augment.outputs[0].origin, train, changed, read)

@@ -18,7 +18,7 @@ from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.misfits import find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
-from compiler.elaborate.items.reading import keep_used, reads_nothing
+from compiler.elaborate.items.reading import find_unread_augmentation, keep_used, reads_nothing
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
     Regularizing,
@@ -354,6 +354,9 @@ class TrainElaborator(ItemElaborator):
         if reads_nothing(graph, data):
             columns = tuple(column.name for column in data.schema)
             body.report(nothing_read(self.item.on[0].span, self.item.name.text, columns))
+        unread = find_unread_augmentation(self.item.name.text, graph, data)
+        if unread is not None:
+            body.report(unread)
         found = (find_missing_classes(graph, data), find_misuse(graph, data))
         told = (find_disagreements(graph, self.losses, uses), find_probabilities(graph, uses))
         for message in chain(*found, *told):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Text, message
+from compiler.report.diagnostics import Text, lint, message
 from compiler.report.messages.columns import digits_spec
 from compiler.report.messages.items import train_spec
+from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
 
 
@@ -99,4 +100,38 @@ def augment_form(span: Span | None, reason: str) -> Text:
         "this is no augmentation",
         label=reason,
         help="write `augment { image = image -> random_flip }`",
+    )
+
+
+@lint(
+    "W1555",
+    bad=_augmented("copy = copy -> random_flip").replace(
+        "image = image / 16", "image = image / 16\n    copy = 1 - image"
+    ),
+    good=_augmented("image = image -> random_flip"),
+)
+def augments_unread(
+    span: Span | None, train: str, changed: tuple[str, ...], read: tuple[str, ...]
+) -> Text:
+    """A train reads none of the columns that its data augments: it would be trained on rows that
+    stay as they are. Columns are computed before, so that another column of an augmented one is
+    not augmented."""
+    return Text(
+        f"the train `{train}` reads nothing that is augmented",
+        label=f"this changes {list_words(changed)}",
+        help=f"augment what it reads: {list_words(read)}",
+    )
+
+
+@message(
+    "W1556",
+    bad=_augmented("image = image -> dropout(20%)"),
+    good=_augmented("image = image * bernoulli(0.8, [batch, 1, 1])"),
+)
+def mode_in_augmentation(span: Span | None, op: str) -> Text:
+    """A layer that acts only while a net trains, such as `dropout`, stands in an augmentation,
+    where there is no net."""
+    return Text(
+        f"`{op}` acts while a net trains, and there is none here",
+        help="move it into the model, or draw: `bernoulli`, `uniform`, a block of `std.augment`",
     )
