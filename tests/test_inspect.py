@@ -456,3 +456,40 @@ def test_the_module_that_is_looked_into_is_the_generated_one(trained: Path) -> N
     with torch.no_grad():
         wanted = module(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(net.score({"image": image}), wanted, rtol=1e-6)
+
+
+def test_a_train_of_several_nets_is_asked_which(tmp_path: Path) -> None:
+    spec = write_bars(tmp_path, epochs=1)
+    text = spec.read_text().replace("of Net on bars {", "of Net on bars {\n    net old = Net()")
+    spec.write_text(
+        text.replace("cross_entropy(logits, label)", "cross_entropy(logits + old(image), label)")
+    )
+    out = str(tmp_path / "out")
+    run("train", str(spec), "-o", out, "--device", "cpu")
+    for name in ([], ["fit"]):
+        (said,) = run("inspect", str(spec), *name, "-o", out)[1]
+        assert said.startswith("W0644")
+        assert "fit.Net" in said
+    run("inspect", str(spec), "fit.old", "-o", out, "--only", "grad-cam", "--rows", "0")
+    run("build", str(spec), "-o", out, "--device", "cpu")
+    assert "fit.old: Grad-CAM at conv2" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_nets_of_whole_numbers_have_no_slopes(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = {"tokens": generator.integers(0, 7, (60, 5)), "label": generator.integers(0, 2, 60)}
+    np.savez(tmp_path / "words.npz", **rows)
+    spec = tmp_path / "words.weft"
+    spec.write_text(
+        "model Net() {\n    input tokens: i64[batch, 5]\n"
+        "    output y = tokens -> embedding(7, 4) -> mean(axis=1) -> dense(2) as head\n}\n"
+        'data words { source npz("words.npz")  split in_order, train=40, test=20 }\n'
+        "train fit of Net on words {\n    minimize cross_entropy(y, label) with adam(lr=1e-2)\n"
+        "    batch 20  epochs 1\n}\n"
+    )
+    out = str(tmp_path / "out")
+    run("train", str(spec), "-o", out, "--device", "cpu")
+    run("inspect", str(spec), "-o", out)
+    found = json.loads((tmp_path / "out/fit/inspect/inspect.json").read_text())
+    assert {"saliency", "integrated-gradients"} <= set(found["left_out"])
+    assert "features" in found["methods"]

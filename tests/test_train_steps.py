@@ -281,3 +281,15 @@ def test_the_net_of_a_train_stands_beside_others(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "out" / "best.safetensors")
     helper = ["helper.dense.bias", "helper.dense.weight"]
     assert sorted(weights) == ["M.d.bias", "M.d.weight", *helper]
+
+
+def test_the_model_of_a_train_goes_on_to_mean_the_model(tmp_path: Path) -> None:
+    """`net other = M()` beside it is another net, and the train's name is its own."""
+    spec = TWO_NETS.replace("net helper = H()", "net helper = M()")
+    spec = spec.replace("helper(logits), label)", "helper(image), label) over fit")
+    folder = write(spec.replace("batch 64", "freeze helper\n    batch 64"), tmp_path)
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    weights = load_file(tmp_path / "out" / "best.safetensors")
+    assert sorted(weights) == ["M.d.bias", "M.d.weight", "helper.d.bias", "helper.d.weight"]
+    assert not torch.equal(weights["M.d.weight"], weights["helper.d.weight"])

@@ -94,14 +94,16 @@ def embed_inspection(folder: Path, weights: str) -> Sequence[str]:
         if not isinstance(found, dict) or found["sha256"] != weights:
             return ()
         pictures = found["pictures"][:MOST_EMBEDDED]
-        return tuple(_embed(folder, p, found["rows"]) for p in pictures)
+        return tuple(_embed(folder, p, found["rows"], found["net"]) for p in pictures)
     except (OSError, ValueError, LookupError, TypeError):
         return ()
 
 
-def _embed(folder: Path, picture: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _embed(
+    folder: Path, picture: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], net: str
+) -> str:
     name = Path(picture["file"]).name  # nothing outside of the folder, whatever the file says
     data = base64.b64encode((folder / name).read_bytes()).decode("ascii")
     row = picture["row"]
     of_row = "" if row is None else f", {describe_row(rows[row])}"
-    return _write_figure(f"data:image/png;base64,{data}", f"{picture['title']}{of_row}")
+    return _write_figure(f"data:image/png;base64,{data}", f"{net}: {picture['title']}{of_row}")

@@ -20,6 +20,7 @@ from compiler.loading import read_trained
 from compiler.program.program import Program
 from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import CompileError
+from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.evaluating import built_otherwise
 from compiler.report.messages.files import nothing_to_do, unknown_item
 from compiler.report.messages.inspecting import bad_rows, no_such_class, no_such_row
@@ -159,20 +160,24 @@ def open_subject(program: Program, name: str | None, folder: Path, choice: Choic
 
 
 def _choose_net(program: Program, name: str | None) -> tuple[Train, TrainedNet]:
+    """The net of a name, of a train with one net also by the train's; without a name, that of the
+    first train."""
     found: dict[str, tuple[Train, TrainedNet]] = {}
     for train in program.trains.values():
-        for net in train.nets:
-            found.setdefault(train.name, (train, net))
-            found[f"{train.name}.{net.name}"] = (train, net)
+        if len(train.nets) == 1:
+            found[train.name] = (train, train.nets[0])
+        found |= {f"{train.name}.{net.name}": (train, net) for net in train.nets}
     if not found:
         raise CompileError([nothing_to_do(None, "inspect", "`train`")])
-    if name is None:
-        return next(iter(found.values()))
-    if name not in found:
-        known = tuple(found)
-        fault = unknown_item(None, "train or net", name, known, did_you_mean(name, known))
-        raise CompileError([fault])
-    return found[name]
+    wanted = next(iter(program.trains)) if name is None else name
+    if wanted in found:
+        return found[wanted]
+    if wanted in program.trains:
+        names = tuple(net.name for net in program.trains[wanted].nets)
+        raise CompileError([several_nets(None, wanted, names)])
+    known = (*program.trains, *found)
+    near = did_you_mean(wanted, known)
+    raise CompileError([unknown_item(None, "train or net", wanted, known, near)])
 
 
 def _read_rows(text: str | None, split: str, count: int) -> Array:

@@ -96,7 +96,9 @@ def apply_model(
     value = replace(net, layer=replace(layer, given=known))
     alone = not any(isinstance(one, Clause) and one.word.text == "net" for one in walk(item.body))
     name, path = (item.name, "") if alone else (reference.path[-1], None)
-    made = context.declare_net(name, value, reference.span, path)
+    # `M` itself goes on to mean the model: `net other = M()` is another net
+    made = context.declare_net(name, value, reference.span, path, bound=False)
+    context.bind(item.name.text, made)
     tensors = _choose_columns(context, layer, given, inputs, reference, data)
     if tensors is None or not isinstance(made, NetValue):
         return False
