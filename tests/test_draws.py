@@ -277,7 +277,7 @@ BAD = {
     "normal([3], std=-1)": "W0353",
     "normal([0])": "W0392",
     "normal([3], dtype=i64)": "W0353",
-    "uniform([3], low=1, high=1)": "W0353",
+    "uniform([3], low=1, high=0.5)": "W0353",
     "uniform([3], low=2)": "W0353",
     "randint(3, 3, [2])": "W0353",
     "permutation(0)": "W0392",

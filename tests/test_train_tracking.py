@@ -119,13 +119,14 @@ def test_a_tracker_that_is_not_there(
     program = check(tmp_path / "spec.weft", overrides={}, sink=Sink())
     assert program is not None
     write_training(program.trains["fit"], tmp_path / "code")
-    hidden = tmp_path / "hidden"
-    hidden.mkdir()
     package = LOGGERS[word].package
-    (hidden / f"{package}.py").write_text(
-        f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(hidden))
+    folders = [tmp_path / "hidden", tmp_path / "more"]  # a script puts the first one last
+    for folder in folders:
+        folder.mkdir()
+        (folder / f"{package}.py").write_text(
+            f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')\n"
+        )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     with pytest.raises(CompileError) as caught:
         run_training(tmp_path / "code", data_root=tmp_path, device="cpu")
     (message,) = caught.value.messages
