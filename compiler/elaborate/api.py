@@ -260,15 +260,10 @@ class GraphContext:
             self.home.abandoned = True
             return POISON
 
-    def declare_net(
-        self, name: Name, value: Val, span: Span, path: str | None = None, *, bound: bool = True
-    ) -> Val:
-        """The net of that name from here on; `path` is where its weights live (its name; empty
-        for `train f of M`). One that is not bound keeps the name for what it means outside."""
-        own = name.text if path is None else path
-        net = make_net(self.body, name, name.text, own, value, span)
-        if bound:
-            self.bind(name.text, net)
+    def declare_net(self, name: Name, value: Val, span: Span, path: str) -> Val:
+        """The net `name` of the train, whose weights live under `path`; what the name means in
+        expressions is the caller's to say."""
+        net = make_net(self.body, name, name.text, path, value, span)
         self.body.nets[name.text] = net
         return net
 

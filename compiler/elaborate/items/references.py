@@ -95,9 +95,9 @@ def apply_model(
     known = {**layer.given, **{n: g for n, g in given.items() if n not in inputs}}
     value = replace(net, layer=replace(layer, given=known))
     alone = not any(isinstance(one, Clause) and one.word.text == "net" for one in walk(item.body))
-    name, path = (item.name, "") if alone else (reference.path[-1], None)
+    name = item.name if alone else reference.path[-1]
+    made = context.declare_net(name, value, reference.span, "" if alone else name.text)
     # `M` itself goes on to mean the model: `net other = M()` is another net
-    made = context.declare_net(name, value, reference.span, path, bound=False)
     context.bind(item.name.text, made)
     tensors = _choose_columns(context, layer, given, inputs, reference, data)
     if tensors is None or not isinstance(made, NetValue):
