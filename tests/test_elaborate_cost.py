@@ -122,6 +122,32 @@ def test_what_grows_without_end_is_refused(statements: str, code: str) -> None:
     assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize(
+    ("parts", "count"),
+    [
+        ("unbind(x, axis=1)", "1,000,000,000,000"),
+        ("split(x, 7, axis=1)", "142,857,142,858"),
+        ("chunk(x, 10_001, axis=1)", "10,001"),
+    ],
+)
+def test_more_tensors_than_a_graph_holds_are_refused(parts: str, count: str) -> None:
+    text = (
+        "model M {\n    input x: f32[batch, 1_000_000_000_000]\n"
+        f"    p = {parts}\n    output y = p[0]\n}}\n"
+    )
+    (found,) = elaborate(text)[1]
+    assert found.code == "W1670"
+    assert f"would make {count} tensors" in found.text.title
+
+
+def test_the_tensors_of_many_calls_are_counted() -> None:
+    text = (
+        "model M {\n    input x: f32[batch, 10_000]\n"
+        "    for i in 0..10_000 { p = unbind(x, axis=1) }\n    output y = p[0]\n}\n"
+    )
+    assert [m.code for m in elaborate(text)[1]] == ["W0401"]
+
+
 def test_a_size_of_thousands_of_terms_is_refused() -> None:
     text = f"model M {{\n    input x: f32[{NAMES}]\n    output y = x -> reshape([{PRODUCT}])\n}}\n"
     assert [m.code for m in elaborate(text)[1]] == ["W0403"]

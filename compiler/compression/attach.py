@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
+from compiler.ir.authored import Alias, Decision
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Alias, Decision, Graph, Node, Output, Parameter, Value
+from compiler.ir.graph import Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from compiler.ir.authored import Alias, Decision
 from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Site
-from compiler.ir.graph import Alias, Decision, Graph, Input, Node, Parameter, Value
+from compiler.ir.graph import Graph, Input, Node, Parameter, Value
 from compiler.ir.listings import Record, follow, site_records
 from compiler.ops.scan import Scan
 from compiler.program.train import TrainedNet

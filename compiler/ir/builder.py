@@ -6,20 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from compiler.ir.authored import Alias, Assertion, Decision
 from compiler.ir.frame import Frame, Pick, Site
-from compiler.ir.graph import (
-    Alias,
-    Assertion,
-    Condition,
-    Decision,
-    Graph,
-    Input,
-    Node,
-    Op,
-    Output,
-    Parameter,
-    Value,
-)
+from compiler.ir.graph import Condition, Graph, Input, Node, Op, Output, Parameter, Value
 from compiler.ir.hint import Hint
 from compiler.records import dataclass
 from compiler.report.source import Span

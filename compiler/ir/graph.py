@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from compiler.ir.authored import Alias, Assertion, Decision
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
-from compiler.ir.frame import ForLoop, Frame, Pick, Site
+from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.hint import HINT_FUNCTIONS, Hint, HintBinary, HintCall
 from compiler.ir.inputs import NodeInput, list_inputs
 from compiler.ir.onnx_builder import OnnxBuilder, Values
@@ -26,9 +27,9 @@ from compiler.ir.operands import (
     Assume,
     Limits,
     Results,
-    Substitutable,
     Types,
     Weight,
+    substitute_sizes,
 )
 from compiler.ir.spelled import Spelled
 from compiler.ir.symbols import NoDerivative, Slopes, Symbol, shorten
@@ -385,23 +386,10 @@ class Op(Spelled):
         changed = {}
         for item in fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
-            new = _substitute(value, sizes)
+            new = substitute_sizes(value, sizes)
             if new is not value:
                 changed[item.name] = new
         return replace(self, **changed) if changed else self  # type: ignore[type-var]
-
-
-def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
-    if value is None or isinstance(value, (int, float, str)):
-        return value  # nearly all are; whether one has the method takes long to find out
-    if isinstance(value, Dim):
-        return value.substitute(sizes) if value.symbols & sizes.keys() else value
-    if isinstance(value, tuple):
-        new = tuple(_substitute(item, sizes) for item in value)
-        return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
-    if isinstance(value, Substitutable):
-        return value.substitute(sizes)
-    return value
 
 
 @dataclass(frozen=True)
@@ -464,41 +452,6 @@ class Output:
     doc: str = ""
     origin: Span | None = None
     pick: Pick | None = None
-
-
-@dataclass(frozen=True)
-class Alias:
-    """What a frame calls a value that a call inside it made: `skip = x -> block` binds a value
-    that the block's own author named otherwise. For readers of generated code only."""
-
-    frame: Frame
-    value: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How a compile-time `if` came out in a call of a block, and how its condition was written;
-    of a loop, how what it goes through was written, where code cannot say that. `guard` is the
-    compile-time `if` around it in the same block, `loops` are the loops, outermost first."""
-
-    frame: Frame
-    place: Span
-    outcome: bool
-    hint: Hint | None = None
-    guard: Hint | None = None
-    loops: tuple[ForLoop, ...] = ()
-
-
-@dataclass(frozen=True)
-class Assertion:
-    """An `assert` on the arguments of a call of a block, which held: how its condition was
-    written, and what it says where that is false (empty: nothing)."""
-
-    frame: Frame
-    place: Span
-    hint: Hint
-    text: str = ""
 
 
 @dataclass(frozen=True)

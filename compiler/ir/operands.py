@@ -77,3 +77,17 @@ def describe_limits(limits: Limits) -> str:
     """`0 or above`, as messages have it."""
     low, high = limits
     return f"{low:g} or above" if high == inf else f"from {low:g} to {high:g}"
+
+
+def substitute_sizes(value: object, sizes: Mapping[str, int | Dim]) -> object:
+    """A field of an op with symbols replaced; the same object where it has none of them."""
+    if value is None or isinstance(value, (int, float, str)):
+        return value  # nearly all are; whether one has the method takes long to find out
+    if isinstance(value, Dim):
+        return value.substitute(sizes) if value.symbols & sizes.keys() else value
+    if isinstance(value, tuple):
+        new = tuple(substitute_sizes(item, sizes) for item in value)
+        return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
+    if isinstance(value, Substitutable):
+        return value.substitute(sizes)
+    return value

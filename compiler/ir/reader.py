@@ -12,6 +12,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
 import grammar
+from compiler.ir.authored import Alias, Assertion, Decision
 from compiler.ir.frame import (
     Argument,
     ForLoop,
@@ -24,19 +25,7 @@ from compiler.ir.frame import (
     Turn,
     TurnName,
 )
-from compiler.ir.graph import (
-    Alias,
-    Assertion,
-    Condition,
-    Decision,
-    Graph,
-    Input,
-    Node,
-    Op,
-    Output,
-    Parameter,
-    Value,
-)
+from compiler.ir.graph import Condition, Graph, Input, Node, Op, Output, Parameter, Value
 from compiler.ir.hint import Hint
 from compiler.ir.literals import (
     GraphSyntaxError,

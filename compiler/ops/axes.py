@@ -13,7 +13,7 @@ from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Types
 from compiler.ir.tracing import Trace, trace_around
 from compiler.report.diagnostics import Fault, Label, Where
-from compiler.report.messages.tensor_operands import size_unknown, wrong_dtype
+from compiler.report.messages.tensor_operands import size_unknown, too_many_results, wrong_dtype
 from compiler.report.messages.tensor_shapes import no_such_axis, repeated_axis, wrong_rank
 from compiler.types.tensor import DType, TensorType
 
@@ -213,6 +213,23 @@ def known_size(op: str, type: TensorType, axis: int) -> int:
         lambda where: size_unknown(
             where.call, op, f"the size of axis {axis}", str(type.shape[axis]), places(where, 1)
         )
+    )
+
+
+MOST_RESULTS = 10_000
+"""Tensors that one call of an op makes at most."""
+
+
+def check_count(op: str, count: int) -> int:
+    """How many tensors an operand is cut into.
+
+    Raises:
+        Fault: they are more than a graph could hold.
+    """
+    if count <= MOST_RESULTS:
+        return count
+    raise Fault(
+        lambda where: too_many_results(where.call, op, count, MOST_RESULTS, places(where, 1))
     )
 
 

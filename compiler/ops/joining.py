@@ -16,7 +16,15 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results
 from compiler.ir.symbols import Slopes, Symbol, fill, shorten
-from compiler.ops.axes import AlongAxis, known_size, need_rank, places, resolve_axis, unsqueeze
+from compiler.ops.axes import (
+    AlongAxis,
+    check_count,
+    known_size,
+    need_rank,
+    places,
+    resolve_axis,
+    unsqueeze,
+)
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -217,7 +225,7 @@ class Split(AlongAxis):
 
     Shapes: x `f32[…, n, …]` -> `f32[…, sizes[0], …]`, `f32[…, sizes[1], …]` …
     Errors: W0376 where there is no such axis, W0383 where the sizes do not add up, W0391 where
-    the number of pieces would not be known.
+    the number of pieces would not be known, W1670 where it is above 10,000.
     Example: `a, b = x -> split([24, 40], axis=1)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
     """
@@ -253,6 +261,7 @@ class Split(AlongAxis):
         whole, piece = known_size(self.name, x, axis), Dim.of(size).known
         if piece is None or piece < 1:
             raise _uneven(self.name, axis, x, "sizes", f"{size} is not a size of a piece")
+        check_count(self.name, -(-whole // piece))
         return [Dim.of(min(piece, whole - at)) for at in range(0, whole, piece)]
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
@@ -305,7 +314,8 @@ class Chunk(AlongAxis):
 
     Shapes: x `f32[…, n, …]` -> `parts` tensors `f32[…, n / parts, …]`.
     Errors: W0376 where there is no such axis, W0383 where there would be fewer pieces than
-    `parts`, or a size that is not known is not provably a multiple of it.
+    `parts`, or a size that is not known is not provably a multiple of it, W1670 where these are
+    more than 10,000.
     Example: `q, k, v = x -> dense(192) -> chunk(3, axis=-1)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.chunk.html
     """
@@ -325,6 +335,7 @@ class Chunk(AlongAxis):
         if self.parts < 1:
             reason = f"{self.parts} is not a number of pieces"
             raise Fault(lambda where: bad_option(where.argument("parts"), "chunk", "parts", reason))
+        check_count(self.name, self.parts)
         whole = x.shape[axis]
         if whole.known is None:
             piece = whole // self.parts
@@ -377,7 +388,8 @@ class Unbind(Op):
     """The entries along an axis, one tensor each, without that axis.
 
     Shapes: x `f32[…, n, …]` -> n tensors `f32[…, …]`.
-    Errors: W0376 where there is no such axis, W0391 where its size is not known.
+    Errors: W0376 where there is no such axis, W0391 where its size is not known, W1670 where it is
+    above 10,000.
     Example: `input v: f32[n, 4]`, `pt, eta, phi, energy = unbind(v, -1)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.unbind.html
     """
@@ -394,7 +406,7 @@ class Unbind(Op):
     def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         entry = TensorType(x.dtype, (*x.shape[:axis], *x.shape[axis + 1 :]))
-        return (entry,) * known_size(self.name, x, axis)
+        return (entry,) * check_count(self.name, known_size(self.name, x, axis))
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         return tuple(np.moveaxis(x, self.axis, 0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from compiler.ir.authored import Alias
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Alias, Graph, Input, Node, Parameter, Value
+from compiler.ir.graph import Graph, Input, Node, Parameter, Value
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet

@@ -12,8 +12,8 @@ from backends.pytorch.classes.explained import ExplainedClass, find_loop
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.settings import FUNCTION, MODULE
 from backends.pytorch.fold.turns import find_owner
+from compiler.ir.authored import Assertion, Decision
 from compiler.ir.frame import Argument, ForLoop
-from compiler.ir.graph import Assertion, Decision
 from compiler.ir.hint import (
     Hint,
     HintBinary,

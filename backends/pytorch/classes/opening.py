@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from backends.pytorch.fold.items import Body
 from backends.pytorch.fold.turns import LoopFrame, TurnFrame, drop_first, find_first
-from compiler.ir.graph import Decision
+from compiler.ir.authored import Decision
 from compiler.ir.hint import Hint, HintConst, hint_names, hint_sizes, rename_hint
 from compiler.report.source import Span
 

@@ -8,8 +8,8 @@ from backends.pytorch.classes.explained import ExplainedClass, find_loop
 from backends.pytorch.classes.merged import MergedClass
 from backends.pytorch.fold.turns import TurnFrame, find_owner
 from backends.pytorch.terms.terms import Tree, subtrees, variables
+from compiler.ir.authored import Decision
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Decision
 from compiler.ir.hint import hint_names
 from compiler.report.source import Span
 

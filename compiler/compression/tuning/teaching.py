@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import GraphCopy, prefixed_parameters
+from compiler.ir.authored import Alias, Decision
 from compiler.ir.frame import Frame, Site
-from compiler.ir.graph import Alias, Decision, Graph, Node, Op, Parameter, Value
+from compiler.ir.graph import Graph, Node, Op, Parameter, Value
 from compiler.ops.arithmetic import Add, Div, Mul
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant

@@ -60,6 +60,8 @@ from compiler.types.tensor import TensorType, shorten_integer
 
 NODE_WORK = 25
 """What making a node costs, in expressions evaluated."""
+RESULT_WORK = 2
+"""What each of its results costs beyond that."""
 
 
 @dataclass
@@ -376,6 +378,7 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
     except Fault as fault:
         body.report(fault.make(place))
         return POISON
+    body.session.spend(RESULT_WORK * len(made), application.span)
     check_call(body, op, call.operands, application.span)
     return _wrap(body, op, made, application)
 

@@ -22,8 +22,9 @@ from compiler.elaborate.values.values import (
     Namespace,
     Val,
 )
+from compiler.ir.authored import Decision
 from compiler.ir.frame import ForLoop, Frame, Turn
-from compiler.ir.graph import Decision, Graph
+from compiler.ir.graph import Graph
 from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass

@@ -167,6 +167,30 @@ def size_unknown(
 
 
 @message(
+    "W1670",
+    bad=(
+        "model M() {\n    input x: f32[batch, 50_000]\n    parts = unbind(x, axis=1)\n"
+        "    output y = parts[0]\n}\n"
+    ),
+    good="model M() {\n    input x: f32[batch, 50_000]\n    output y = x[:, 0]\n}\n",
+)
+def too_many_results(
+    span: Span | None, op: str, count: int, most: int, places: tuple[Label, ...] = ()
+) -> Text:
+    """A tensor would be cut into more tensors than any network needs.
+
+    Each of them is a value of its own in the graph. An entry or a slice is read by an index; what
+    is done to every entry alike is done to the tensor as a whole, or in a `scan`.
+    """
+    return Text(
+        f"`{op}` would make {count:,} tensors",
+        label=f"one call makes {most:,} at most",
+        labels=places,
+        help="read a part by an index (`x[:, 0]`), or go through the axis with `scan`",
+    )
+
+
+@message(
     "W0392",
     bad=(
         "model M() {\n    input x: f32[batch, 1, 4, 4]\n"
