@@ -69,14 +69,12 @@ def check(
             an editor holds of it. It raises what `read_source_text` raises.
         observe: told every expression and its value, each time that it is elaborated: of an
             expression in a block, once for each call of the block.
-        opened: takes the sources of data items whose columns could be read, by item, whether or
-            not the items have faults.
+        opened: takes the sources of data items whose columns could be read, by item.
         chosen: the values that sweeps stand for, by sweep and parameter, as their best trials
             have them. A sweep that would not draw these stands for the first of every space.
 
     Returns:
-        The program, without the items that were refused; None where there is no text, or a text
-        with faults that leave no tree.
+        The program without the items that were refused; None where a text leaves no tree.
     """
     source = read_source(Path(path), sink, read)
     if source is None:
@@ -141,10 +139,9 @@ def check_source(
 
         for message in find_impossible(program):
             sink.report(message)
-    if "program" in show:
-        show["program"](describe_program(program))
-    if "graphs" in show:
-        show["graphs"](describe_graphs(program))
+    for stage, describe in (("program", describe_program), ("graphs", describe_graphs)):
+        if stage in show:
+            show[stage](describe(program))
     return program
 
 

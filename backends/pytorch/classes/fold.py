@@ -63,11 +63,7 @@ def fold_graphs(
         holders: modules that functions are given, and read weights off.
     """
     dissolved = set(inline)
-    names = {old: new for graph in graphs for old, new in tracked_inputs(graph).items()}
-    calls = {
-        frame: replace(call, formals=tuple(names.get(value, value) for value in call.formals))
-        for frame, call in (nets or {}).items()
-    }
+    calls = _track_formals(graphs, nets or {})
     graphs = [track(graph, calls) for graph in graphs]
     if not as_function:
         fused = [fuse_loops(graph) for graph in graphs]
@@ -99,6 +95,15 @@ def fold_graphs(
         if not lost - dissolved:
             return Folded(folding.classes, folding.calls, folding.indexes)
         dissolved |= lost
+
+
+def _track_formals(graphs: Sequence[Graph], nets: Mapping[Frame, NetCall]) -> dict[Frame, NetCall]:
+    """The calls of modules made elsewhere, with the names that `track` gives to inputs."""
+    names = {old: new for graph in graphs for old, new in tracked_inputs(graph).items()}
+    return {
+        frame: replace(call, formals=tuple(names.get(value, value) for value in call.formals))
+        for frame, call in nets.items()
+    }
 
 
 class _Folding:

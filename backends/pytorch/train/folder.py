@@ -68,7 +68,6 @@ def write_training(
         train: a checked train.
         folder: where to.
         root: what the paths of weights that nets load start from; the spec's folder if None.
-            Weights that another train learned are in its folder, beside this one.
         start: weights to start from beside those that nets load, as the train calls them.
         masks: which numbers of a weight may change; the others are zero and stay so.
         files: who writes.

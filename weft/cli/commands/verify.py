@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from compiler.program.program import Program
 from weft.cli.checking import check_file
 from weft.cli.given_weights import WEIGHTS_HELP, fetch_given
 from weft.cli.options import (
@@ -60,25 +61,36 @@ def add_to(app: typer.Typer) -> None:
 
         at = build or default_folder(file)
         program = check_file(file, assignments, chosen=read_chosen(at))
-        from backends.onnx_runtime.session import Device as Place
-        from weft.building.build_outputs import open_target, require_learned
-        from weft.building.sweep_stages import need_sweeps
-        from weft.deployed import compiling
-        from weft.results.generated import GeneratedFiles
-
         if onnx is not None:
             need_input(onnx)
-        with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-            open_variant = partial(open_target, program, at)
-            for target in compiling.choose_targets(program, item, open_variant):
-                need_sweeps(program, at, target.owners)
-                if weights is None and target.weights is None:
-                    require_learned(program, at, target)
-                numbers, warnings = compiling.gather_weights(target, weights, program, at)
-                print_messages(warnings)
-                artifact = compiling.make_artifact(target, numbers, program, Path(folder))
-                if onnx is None:
-                    artifact.write(GeneratedFiles(Path(folder), say))
-                else:
-                    artifact = replace(artifact, path=onnx)
-                say_lines(compiling.verify_target(artifact, Place(device.value)))
+        _verify(program, at, item, onnx, weights, device)
+
+
+def _verify(
+    program: Program,
+    build: Path,
+    item: str | None,
+    onnx: Path | None,
+    weights: Path | None,
+    device: Device,
+) -> None:
+    from backends.onnx_runtime.session import Device as Place
+    from weft.building.build_outputs import open_target, require_learned
+    from weft.building.sweep_stages import need_sweeps
+    from weft.deployed import compiling
+    from weft.results.generated import GeneratedFiles
+
+    with tempfile.TemporaryDirectory(prefix="weft-") as folder:
+        open_variant = partial(open_target, program, build)
+        for target in compiling.choose_targets(program, item, open_variant):
+            need_sweeps(program, build, target.owners)
+            if weights is None and target.weights is None:
+                require_learned(program, build, target)
+            numbers, warnings = compiling.gather_weights(target, weights, program, build)
+            print_messages(warnings)
+            artifact = compiling.make_artifact(target, numbers, program, Path(folder))
+            if onnx is None:
+                artifact.write(GeneratedFiles(Path(folder), say))
+            else:
+                artifact = replace(artifact, path=onnx)
+            say_lines(compiling.verify_target(artifact, Place(device.value)))
