@@ -139,8 +139,8 @@ def metric_is_not_a_number(
         advice = "say what is averaged: `mean(…)` over everything, or `mean(…, axis=1)` by row"
     else:
         advice = (
-            "choose one entry (`x[0, 1]`) or `mean(…)`; a cell of a confusion matrix is a share of "
-            "rows, `mean(cast((label == 1) and (guess == 0), f32))`"
+            "choose one entry (`x[0, 1]`) or `mean(…)`; matrices and curves of the vocabulary are "
+            "reported whole: `confusion_matrix(logits, label)`"
         )
     return Text(
         f"the metric `{name}` is not one number",
