@@ -9,6 +9,7 @@ import pytest
 
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.groups import Channels, find_channels
+from compiler.driver import check
 from compiler.ir.coupling import factor_shapes, inner, result
 from compiler.ir.graph import Graph
 from compiler.ir.inputs import NodeInput
@@ -21,6 +22,7 @@ from compiler.ops.indexing import Index
 from compiler.ops.items import SliceItem
 from compiler.ops.joining import Chunk, Split
 from compiler.ops.padding import Pad
+from compiler.report.diagnostics import Severity, Sink
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from tests.elaborating import build, elaborate_file
@@ -295,3 +297,29 @@ def test_channels_of_nothing() -> None:
     channels: Channels = find_channels(graph)
     assert not channels.groups
     assert not channels.obstacles
+
+
+@pytest.mark.parametrize(
+    ("width", "requirement", "codes"),
+    [
+        ("4", "", ["W1350"]),
+        ("1_000_000_000_000", "", []),
+        ("1_000_000_000_000", "require params <= 10", []),
+    ],
+)
+def test_a_check_does_not_count_the_channels_of_a_vast_net(
+    width: str, requirement: str, codes: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "spec.weft"
+    path.write_text(
+        f"model Net {{\n    input image: f32[batch, 8, 8]\n"
+        f"    output logits = image -> flatten -> dense({width}) -> relu -> dense(10)\n}}\n"
+        'data digits {\n    source sklearn("digits")\n    image = image / 16\n'
+        '    split random(seed=0), train=80%, val=20%\n}\n'
+        "train fit of Net on digits {\n"
+        "    minimize cross_entropy(logits, label) with adamw(lr=1e-3)\n    batch 8  epochs 1\n}\n"
+        f"variant tiny of fit {{ apply prune(channels=1%) {requirement} }}\n",
+        encoding="utf-8",
+    )
+    check(path, sink=(sink := Sink()))
+    assert [m.code for m in sink.messages if m.severity is Severity.ERROR] == codes

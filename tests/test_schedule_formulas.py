@@ -238,6 +238,17 @@ def test_a_long_training_is_looked_at_here_and_there(tmp_path: Path) -> None:
     assert fault.place == "step 999,999,999"
 
 
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_a_training_without_end_is_looked_at_here_and_there(unit: str, tmp_path: Path) -> None:
+    last = 10**18 - 1
+    assert read(f"1 - {unit} / {last}", tmp_path).find_fault(last + 1, None) is None
+    fault = read(f"1 - {unit} / {last - 1000}", tmp_path).find_fault(last + 1, None)
+    assert fault is not None
+    assert fault.place == f"{unit} 999,999,999,999,999,999"
+    long = " + ".join([f"({unit} - {unit} + 1)"] * 40)
+    assert read(f"1 / ({long})", tmp_path).find_fault(last, None) is None
+
+
 def test_a_script_ends_where_the_factor_is_below_zero(tmp_path: Path) -> None:
     folder = write(SPEC.format(schedule="1 - step / 6", epochs=3), tmp_path)
     done = run(folder, "out")

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, final
 
-from compiler.ir.hint import Hint, HintError, evaluate_hint, hint_names, hint_text, python_function
+from compiler.ir.hint import (
+    Hint,
+    HintError,
+    evaluate_hint,
+    hint_names,
+    hint_size,
+    hint_text,
+    python_function,
+)
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, BadFactor, Schedule
 from compiler.training.schedules import warmup_code
@@ -21,7 +29,9 @@ FORMULA_NAMES = {
 }
 """What a formula computes with."""
 MOST_STEPS = 20_000
-"""How many steps of a training a formula is computed for before it begins."""
+"""How many steps of a training a formula is computed for before it begins, at most."""
+MOST_TERMS = 100_000
+"""How many parts of formulas are computed for that: a long formula for fewer steps."""
 
 
 @final
@@ -91,20 +101,19 @@ class Expression(Schedule):
 
     def find_fault(self, epochs: int, steps_per_epoch: int | None) -> BadFactor | None:
         if self.factor.names <= {"epoch"}:
-            return self._find_bad("epoch", range(epochs), 1, 1)
+            return self._find_bad("epoch", epochs, 1, 1)
         if steps_per_epoch is None:
             # Every epoch has a step at least; how many are in all is not known.
             known = self.factor.names <= {"step"}
-            return self._find_bad("step", range(epochs), 1, 1) if known else None
+            return self._find_bad("step", epochs, 1, 1) if known else None
         steps = epochs * steps_per_epoch
-        chosen = (*range(0, steps, max(1, steps // MOST_STEPS)), steps - 1)
-        return self._find_bad("step", chosen, steps_per_epoch, steps)
+        return self._find_bad("step", steps, steps_per_epoch, steps)
 
-    def _find_bad(
-        self, unit: str, places: Iterable[int], per_epoch: int, steps: int
-    ) -> BadFactor | None:
-        """The first of some steps, of each of which an epoch has so many, with a bad factor."""
-        for place in places:
+    def _find_bad(self, unit: str, count: int, per_epoch: int, steps: int) -> BadFactor | None:
+        """The first of `count` steps, of each of which an epoch has so many, with a bad factor;
+        of many steps, some that are equally far apart, and the last one, are tried."""
+        most = max(2, min(MOST_STEPS, MOST_TERMS // hint_size(self.factor.tree)))
+        for place in (*range(0, count, -(-count // most)), count - 1):
             factor = self.factor.evaluate(place, place // per_epoch, steps)
             if not _is_factor(factor):
                 return BadFactor(factor, f"{unit} {place:,}")

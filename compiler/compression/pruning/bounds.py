@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from compiler.compression.pruning.groups import ChannelGroup, find_channels
+from compiler.compression.pruning.groups import ChannelGroup, find_channels, is_vast
 from compiler.compression.pruning.widths import choose_uniform, round_widths
 from compiler.ir.graph import Graph
 
@@ -31,6 +31,8 @@ def count_channels_left(
         multiples: what widths may be multiples of; which one is not known yet.
         allows: whether the layer at a path may be touched.
     """
+    if is_vast(graph):
+        return dict.fromkeys(graph.parameter, 0)
     groups = [g for g in find_channels(graph).groups if all(map(allows, g.makers))]
     gone = count_most_gone(groups, share, most)
     bounds = [_count_left(graph, groups, round_widths(groups, gone, m)) for m in multiples]

@@ -19,14 +19,23 @@ class EntryTable:
         self._axes = axes
         self.starts: dict[int, int] = {}
         total = 0
-        for axis in range(len(axes.parents)):
-            size = axes.sizes[axis]
-            if axes.root(axis) == axis and size is not None:
-                self.starts[axis] = total
-                total += size
+        for axis, size in self._list_sizes(axes):
+            self.starts[axis] = total
+            total += size
         self._parents = list(range(total))
         self._reasons: dict[int, str] = {}
         self._join_all()
+
+    @classmethod
+    def count(cls, axes: AxisTable) -> int:
+        """How many entries a table of these axes has."""
+        return sum(size for _, size in cls._list_sizes(axes))
+
+    @staticmethod
+    def _list_sizes(axes: AxisTable) -> Iterator[tuple[int, int]]:
+        for axis, size in enumerate(axes.sizes):
+            if axes.root(axis) == axis and size is not None:
+                yield axis, size
 
     def entries(self, axis: int) -> range:
         """The numbers of the entries along an axis; empty where its size is not known."""
@@ -49,10 +58,12 @@ class EntryTable:
 
     def find_channels(self) -> tuple[Array, Array]:
         """For each entry the one that stands for its channel, and whether it can be cut."""
-        count = len(self._parents)
-        roots = np.fromiter(map(self.root, range(count)), np.int64, count)
-        free = np.fromiter((int(r) not in self._reasons for r in roots), bool, count)
-        return roots, free
+        roots = np.array(self._parents, np.int64)
+        while not np.array_equal(above := roots[roots], roots):
+            roots = above
+        kept = np.zeros(len(roots), bool)
+        kept[list(self._reasons)] = True
+        return roots, ~kept[roots]
 
     def _join(self, left: int, right: int) -> None:
         left, right = self.root(left), self.root(right)

@@ -93,67 +93,72 @@ class Channels:
         return self._axes.readings
 
 
+MOST_ENTRIES = 2_000_000
+"""Entries of axes among which a check of a spec looks for channels: it takes some seconds."""
+
+
+def is_vast(graph: Graph) -> bool:
+    """Whether finding the channels of a graph takes longer than a check may."""
+    return EntryTable.count(collect_axes(graph)) > MOST_ENTRIES
+
+
 def find_channels(graph: Graph) -> Channels:
     """The channels of a graph: the coupling rules of its ops, joined."""
     axes = collect_axes(graph)
     entries = EntryTable(axes)
     roots, free = entries.find_channels()
-    makers = _find_makers(axes, entries, roots)
-    mixed = _find_mixed(axes, entries, roots)
+    mixed = set(map(axes.root, axes.mixed))
     groups = tuple(
         ChannelGroup(
-            tuple(dict.fromkeys(p for root in members for p in makers[root])),
+            tuple(dict.fromkeys(path for axis, path in axes.makers if axes.root(axis) in spans)),
             _find_members(graph, axes, entries, spans),
             spans,
-            any(root in mixed for root in members),
+            not mixed.isdisjoint(spans),
         )
-        for members, spans in _split_groups(axes, entries, roots, free, makers)
-        if len(members) > 1
+        for spans in _split_groups(entries, roots, free & _find_made(axes, entries, roots))
     )
     return Channels(groups, _find_obstacles(axes, entries, groups), axes, entries, roots)
 
 
-def _find_makers(axes: AxisTable, entries: EntryTable, roots: Array) -> dict[int, list[str]]:
-    """The layers that make each channel."""
-    makers: dict[int, list[str]] = {}
-    for axis, path in axes.makers:
+def _find_made(axes: AxisTable, entries: EntryTable, roots: Array) -> Array:
+    """For each entry whether a layer makes its channel."""
+    made = np.zeros(len(roots), bool)
+    for axis, _ in axes.makers:
         found = entries.entries(axis)
-        for root in np.unique(roots[found.start : found.stop]).tolist():
-            makers.setdefault(root, []).append(path)
-    return makers
+        made[roots[found.start : found.stop]] = True
+    result: Array = made[roots]
+    return result
 
 
-def _find_mixed(axes: AxisTable, entries: EntryTable, roots: Array) -> set[int]:
-    mixed: set[int] = set()
-    for axis in axes.mixed:
-        found = entries.entries(axis)
-        mixed.update(roots[found.start : found.stop].tolist())
-    return mixed
-
-
-def _split_groups(
-    axes: AxisTable,
-    entries: EntryTable,
-    roots: Array,
-    free: Array,
-    makers: Mapping[int, Sequence[str]],
-) -> list[tuple[list[int], dict[int, Array]]]:
-    """Channels with entries on the same axes, as many on each: their roots, and their entries by
-    axis."""
-    places: dict[int, dict[int, list[int]]] = {}
-    for axis in entries.starts:
-        for entry in entries.entries(axis):
-            root = int(roots[entry])
-            if free[entry] and root in makers:
-                places.setdefault(root, {}).setdefault(axis, []).append(entry)
-    alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for root, found in places.items():
-        signature = tuple((axis, len(numbers)) for axis, numbers in found.items())
-        alike.setdefault(signature, []).append(root)
+def _split_groups(entries: EntryTable, roots: Array, chosen: Array) -> list[dict[int, Array]]:
+    """Channels with entries on the same axes, as many on each: their entries by axis, in the order
+    of the first of each. What has only one channel is no group."""
+    numbers = np.flatnonzero(chosen)
+    numbers = numbers[np.argsort(roots[numbers], kind="stable")]
+    starts = np.array(list(entries.starts.values()), np.int64)
+    axes = np.array(list(entries.starts), np.int64)
+    first = np.flatnonzero(np.diff(roots[numbers], prepend=-1))  # of each channel
+    counts = np.diff(first, append=len(numbers))
+    found: list[Array] = []
+    for count in np.unique(counts).tolist():
+        channels = numbers[first[counts == count][:, None] + np.arange(count)]
+        channels = channels[np.argsort(channels[:, 0])]
+        places = axes[np.searchsorted(starts, channels, side="right") - 1]
+        _, kinds = np.unique(places, axis=0, return_inverse=True)
+        kinds = kinds.reshape(-1)
+        order = np.argsort(kinds, kind="stable")
+        found += np.split(channels[order], np.flatnonzero(np.diff(kinds[order])) + 1)
+    groups = sorted((group for group in found if len(group) > 1), key=lambda group: group[0, 0])
     return [
-        (members, {axis: np.array([places[r][axis] for r in members]) for axis, _ in signature})
-        for signature, members in alike.items()
+        _name_axes(group, axes[np.searchsorted(starts, group[0], "right") - 1]) for group in groups
     ]
+
+
+def _name_axes(channels: Array, axes: Array) -> dict[int, Array]:
+    """Entries of channels by axis, each of which has its entries side by side."""
+    cuts = np.flatnonzero(np.diff(axes)) + 1
+    parts = np.split(channels, cuts, axis=1)
+    return {int(axis): part for axis, part in zip(axes[[0, *cuts]], parts, strict=True)}
 
 
 def _find_members(

@@ -18,7 +18,7 @@ from compiler.compression.pruning.bounds import (
 )
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
-from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
+from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels, is_vast
 from compiler.compression.pruning.importance import L2, Importance, score_channels
 from compiler.compression.pruning.notes import (
     explain_group,
@@ -202,8 +202,8 @@ class Prune(CompressionPass):
     ) -> Message | None:
         """A net of which no layer can be cut, or the patterns, the importance or the multiples of
         widths leave none."""
-        if graph is None or self.zeros:
-            return None
+        if graph is None or self.zeros or is_vast(graph):
+            return None  # a vast net is told when it is pruned
         if self.channels is not None:
             return self._find_uncut(graph, self.channels, span)
         return self._find_unzeroed(graph, span)
