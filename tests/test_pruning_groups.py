@@ -315,7 +315,7 @@ def test_a_check_does_not_count_the_channels_of_a_vast_net(
         f"model Net {{\n    input image: f32[batch, 8, 8]\n"
         f"    output logits = image -> flatten -> dense({width}) -> relu -> dense(10)\n}}\n"
         'data digits {\n    source sklearn("digits")\n    image = image / 16\n'
-        '    split random(seed=0), train=80%, val=20%\n}\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
         "train fit of Net on digits {\n"
         "    minimize cross_entropy(logits, label) with adamw(lr=1e-3)\n    batch 8  epochs 1\n}\n"
         f"variant tiny of fit {{ apply prune(channels=1%) {requirement} }}\n",
