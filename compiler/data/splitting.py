@@ -24,7 +24,8 @@ class Split:
     With the method "given" the source brings its own splits: `given` holds their numbers of
     rows in the order of the rows, and `shares` are cut from the rows of `train`, drawn at
     random. `overlap` is how many of the rows after a row share cells with it (windows over one
-    text): a split in order leaves that many out behind each border.
+    text): a split in order leaves that many out behind each border. One that is `timed` goes by
+    an array, `times`, and not by the order of the rows; rows of one time stay together.
     """
 
     method: str  # "random", "in_order" or "given"
@@ -34,6 +35,7 @@ class Split:
     span: Span | None = None
     given: tuple[tuple[str, int], ...] = ()
     overlap: int = 0
+    timed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,9 +49,12 @@ class Split:
         known = dict(self.given).get("train", rows) if self.method == "given" else rows
         return count_rows([share for _, share in self.shares], known)[-1], known
 
-    def divide(self, rows: int, labels: Array | None = None) -> dict[str, Array]:
+    def divide(
+        self, rows: int, labels: Array | None = None, times: Array | None = None
+    ) -> dict[str, Array]:
         """Row numbers of each split, of at least as many rows as `count_wanted` says. `labels` is
-        the column `stratify`: its classes are kept in proportion."""
+        the column `stratify`: its classes are kept in proportion. `times` is what a split that is
+        `timed` goes by."""
         if self.method == "given":
             return self._divide_given()
         if self.method == "in_order":
@@ -63,6 +68,10 @@ class Split:
         for (name, _), start, stop in zip(self.shares, borders, borders[1:], strict=False):
             skipped = self.overlap if self.method == "in_order" and start > 0 else 0
             parts[name] = order[start + skipped : stop]
+        if times is not None:
+            ends = np.append(np.sort(times), times.max() + 1)
+            for (name, _), start, stop in zip(self.shares, borders, borders[1:], strict=False):
+                parts[name] = np.flatnonzero((times >= ends[start]) & (times < ends[stop]))
         return parts
 
     def _divide_given(self) -> dict[str, Array]:
@@ -81,8 +90,8 @@ class Split:
 
     def code(self) -> tuple[list[str], dict[str, str]]:
         """Generated code that is equal to `divide`: statements, which may read `rows`, the number
-        of rows, and, where the split is stratified, `labels`, an array; and the expression for the
-        rows of each split."""
+        of rows, and arrays: `labels` where the split is stratified, `times` where it is timed; and
+        the expression for the rows of each split."""
         if self.method == "given":
             return self._code_given()
         lines = []
@@ -90,6 +99,8 @@ class Split:
             lines.append(f"order = np.random.default_rng({self.seed}).permutation(rows)")
         if self.method == "random" and self.stratify is not None:
             lines += _INTERLEAVE.splitlines()
+        if self.timed:
+            lines.append("ends = np.append(np.sort(times), times.max() + 1)")
         borders = _border_code([share for _, share in self.shares], "rows")
         parts = {}
         for index, (name, _) in enumerate(self.shares):
@@ -97,8 +108,9 @@ class Split:
             if self.method == "in_order" and index and self.overlap:
                 low = f"{low} + {self.overlap}"
             stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
-            part = stretch if self.method == "in_order" else _write_slice("order", low, high)
-            parts[name] = part
+            drawn = _write_slice("order", low, high)
+            part = stretch if self.method == "in_order" else drawn
+            parts[name] = _write_period(low, high) if self.timed else part
         return lines, parts
 
     def _code_given(self) -> tuple[list[str], dict[str, str]]:
@@ -157,6 +169,16 @@ def _write_slice(array: str, low: str, high: str) -> str:
     if "(" not in low + high:
         return f"{array}[{low}:{high}]"
     return f"{array}[{low}{' ' if low else ''}:{' ' if high else ''}{high}]"
+
+
+def _write_period(low: str, high: str) -> str:
+    """The rows from one border in time to another."""
+    before = f"times < ends[{high}]"
+    return (
+        f"np.flatnonzero((times >= ends[{low}]) & ({before}))"
+        if low
+        else (f"np.flatnonzero({before})")
+    )
 
 
 def _border_code(shares: Sequence[int | float], rows: str) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
-from compiler.ir.graph import Graph
+from compiler.data.windows import Window
+from compiler.ir.graph import Graph, Output
 from compiler.records import dataclass
 from compiler.report.source import Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import DATA, clause
 
 
@@ -20,7 +25,8 @@ class DataSet:
     `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
     training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
     be fitted. `augment` goes from columns of a batch (leading dim `batch`) to those that it
-    changes.
+    changes. With a `window`, a row of a training is a window of rows; `source_rows` is the data
+    item whose columns these are over windows, as a deployed file takes them.
     """
 
     name: str
@@ -34,8 +40,28 @@ class DataSet:
         "split random(seed=0), train=80%, val=10%, test=10%",
         "how the rows are divided: random, in_order, or as given by the source",
     )
+    window: Window | None = clause(
+        "window 24, ahead=1, by=day",
+        "makes windows of consecutive rows, and takes targets some rows later",
+        default=None,
+    )
     augment: Graph | None = clause(
         "augment { image = image -> random_flip }",
         "changes columns of the training rows at random, batch by batch",
         default=None,
     )
+    source_rows: DataSet | None = None
+
+    def type_columns(self, batch: str = "batch") -> Iterator[tuple[Output, TensorType]]:
+        """The columns, and their types in a training, with the leading dim `batch`."""
+        kinds: dict[tuple[int, bool], TensorType] = {}  # thousands of columns share a type
+        targets = self.window.targets if self.window is not None else ()
+        for output in self.columns.outputs:
+            single, ahead = output.value.type, output.name in targets
+            kind = kinds.get((id(single), ahead))
+            if kind is None:
+                shape = (Dim.of(batch), *single.shape[1:])
+                if self.window is not None and not ahead:
+                    shape = (shape[0], Dim.of(self.window.length), *shape[1:])
+                kind = kinds[id(single), ahead] = TensorType(single.dtype, shape)
+            yield output, kind

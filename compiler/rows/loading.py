@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.memory import need_columns
@@ -12,6 +15,7 @@ from compiler.program.data import DataSet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Label
 from compiler.report.messages.columns import empty_split, too_few_rows
+from compiler.report.messages.series import irregular_steps, no_window
 from compiler.report.source import Span
 from compiler.rows.fitting import fit_statistics
 
@@ -20,15 +24,42 @@ from compiler.rows.fitting import fit_statistics
 class LoadedData:
     """A data set with its numbers. `columns` holds every column for all rows, `raw` those of the
     source that they are computed from, `rows` the row numbers of each split, `statistics` the
-    fitted buffers by path."""
+    fitted buffers by path.
+
+    Where the data has windows, these are its rows, under the number of their first one: `columns`
+    are views of the windows, and `rows` says which there are. `single` and `divided` are columns
+    and splits of the rows that windows are made of, and the same where there are none. `numbers`
+    are the rows of the source in the order in which all others count them; None where that is its
+    own.
+    """
 
     data: DataSet
     raw: Mapping[str, Array]
     columns: Mapping[str, Array]
     rows: Mapping[str, Array]
     statistics: Mapping[str, Array]
+    single: Mapping[str, Array]
+    divided: Mapping[str, Array]
     labels: Array | None = None
     """The column whose classes the splits keep in proportion, if they do."""
+    numbers: Array | None = None
+
+    @property
+    def divided_rows(self) -> Array:
+        """The numbers of the rows of all splits."""
+        return np.concatenate(list(self.divided.values()))
+
+    def name_rows(self, rows: Array) -> Array:
+        """What the source calls these rows."""
+        return rows if self.numbers is None else self.numbers[rows]
+
+    def take_raw(self, rows: Array) -> dict[str, Array]:
+        """What a deployed file takes for these rows: raw columns, or windows of them."""
+        window = self.data.window
+        if window is None:
+            return {name: array[rows] for name, array in self.raw.items()}
+        single = replace(window, targets=())
+        return {name: single.view(name, array)[rows] for name, array in self.raw.items()}
 
     def split(self, name: str) -> dict[str, Array]:
         """The columns of one split."""
@@ -65,29 +96,91 @@ def load_data(
         CompileError: a file is missing or broken, a split holds no row, or memory holds the rows
             not.
     """
+    data = data.source_rows or data
     assert data.span is not None
     try:
         raw = data.source.load(folder or data.span.source.folder)
     except Fault as fault:
         raise CompileError([fault.make(SourcePlace(data.span))]) from fault
+    numbers = _arrange(data, raw)
+    if numbers is not None:
+        raw = {name: array[numbers] for name, array in raw.items()}
     used = {item.name: raw[item.name] for item in data.columns.inputs}
     stratify = data.split.stratify
     labels = raw[stratify] if stratify is not None else None
-    rows = _divide(data, len(next(iter(raw.values()))), labels)
+    count = len(next(iter(raw.values())))
+    divided = _divide(data, count, labels, _find_times(data, raw, numbers))
     need_columns(data.columns, bind_sizes(data.columns, used), data.span)
-    statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
+    statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
     statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
-    columns = evaluate_columns(data, used, statistics)
-    return LoadedData(data, used, columns, rows, statistics, labels)
+    single = evaluate_columns(data, used, statistics)
+    columns, rows = single, divided
+    if data.window is not None:
+        columns = {name: data.window.view(name, array) for name, array in single.items()}
+        rows = _find_windows(data, raw, divided, numbers)
+    return LoadedData(
+        data=data,
+        raw=used,
+        columns=columns,
+        rows=rows,
+        statistics=statistics,
+        single=single,
+        divided=divided,
+        labels=labels,
+        numbers=numbers,
+    )
 
 
-def _divide(data: DataSet, count: int, labels: Array | None) -> dict[str, Array]:
+def _arrange(data: DataSet, raw: Mapping[str, Array]) -> Array | None:
+    """The rows of the source in the order that windows need; None where that is its own."""
+    if data.window is None:
+        return None
+    given = [count for _, count in data.split.given]
+    return data.window.sort(raw, given)
+
+
+def _find_times(data: DataSet, raw: Mapping[str, Array], numbers: Array | None) -> Array | None:
+    """What a split in order goes by, if not by the order of rows: their time, or else where they
+    stand in the source."""
+    if not data.split.timed:
+        return None
+    assert data.window is not None, "only windows bring rows into another order"
+    return numbers if data.window.by is None else raw[data.window.by]
+
+
+def _find_windows(
+    data: DataSet, raw: Mapping[str, Array], divided: Mapping[str, Array], numbers: Array | None
+) -> dict[str, Array]:
+    """The first rows of the windows of each split, none of which is empty."""
+    window = data.window
+    assert window is not None
+    count = len(next(iter(raw.values())))
+    given = [part for _, part in data.split.given]
+    wrong = window.find_irregular(raw, count, given)
+    if wrong is not None:
+        place = wrong.row if numbers is None else int(numbers[wrong.row])
+        raise CompileError([irregular_steps(window.span, window.by or "", place, wrong)])
+    stretches = window.number_stretches(raw, count, given)
+    rows = {name: window.find_starts(part, stretches) for name, part in divided.items()}
+    empty = [
+        no_window(window.span, name, len(divided[name]), window.reach + 1)
+        for name, part in rows.items()
+        if not len(part)
+    ]
+    if empty:
+        raise CompileError(empty)
+    return rows
+
+
+def _divide(
+    data: DataSet, count: int, labels: Array | None, times: Array | None
+) -> dict[str, Array]:
     """The rows of each split, none of which is empty."""
     split = data.split
     wanted, known = split.count_wanted(count)
     if wanted > known:
         raise CompileError([too_few_rows(split.span, wanted, known)])
-    rows = split.divide(count, labels)
+    rows = split.divide(count, labels, times)
     empty = [empty_split(split.span, name, count) for name, part in rows.items() if not len(part)]
     if empty:
         raise CompileError(empty)

@@ -27,10 +27,10 @@ WIDE = (DType.I64, DType.I32, DType.F64)
 """What f32 cannot hold."""
 
 
-def check_rounding(train: Train, loaded: LoadedData, rows: Array) -> Iterator[Message]:
+def check_rounding(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Numbers of the rows that lose their differences where an expression of the data item, or
     the train itself, rounds them."""
-    columns = loaded.data.columns
+    columns, rows = loaded.data.columns, loaded.divided_rows
     readers = list(find_conversions(columns.nodes))
     outputs = [Output(value.name, value) for value in dict.fromkeys(v for v, _, _ in readers)]
     if outputs:
@@ -38,9 +38,10 @@ def check_rounding(train: Train, loaded: LoadedData, rows: Array) -> Iterator[Me
         raw = {item.name: loaded.raw[item.name][rows] for item in part.inputs}
         values = evaluate(part, loaded.statistics, raw)
         yield from _report(columns, readers, values, fitted=True)
-    if any(_may_lose(loaded.columns[item.name][rows]) for item in train.graph.inputs):
+    if any(_may_lose(loaded.single[item.name][rows]) for item in train.graph.inputs):
         readers = list(find_conversions(train.graph.nodes))
-        values = compute_values(train, loaded, rows, [value for value, _, _ in readers])
+        used = np.concatenate(list(loaded.rows.values()))
+        values = compute_values(train, loaded, used, [value for value, _, _ in readers])
         yield from _report(train.graph, readers, values, fitted=False)
 
 

@@ -50,7 +50,7 @@ def check_columns(columns: Graph, loaded: LoadedData) -> Iterator[Message]:
         if reader.value.name in raw:
             name = raw[reader.value.name]
             array = loaded.raw[name]
-            yield from find_outside(reader, name, array, np.arange(len(array)))
+            yield from find_outside(reader, name, array, loaded.name_rows(np.arange(len(array))))
 
 
 def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
@@ -66,7 +66,8 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
         key = reader.value.name, str(reader.range)
         if reader.value.name in known and key not in seen:
             name = describe_source(train.graph, reader.value)
-            faults = list(find_outside(reader, name, known[reader.value.name], used))
+            array = known[reader.value.name]
+            faults = list(find_outside(reader, name, array, loaded.name_rows(used)))
             seen |= {key} if faults else set()
             yield from faults
     if not seen:

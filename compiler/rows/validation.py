@@ -36,11 +36,11 @@ def validate_data(train: Train, sink: Sink) -> LoadedData | None:
 def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Everything wrong with the numbers that a train reads."""
     data = loaded.data
-    used = np.concatenate(list(loaded.rows.values()))
+    used = loaded.divided_rows
     unfitted = _find_unfitted(loaded)
     told: set[str] = set()
     for item in train.graph.inputs:
-        column = loaded.columns[item.name][used]
+        column = loaded.single[item.name][used]
         if column.dtype.kind != "f" or np.isfinite(column).all():
             continue
         reasons = unfitted.get(item.name, {})
@@ -54,7 +54,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded)
     yield from check_targets(train, loaded)
-    yield from check_rounding(train, loaded, used)
+    yield from check_rounding(train, loaded)
 
 
 def _check_strata(loaded: LoadedData) -> Iterator[Message]:
@@ -81,7 +81,7 @@ def _find_unfitted(loaded: LoadedData) -> dict[str, dict[str, Message]]:
     for statistic in data.statistics:
         if not np.isnan(loaded.statistics[statistic.path]).any():
             continue
-        rows = loaded.rows["train"]
+        rows = loaded.divided["train"]
         values = evaluate_fitted(graph, statistic, loaded.statistics, loaded.raw, rows)
         if np.isnan(values).all(0).any():
             node = next(n for n in graph.nodes if statistic.path in _name_inputs(n))
@@ -110,8 +110,9 @@ def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) ->
         if array.dtype.kind != "f" or np.isfinite(array[row]).all():
             continue
         broken, infinite = _find_broken(array[rows], bool(np.isinf(array[row]).any()))
-        row = int(rows[broken].min())
+        row = int(loaded.name_rows(rows[broken]).min())
         return not_a_number(span, raw, int(broken.sum()), row, infinite, source=True)
+    row = int(loaded.name_rows(rows[broken]).min())
     return not_a_number(span, name, int(broken.sum()), row, infinite)
 
 

@@ -184,7 +184,6 @@ DEPLOY = ClauseHome("deploy", "a deployment")
 SWEEP = ClauseHome("sweep", "a sweep")
 
 DATA.add_later(
-    window="cut a series into windows",
     pad="bring rows of varying length to one",
     balance="draw rows so that classes come equally often",
 )

@@ -61,8 +61,9 @@ ACCUMULATE BATCH CHARTS CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History L1 L2 LASSO
 LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD add_gradients
 all_rows all_sum average_gradients check_range check_values compute_columns compute_figures
 compute_loss compute_updates count_steps evaluate find_best find_decay find_weight_decay
-list_batches load load_splits main measure penalize read_mean save save_grid save_samples schedule
-shrink_groups split_parameters train train_epoch update update_average update_buffers
+find_windows list_batches load load_splits main measure penalize read_mean save save_grid
+save_samples schedule shrink_groups split_parameters train train_epoch update update_average
+update_buffers
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

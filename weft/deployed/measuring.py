@@ -240,8 +240,7 @@ def choose_inputs(place: BoundNet, rows: Array) -> dict[str, Array]:
     before it."""
     train = place.train
     if place.preprocess is not None:
-        raw = train.data.source.load(place.folder)
-        return {item.name: raw[item.name][rows] for item in train.data.columns.inputs}
+        return place.data.take_raw(rows)
     given = find_given(train, find_net(train, place.name))
     found = {name: place.data.columns[column][rows] for name, column in given.columns.items()}
     if given.computed is not None:

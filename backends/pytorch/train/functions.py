@@ -25,6 +25,7 @@ LOADER_LOCALS = frozenset(
     | {"figures", "file", "files", "folder", "images", "labels", "mask_root", "masks", "names"}
     | {"mend_numbers", "order", "out", "path", "paths", "place", "read", "read_dates", "root"}
     | {"set", "sorted", "split", "splits", "suffixes", "table", "tables", "tensors", "text"}
+    | {"begins", "ends", "first", "parts", "starts", "steps", "stretches", "times", "usual"}
 )
 """Variables of the code that loads and divides rows, and what it calls."""
 

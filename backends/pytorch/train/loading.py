@@ -14,6 +14,7 @@ from backends.pytorch.train.functions import (
 )
 from backends.pytorch.train.ranges import emit_column_checks, emit_raw_checks
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.windows import cut_windows, order_rows, spell_times
 from compiler.data.base import LoadingCode
 from compiler.writing.names import name_all
 from compiler.writing.python import quote_docstring, write_literal, write_string
@@ -43,23 +44,28 @@ def write_loader(script: ScriptSpec) -> Function:
     columns = [f"`{quote_docstring(name)}`" for name in script.columns]
     listed = " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]]))
     computed, results = _compute(script, names)
-    taken = ", ".join(f"{result}[chosen].to(device)" for result in results)
-    returned = f"return {{split: [{taken}] for split, chosen in splits.items()}}"
     return Function(
         "load_splits",
         tuple(load_parameters(script).values()),
         "Splits",
         (
             *_load_arrays(script, names),
+            *order_rows(script, names),
             *_divide(script, names),
             *emit_raw_checks(script, names),
             *computed,
             *emit_column_checks(script, results),
             *_save_figures(script),
-            returned,
+            *(cut_windows(script, names, results) or [_choose_rows(results)]),
         ),
         (f"The columns {listed} of every split, on the device.",),
     )
+
+
+def _choose_rows(results: list[str]) -> str:
+    """The statement that returns the rows of each split."""
+    taken = ", ".join(f"{result}[chosen].to(device)" for result in results)
+    return f"return {{split: [{taken}] for split, chosen in splits.items()}}"
 
 
 def _load(script: ScriptSpec) -> LoadingCode:
@@ -68,6 +74,7 @@ def _load(script: ScriptSpec) -> LoadingCode:
     wanted = {item.name for item in script.column_graph.inputs}
     if data.split.stratify is not None:
         wanted.add(data.split.stratify)
+    wanted |= set(data.window.keys) if data.window is not None else set()
     return data.source.code([c for c in data.schema if c.name in wanted])
 
 
@@ -88,7 +95,8 @@ def _load_arrays(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
         f"{names[name]} = torch.tensor({expression})" for name, expression in code.columns.items()
     ]
     inside = [Suite(code.opened, tuple(made))] if code.opened else made
-    return [*code.lines, *inside]
+    apart = when(code.lines and code.lines[0].startswith("def "), "")
+    return [*apart, *code.lines, *inside]
 
 
 def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
@@ -101,6 +109,7 @@ def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
     return [
         *when(re.search(r"\brows\b", text), f"rows = len({first})"),
         *when(split.stratify, f"labels = {names.get(split.stratify or '', '')}.numpy()"),
+        *when(split.timed, f"times = {spell_times(script, names)}"),
         *lines,
         f"splits = {{{entries}}}",
     ]

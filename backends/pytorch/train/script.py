@@ -31,6 +31,7 @@ from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
 from backends.pytorch.train.tracking import emit_name
 from backends.pytorch.train.updating import write_updates
+from backends.pytorch.train.windows import write_window_function
 from compiler.program.train import Clip
 from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
 from compiler.writing.imports import sort_names, write_imports
@@ -89,6 +90,7 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
     """The functions of the script in their order; those that come as text as their lines."""
     yield emit_column_function(script)
     yield from write_range_functions(script)
+    yield from write_window_function(script)
     yield write_loader(script)
     yield from write_numbers(script)
     yield emit_objective_function(script)

@@ -11,6 +11,7 @@ from itertools import chain
 
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.codes import describe_codes
+from compiler.data.windows import Window
 from compiler.ir.graph import Graph
 from compiler.program.train import ParameterGroup, Train
 from compiler.vocabulary.signature import write_call
@@ -151,7 +152,18 @@ def _describe_rows(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     words = describe_codes(column for column in train.data.schema if column.name in read)
     if words:
         yield "words", json.dumps(words, ensure_ascii=False)
+    if train.data.window is not None:
+        yield "window", _describe_window(train.data.window)
     yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
+
+
+def _describe_window(window: Window) -> str:
+    """How rows become windows."""
+    targets = f", {', '.join(window.targets)} {window.ahead} ahead" if window.targets else ""
+    keys = [f"by {window.by}, gaps {window.gaps}"] if window.by is not None else []
+    keys += [f"group {window.group}"] if window.group is not None else []
+    keys += [f"stride {window.stride}"] if window.stride > 1 else []
+    return ", ".join([f"{window.length} rows{targets}", *keys])
 
 
 def _describe_buffers(script: ScriptSpec) -> Iterator[str]:

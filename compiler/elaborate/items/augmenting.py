@@ -68,8 +68,7 @@ def _declare_columns(context: GraphContext, data: DataSet, place: Span) -> dict[
     """Makes the columns inputs with a leading dim `batch`; what the item has else keeps its
     name."""
     outer, columns = context.body.names[0], {}
-    for output in data.columns.outputs:
-        kind = output.value.type.substitute({"rows": Dim.of(ROWS)})
+    for output, kind in data.type_columns(ROWS):
         span = output.origin or place
         columns[output.name] = context.add_input(output.name, kind, span, bound=False)
     outer |= {name: tensor for name, tensor in columns.items() if name not in outer}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
 from compiler.data.registry import load_sources
 from compiler.data.splitting import Split
+from compiler.data.windows import Window
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.augmenting import CLAUSES, augment_rows
@@ -21,7 +22,8 @@ from compiler.elaborate.items.operands import (
     read_word,
     refuse_word,
 )
-from compiler.elaborate.items.splits import read_split
+from compiler.elaborate.items.splits import RowOrder, read_split
+from compiler.elaborate.items.window import read_window
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.values import Refused, Tensor
@@ -62,6 +64,7 @@ class DataElaborator(ItemElaborator):
         self.place = ClausePlace(item.name.span, {})
         self.split_clause: Clause | None = None
         self.augment_clause: Clause | None = None
+        self.window_clause: Clause | None = None
         self.given = arguments, caller, call
         self.context = open_graph(scope, item, self.table, *self.given)
 
@@ -85,9 +88,11 @@ class DataElaborator(ItemElaborator):
             return None
         rest = [s for s in self.item.body if s is not self.source_clause]
         context.execute(rest)
-        split = self.finish_split(schema)
         columns = self.finish_columns(context, schema)
-        if columns is None or split is None:
+        faults = self.scope.session.faults
+        window = self.finish_window(schema, columns)
+        split = self.finish_split(schema, window)
+        if columns is None or split is None or self.scope.session.faults > faults:
             return None
         span = self.source_clause.span if self.source_clause is not None else self.item.span
         data = DataSet(
@@ -99,6 +104,7 @@ class DataElaborator(ItemElaborator):
             span,
             source=self.source,
             split=split,
+            window=window,
         )
         return self.finish_augment(data)
 
@@ -265,14 +271,28 @@ class DataElaborator(ItemElaborator):
         """`split random(seed=0), train=80%, val=10%, test=10%`; read when the columns are known."""
         self.split_clause = clause
 
-    def finish_split(self, schema: Sequence[Column]) -> Split | None:
+    def finish_split(self, schema: Sequence[Column], window: Window | None) -> Split | None:
         """The split, or None where it was refused."""
         if self.split_clause is None:
             self.report_missing(self.body, self.item.name)
             return None
         assert self.source is not None
         given = self.source.given_splits(self.folder)
-        return read_split(self.body, self.split_clause, schema, given, self.source.overlap())
+        shared = RowOrder(given, self.source.overlap(), window)
+        return read_split(self.body, self.split_clause, schema, shared)
+
+    # --- windows ----------------------------------------------------------------------------
+
+    def take_window(self, body: Body, clause: Clause) -> None:
+        """`window 24, ahead=1, by=Date`; read when the columns are known."""
+        self.window_clause = clause
+
+    def finish_window(self, schema: Sequence[Column], columns: Graph | None) -> Window | None:
+        """The windows; None where there are none, or they were refused."""
+        if self.window_clause is None:
+            return None
+        names = None if columns is None else [output.name for output in columns.outputs]
+        return read_window(self.body, self.window_clause, schema, names)
 
     # --- the augmentation -------------------------------------------------------------------
 

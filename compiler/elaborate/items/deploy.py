@@ -41,6 +41,7 @@ from compiler.report.messages.items import setting_range
 from compiler.report.messages.lowering import input_and_output, no_operator
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
+from compiler.rows.windowing import take_windows
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Deploy as DeployItem
@@ -237,7 +238,7 @@ class DeployElaborator(ItemElaborator):
         found = find_item(self.scope, reference, DataItem, "data set")
         data = self.open_data(found[0], found[1], reference) if found is not None else None
         if data is not None:
-            self.preprocess = (data, names[0].span)
+            self.preprocess = (take_windows(data), names[0].span)
 
     # --- checks -----------------------------------------------------------------------------
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from compiler.data.base import Column
 from compiler.data.splitting import ORDER, Split
+from compiler.data.windows import Window
 from compiler.elaborate.items.operands import read_arguments, read_word, refuse_word
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
+from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import bad_shares, cannot_stratify, split_does_not_fit
@@ -28,19 +30,26 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 """What stands in the brackets of each method."""
 
 
-def read_split(
-    body: Body,
-    clause: Clause,
-    schema: Sequence[Column],
-    given: Mapping[str, int] | None,
-    overlap: int,
-) -> Split | None:
-    """The split that a clause asks for; None where it was refused, which is reported.
+@dataclass(frozen=True)
+class RowOrder:
+    """What a source and its windows say about rows: the splits that the source `given` brings, how
+    many of the rows after a row share cells with it, and how rows become windows."""
 
-    `given` are the splits that the source brings, `overlap` how many of the rows after a row
-    share cells with it.
-    """
-    return _Reader(body, clause, schema, given, overlap).read()
+    given: Mapping[str, int] | None = None
+    overlap: int = 0
+    window: Window | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether rows stand one series after the other: not in the order of time."""
+        return self.window is not None and self.window.group is not None
+
+
+def read_split(
+    body: Body, clause: Clause, schema: Sequence[Column], order: RowOrder
+) -> Split | None:
+    """The split that a clause asks for; None where it was refused, which is reported."""
+    return _Reader(body, clause, schema, order).read()
 
 
 Shares = tuple[tuple[str, int | float], ...]
@@ -55,14 +64,13 @@ class _Reader:
         body: Body,
         clause: Clause,
         schema: Sequence[Column],
-        given: Mapping[str, int] | None,
-        overlap: int,
+        order: RowOrder,
     ) -> None:
         self.body = body
         self.clause = clause
         self.schema = schema
-        self.given = given
-        self.overlap = overlap
+        self.order = order
+        self.given = order.given
         self.seed = 0
         self.stratify: str | None = None
         self.accepted = True
@@ -73,12 +81,19 @@ class _Reader:
         if method is None:
             return None
         shares = self.read_shares(method.text)
-        self.check_source(method)
+        self.check_source(method, shares or ())
         if shares is None or not self.accepted:
             return None
         given = tuple((self.given or {}).items()) if method.text == "given" else ()
         return Split(
-            method.text, shares, self.seed, self.stratify, self.clause.span, given, self.overlap
+            method=method.text,
+            shares=shares,
+            seed=self.seed,
+            stratify=self.stratify,
+            span=self.clause.span,
+            given=given,
+            overlap=self.order.overlap,
+            timed=method.text == "in_order" and self.order.is_timed,
         )
 
     def refuse(self) -> None:
@@ -223,13 +238,17 @@ class _Reader:
 
     # --- the source -------------------------------------------------------------------------
 
-    def check_source(self, method: Name) -> None:
+    def check_source(self, method: Name, shares: Shares) -> None:
         """Whether the source can be divided in this way."""
         reason = advice = ""
         if method.text == "given" and self.given is None:
             reason = "the source brings no splits of its own"
             advice = "write `split random(seed=0), train=80%, val=10%, test=10%`"
-        if method.text == "random" and self.overlap:
+        drawn = method.text == "random" or (method.text == "given" and shares)
+        if drawn and self.order.window is not None:
+            reason = "windows of rows drawn at random would share their cells among the splits"
+            advice = "write `split in_order, train=80%, val=10%, test=10%`"
+        elif method.text == "random" and self.order.overlap:
             reason = "its rows overlap: the same cells would be trained on and tested"
             advice = "write `split in_order, train=80%, val=10%, test=10%`"
         if reason:

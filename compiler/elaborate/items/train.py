@@ -100,7 +100,6 @@ from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.training.regularizers import L2
 from compiler.types.dims import Dim
-from compiler.types.tensor import TensorType
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
@@ -219,19 +218,14 @@ class TrainElaborator(ItemElaborator):
         """Makes the columns inputs with a leading dim `batch`. Parameters of the item hide
         columns of the same name."""
         body = context.body
-        batch = Dim.of("batch")
-        kinds: dict[int, TensorType] = {}  # by identity: thousands of columns share a type
-        for output in data.columns.outputs:
-            row = output.value.type
-            kind = kinds.get(id(row)) or row.substitute({"rows": batch})
-            kinds[id(row)] = kind
+        for output, kind in data.type_columns():
             span = output.origin or self.item.on[0].span
             hidden = output.name in body.names[0]
             context.add_input(output.name, kind, span, bound=not hidden)
         for column in data.schema:
             if column.trouble is not None:
                 body.names[0].setdefault(column.name, Refused(column.trouble))
-        body.names[0].setdefault("batch", Known(batch, HintName("batch")))
+        body.names[0].setdefault("batch", Known(Dim.of("batch"), HintName("batch")))
 
     # --- clauses ----------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+"""Windows of rows in a training script: rows brought into order, and windows cut of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.data.windows import Window
+from compiler.writing.python import write_string
+
+FIND = "find_windows"
+
+
+def order_rows(script: ScriptSpec, names: Mapping[str, str]) -> list[Statement]:
+    """Statements that bring raw columns, by their variables, into the order of their windows."""
+    window = script.train.data.window
+    if window is None or not window.has_order:
+        return []
+    given = [count for _, count in script.train.data.split.given]
+    moved = [f"{name} = {name}[order]" for name in names.values()]
+    parts = f"parts = np.repeat(np.arange({len(given)}), {given})"
+    return [*when(given, parts), f"order = {_write_order(window, names, given)}", *moved]
+
+
+def _write_order(window: Window, names: Mapping[str, str], given: Sequence[int]) -> str:
+    """The numbers of the rows in order, as `Window.sort` has them."""
+    keys = [f"{names[name]}.numpy()" for name in reversed(window.keys)]
+    keys += when(given, "parts")
+    if len(keys) == 1:
+        return f'np.argsort({keys[0]}, kind="stable")'
+    return f"np.lexsort([{', '.join(keys)}])"
+
+
+def spell_times(script: ScriptSpec, names: Mapping[str, str]) -> str:
+    """What a split in order goes by, of rows in the order of their windows."""
+    window = script.train.data.window
+    return f"{names[window.by]}.numpy()" if window is not None and window.by else "order"
+
+
+def cut_windows(
+    script: ScriptSpec, names: Mapping[str, str], results: Sequence[str]
+) -> list[Statement]:
+    """Statements that return the windows of each split, of columns by their expressions; none
+    where rows stay single."""
+    window = script.train.data.window
+    if window is None:
+        return []
+    stretches = [*_number_stretches(window, names, given=bool(script.train.data.split.given))]
+    reached = f"[:-{window.reach}]" if window.reach else ""
+    stride = f"[::{window.stride}]" if window.stride > 1 else ""
+    found = f"{FIND}(rows, stretches)" if window.has_stretches else f"rows{reached}{stride}"
+    offsets = f"np.arange({window.length})"
+    taken = []
+    for name, result in zip(script.columns, results, strict=True):
+        index = (
+            f"first + {window.reach}" if name in window.targets else f"first[:, None] + {offsets}"
+        )
+        taken.append(f"{result}[{index}].to(device)")
+    return [
+        *stretches,
+        f"starts = {{split: {found} for split, rows in splits.items()}}",
+        f"return {{split: [{', '.join(taken)}] for split, first in starts.items()}}",
+    ]
+
+
+def _number_stretches(
+    window: Window, names: Mapping[str, str], *, given: bool
+) -> Iterator[Statement]:
+    """Statements that leave the stretch that each row belongs to, as `Window.number_stretches`;
+    none where all rows follow one another."""
+    group = f"np.diff({names[window.group]}.numpy()) != 0" if window.group is not None else ""
+    if not window.has_steps:
+        yield from when(group, f"stretches = np.append(0, np.cumsum({group}))")
+        return
+    if given:  # rows of another split follow at any step
+        group = f"({group}) | (np.diff(parts) != 0)" if group else "np.diff(parts) != 0"
+    assert window.by is not None, "steps are those of a column"
+    yield f"steps = np.diff({names[window.by]}.numpy())"
+    yield from when(group, f"begins = {group}")
+    inside = "steps[~begins]" if group else "steps"
+    yield f"usual = np.sort({inside})[({inside}.size - 1) // 2]"
+    if window.gaps == "split":
+        both = "begins | (steps != usual)" if group else "steps != usual"
+        yield f"stretches = np.append(0, np.cumsum({both}))"
+        return
+    refused = f"the steps of the column {window.by!r} are not equal"
+    yield suite(f"if ({inside} != usual).any():", [f"sys.exit({write_string(refused)})"])
+    yield from when(window.has_stretches, "stretches = np.append(0, np.cumsum(begins))")
+
+
+def write_window_function(script: ScriptSpec) -> Iterator[Function]:
+    """The function that finds the windows of a split; none where rows stay single, or where all
+    rows of a split follow one another: it is drawn at random of none."""
+    window = script.train.data.window
+    if window is None or not window.has_stretches:
+        return
+    reach = window.reach
+    ahead = f", and the row {window.ahead} behind it," if window.ahead else ""
+    stride = f"[::{window.stride}]" if window.stride > 1 else ""
+    body: list[Statement] = [
+        "broken = (np.diff(rows) != 1) | (np.diff(stretches[rows]) != 0)",
+        "runs = np.append(0, np.cumsum(broken))",
+        f"return rows[:-{reach}][runs[:-{reach}] == runs[{reach}:]]{stride}",
+    ]
+    yield Function(
+        FIND,
+        ("rows: np.ndarray", "stretches: np.ndarray"),
+        "np.ndarray",
+        tuple(body) if reach else (f"return rows{stride}",),
+        (f"The first rows of the windows of {window.length}{ahead} that lie in these rows.",),
+    )

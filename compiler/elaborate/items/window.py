@@ -1,0 +1,185 @@
+"""The clause `window`: how long windows are, what orders their rows, and which columns are their
+targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from compiler.data.base import Column
+from compiler.data.windows import GAPS, Window
+from compiler.elaborate.bodies.code_clauses import read_operands
+from compiler.elaborate.items.operands import describe_given
+from compiler.elaborate.scopes.context import Body, malformed
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.values import Known, Poison
+from compiler.report.messages.arguments import unknown_argument, wrong_argument
+from compiler.report.messages.item_clauses import clause_twice
+from compiler.report.messages.items import setting_range
+from compiler.report.messages.series import no_such_target, not_an_order
+from compiler.report.messages.wording import list_words
+from compiler.report.source import Span
+from compiler.report.suggestions import did_you_mean
+from compiler.text.tree.syntax import Clause, Declare, Expr, ListExpr, Name, Operand
+
+DEFAULT_TARGET = "target"
+"""The column that is the target where `ahead=` alone says that there is one."""
+OPTIONS = ("ahead", "target", "by", "group", "gaps", "stride")
+MOST = 1 << 31
+
+
+def read_window(
+    body: Body, clause: Clause, schema: Sequence[Column], columns: Sequence[str] | None
+) -> Window | None:
+    """The windows that a clause asks for; None where it was refused, which is reported. `columns`
+    are the names of those that a train may read; None where they are not known."""
+    return _Reader(body, clause, schema, columns).read()
+
+
+class _Reader:
+    """Reads one clause."""
+
+    def __init__(
+        self, body: Body, clause: Clause, schema: Sequence[Column], columns: Sequence[str] | None
+    ) -> None:
+        self.body = body
+        self.clause = clause
+        self.schema = schema
+        self.columns = columns
+        self.settings: dict[str, Any] = {}
+        self.targets: list[Name] = []
+        self.places: dict[str, Span] = {}
+        self.accepted = True
+
+    def read(self) -> Window | None:
+        """The windows."""
+        operands = read_operands(self.body, self.clause)
+        if not operands:
+            return None
+        first = operands[0]
+        if first.name is not None or isinstance(first.value, Declare):
+            self.refuse_form(first.span, "first comes how many rows a window has: `window 24`")
+            return None
+        self.read_number("length", first.value, 1)
+        for operand in operands[1:]:
+            self.read_option(operand)
+        self.check_targets()
+        if not self.accepted:
+            return None
+        targets = tuple(name.text for name in self.targets)
+        return Window(**self.settings, targets=targets, span=self.clause.word.span)
+
+    def refuse_form(self, span: Span, expected: str) -> None:
+        """Reports a part that cannot be read."""
+        self.accepted = False
+        malformed(self.body, self.clause, span, expected)
+
+    def read_option(self, operand: Operand) -> None:
+        """One `by=Date`."""
+        name, value = operand.name, operand.value
+        if name is None or isinstance(value, Declare):
+            self.refuse_form(operand.span, "what follows has a name: `window 24, ahead=1, by=day`")
+            return
+        if name.text in self.places:
+            self.accepted = False
+            self.body.report(clause_twice(name.span, name.text, self.places[name.text]))
+            return
+        self.places[name.text] = name.span
+        match name.text:
+            case "ahead" | "stride":
+                self.read_number(name.text, value, 1)
+            case "by" | "group":
+                self.read_key(name.text, value)
+            case "target":
+                self.read_targets(value)
+            case "gaps":
+                self.read_gaps(value)
+            case _:
+                self.accepted = False
+                near = did_you_mean(name.text, OPTIONS)
+                self.body.report(unknown_argument(name.span, "window", name.text, OPTIONS, near))
+
+    def read_number(self, option: str, expression: Expr, least: int) -> None:
+        """`24`, `ahead=1`."""
+        value = self.body.evaluate(expression)
+        number = whole(value) if isinstance(value, Known) and value.unit is None else None
+        if isinstance(value, Poison):
+            self.accepted = False
+        elif not isinstance(number, int):
+            expected = f"a whole number of rows belongs here, not {describe_given(value)}"
+            self.refuse_form(expression.span, expected)
+        elif not least <= number < MOST:
+            self.accepted = False
+            shown = "" if option == "length" else option
+            expected = f"{least} or above" if number < least else f"below {MOST}"
+            self.body.report(setting_range(expression.span, "window", shown, str(number), expected))
+        else:
+            self.settings[option] = number
+
+    def read_key(self, option: str, expression: Expr) -> None:
+        """`by=Date`, `group=station`: a raw column of whole numbers, dates or words."""
+        word = expression.text if isinstance(expression, Name) else expression.span.text
+        column = next((c for c in self.schema if c.name == word), None)
+        if column is not None and column.trouble is not None:
+            self.accepted = False
+            self.body.report(replace(column.trouble, span=expression.span))
+            return
+        known = tuple(c.name for c in self.schema if _orders(c, option))
+        if word in known:
+            self.settings[option] = word
+            return
+        self.accepted = False
+        found = "" if column is None else f"{column.kind}, {column.type}"
+        near = did_you_mean(word, known)
+        self.body.report(not_an_order(expression.span, option, word, found, known, near))
+
+    def read_targets(self, expression: Expr) -> None:
+        """`target=y`, `target=[y, z]`."""
+        items = expression.items if isinstance(expression, ListExpr) else (expression,)
+        for item in items:
+            if isinstance(item, Name):
+                self.targets.append(item)
+            else:
+                self.refuse_form(item.span, "the name of a column belongs here: `target=price`")
+        if not items:
+            self.refuse_form(expression.span, "a window without a target has no `target=`")
+
+    def read_gaps(self, expression: Expr) -> None:
+        """`gaps="split"`."""
+        value = self.body.evaluate(expression)
+        if isinstance(value, Known) and value.value in GAPS:
+            self.settings["gaps"] = value.value
+            return
+        self.accepted = False
+        if not isinstance(value, Poison):
+            expected = list_words([f'"{word}"' for word in GAPS])
+            found = describe_given(value)
+            self.body.report(wrong_argument(expression.span, "window", "gaps", expected, found))
+
+    def check_targets(self) -> None:
+        """Whether the targets are columns, and which they are where none is named."""
+        if self.columns is None or not self.accepted:
+            return
+        if "target" in self.places:
+            self.settings.setdefault("ahead", 1)
+        elif "ahead" not in self.settings:
+            return
+        elif DEFAULT_TARGET in self.columns:
+            self.targets.append(Name(self.clause.word.span, DEFAULT_TARGET))
+        else:
+            self.accepted = False
+            known = tuple(self.columns)
+            self.body.report(no_such_target(self.places["ahead"], "", known, None))
+        for name in self.targets:
+            if name.text not in self.columns:
+                self.accepted = False
+                near = did_you_mean(name.text, self.columns)
+                known = tuple(self.columns)
+                self.body.report(no_such_target(name.span, name.text, known, near))
+
+
+def _orders(column: Column, option: str) -> bool:
+    """Whether rows can be brought into order, or into groups, by a column."""
+    whole_numbers = column.type.dtype.is_integer and not column.type.rank
+    return whole_numbers and (option == "group" or not column.words)
