@@ -32,6 +32,7 @@ from compiler.ops.derivative import Grad
 from compiler.report.diagnostics import Sink
 from tests.elaborating import build, codes, elaborate, elaborate_file
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
+from tests.test_train_updates import find_codes
 from tests.train_scripts import assert_two_processes_agree, lint, run, write, write_shared
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -327,6 +328,44 @@ def test_the_objective_is_that_of_code_by_hand(
     torch.testing.assert_close(*found)
     with torch.no_grad():
         torch.testing.assert_close(script["compute_loss"](made, rows)[0], wanted)
+
+
+BY_WEIGHT = """
+model Net {
+    input x: f32[batch, 4]
+    net lift = dense(8)
+    output y: f32[batch, 3] = x -> lift -> tanh -> dense(3) as head
+}
+data iris {
+    source sklearn("iris")
+    x = features
+    split random(seed=0), train=96, val=27, test=27
+}
+train fit on iris {
+    net first = Net()
+    net second = Net()
+    net slow = ema(first)
+    loss = cross_entropy(first(x) + second(x) + slow(x), label)
+    slope = grad(loss, first.lift.weight)
+    minimize loss + mean(slope ** 2) with adam(lr=1e-3)
+    batch 24  epochs 4
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("batch 24", 'freeze "first.lift.*"  batch 24'),
+        ("batch 24", 'freeze "first.*", until=2epochs  batch 24'),
+        ("grad(loss, first", "grad(loss, slow"),
+        ("ema(first)\n", "Net()\n    freeze first\n"),
+        ("first = Net()", "first = Net() -> lora(rank=2)"),
+    ],
+)
+def test_nothing_is_differentiated_by_what_is_frozen(old: str, new: str, tmp_path: Path) -> None:
+    assert find_codes(BY_WEIGHT, tmp_path) == set()
+    assert find_codes(BY_WEIGHT.replace(old, new), tmp_path) == {"W1494"}
 
 
 def test_two_processes_differentiate_as_one(tmp_path: Path) -> None:

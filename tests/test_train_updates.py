@@ -195,6 +195,38 @@ def test_buffers_of_a_single_net_have_any_names(tmp_path: Path) -> None:
     assert read_metrics(folder / "out" / "metrics.jsonl")[-1]["val.seen"] == rows
 
 
+NAMES = """_buffers modules step epoch model _modules state_dict _parameters T_destination forward
+__class__ __dict__ torch lambda loss keys items type float buffers parameters losses columns
+batches optimizer parts order rows nn F np steps"""
+"""Names that Python, PyTorch or the script use too."""
+
+
+def test_buffers_may_have_the_names_of_others(tmp_path: Path) -> None:
+    names = [*NAMES.split(), "plain"]
+    lines = [f"buffer {name}: f32[3] = zeros" for name in names]
+    lines += [f"update {name} = 0.5 * {name} + 0.5 * middle" for name in names]
+    lines += ["buffer _get_name: f32[3] = 0.1 * normal([3])", "update _get_name = -_get_name"]
+    lines += ["buffer _apply: f32[3] = normal(0.1)", "update _apply = -_apply"]
+    said = "\n    ".join(lines)
+    spec = f"""{VIEWS}
+train fit on iris {{
+    net only = Net(k=3)
+    code = only(x)
+    middle = mean(code, axis=0)
+    {said}
+    minimize cross_entropy(code - _buffers - 0.1 * keys, label) with adamw(lr=1e-2)
+    metric far = mean(modules + model + step), better="lower"
+    batch 24  epochs 2  seed 0
+}}
+"""
+    state = load_state(train(spec, tmp_path) / "out")["model"]
+    for name in names:
+        assert torch.equal(state[name], state["plain"]), name
+    assert state["plain"].abs().min() > 0
+    assert state["_get_name"].abs().min() > 0
+    assert 0 < state["_apply"].abs().max() < 1
+
+
 def test_updates_of_steps_run_where_these_are_taken(tmp_path: Path) -> None:
     folder = train(GAN, tmp_path)
     model = import_script(folder, "model")
@@ -249,6 +281,46 @@ def test_what_processes_cannot_share_is_told(tmp_path: Path) -> None:
     assert find_codes(share(number), tmp_path) == {"W1507"}
 
 
+PARTED = GAN.replace("g(normal_like(x))", "g(0.1 * x)").replace(
+    "mean(g(0.1 * x), axis=0)", "cast(turns, f32) * ones([4])"
+)
+
+
+@pytest.mark.parametrize("spec", [DINO, SINGLE, PARTED])
+def test_updates_of_parts_are_those_of_the_batch(spec: str, tmp_path: Path) -> None:
+    spec = spec.replace("epochs 5", "epochs 2")
+    folders = tmp_path / "whole", tmp_path / "parts"
+    for folder in folders:
+        folder.mkdir()
+    whole = train(spec, folders[0])
+    parts = train(spec.replace("batch 24", "batch 24  accumulate 4"), folders[1])
+    expected, found = (load_state(folder / "out")["model"] for folder in (whole, parts))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("spec", [DINO, SINGLE])
+def test_processes_share_parts_with_updates(spec: str, tmp_path: Path) -> None:
+    spec = spec.replace("epochs 5", "epochs 2").replace("batch 24", "batch 24  accumulate 3")
+    assert_two_processes_agree(write_shared(spec, tmp_path), "val.loss")
+
+
+def test_a_counter_counts_steps_and_no_parts(tmp_path: Path) -> None:
+    counted = SINGLE.replace("rows + batch + sum(label)", "rows + 1")
+    folder = train(counted.replace("batch 24", "batch 24  accumulate 4"), tmp_path)
+    check_state(folder, rows=torch.tensor(8))
+
+
+def test_what_parts_do_not_give_is_told(tmp_path: Path) -> None:
+    divided = GAN.replace("batch 24", "batch 24  accumulate 4")
+    assert find_codes(divided, tmp_path) == {"W1491"}, "of rows, beside steps"
+    beside = divided.replace("mean(g(0.1 * x), axis=0)", "seen")
+    assert find_codes(beside, tmp_path) == set()
+    drawn = divided.replace("mean(g(0.1 * x), axis=0)", "mean(normal([batch, 4]), axis=0)")
+    assert find_codes(drawn, tmp_path) == {"W1491"}
+
+
 @pytest.mark.parametrize("spec", [DINO, MOCO, GAN])
 def test_a_killed_run_goes_on_to_the_same_end(spec: str, tmp_path: Path) -> None:
     folder = write(spec.replace("epochs 5", "epochs 3"), tmp_path)
@@ -260,6 +332,8 @@ def test_a_killed_run_goes_on_to_the_same_end(spec: str, tmp_path: Path) -> None
 
 REFUSED = [
     ("batch 24", "buffer student: f32[] = 0\n    batch 24", "W0511"),
+    ("batch 24", "buffer label: f32[] = 0\n    batch 24", "W0511"),
+    ("views =", "buffer label: f32[] = 0\n    views =", "W0511"),
     ("views =", "buffer n: f32[] = 0\n    net n = Net()\n    views =", "W0511"),
     ("0.9 * center + 0.1", "0.9 * center + val.loss + 0.1", "W1509"),
     ("= 0.1\n", "= mean(x) + zeros([1, k])\n", "W0505"),

@@ -25,7 +25,8 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
     """The train with another graph in place of a net's.
 
     Every call of the net in the step becomes a copy of the graph, under the frame of the call,
-    so that scripts are generated from the new net. What the net was to load is forgotten: the
+    so that scripts are generated from the new net; an average that the step nowhere applies needs
+    none. What the net was to load is forgotten: the
     numbers of a changed net come from elsewhere. What was frozen for the sake of adapters is
     free again: they have been merged.
 
@@ -41,11 +42,8 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         KeyError: the train has no such net.
     """
     old = find_net(train, name)
-    new = TrainedNet(
-        old.name,
-        replace(old.net, graph=graph, loads=(), frozen=()),
-        old.prefix if prefix is None else prefix,
-    )
+    changed = replace(old.net, graph=graph, loads=(), frozen=())
+    new = replace(old, net=changed, prefix=old.prefix if prefix is None else prefix)
     calls = find_calls(train.graph, old)
     fault = find_obstacle(train, name, graph.parameter.keys())
     if fault is not None:
@@ -105,16 +103,23 @@ def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
 
 
 def find_obstacle(
-    train: Train, name: str, kept: Collection[str], passes: tuple[Span, ...] = ()
+    train: Train,
+    name: str,
+    kept: Collection[str],
+    passes: tuple[Span, ...] = (),
+    *,
+    measured: bool = False,
 ) -> Message | None:
     """Why no other graph can take the place of a net, as `passes` would have it: the step applies
     it inside a loop, or takes more from it than its outputs: a part of it, or a weight whose path
-    in the net is not among those `kept`. None where one can."""
+    in the net is not among those `kept`. None where one can. An average learns by the net that it
+    follows, and must be applied only where its figures are `measured`."""
     net = find_net(train, name)
     calls = find_calls(train.graph, net)
-    if not calls:
-        return net_inside_loop(train.span, name, passes)
     own = {net.prefix + path for path in net.net.graph.parameter}
+    idle = net.average is not None and not measured and not own & train.graph.parameter.keys()
+    if not calls and not idle:
+        return net_inside_loop(train.span, name, passes)
     inside = {id(node) for call in calls for node in call.nodes}
     for node in train.graph.nodes:
         if id(node) in inside:

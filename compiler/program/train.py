@@ -361,6 +361,19 @@ class Train:
             if parameter.trainable
         }
 
+    def find_alike(self, net: TrainedNet) -> tuple[TrainedNet, ...]:
+        """The nets that have the layers of a net because they follow one another: the one that
+        learns, and its averages."""
+        learner = self.find_learner(net)
+        return tuple(other for other in self.nets if self.find_learner(other) is learner)
+
+    def find_learner(self, net: TrainedNet) -> TrainedNet:
+        """The net that is trained: the one that an average follows, by way of others too; any
+        other net itself."""
+        while net.average is not None:
+            net = next(other for other in self.nets if other.prefix == net.source)
+        return net
+
     @property
     def groups(self) -> tuple[ParameterGroup, ...]:
         """The groups of parameters of all steps."""

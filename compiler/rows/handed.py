@@ -1,5 +1,5 @@
-"""What updates of a train's buffers need of a step: what is handed on to them, and how processes
-that share a batch bring it together."""
+"""What updates of a train's buffers need of a step: what is handed on to them, and how it is
+brought together where a batch is shared by processes, or taken in parts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim
 
 Manner = Literal["same", "rows", "mean", "local"]
-"""How a value of one process becomes that of all: it is the same in each; its rows are gathered;
-the mean is taken; or there is no way."""
+"""How a value of one share of a batch, of a process or a part, becomes that of all: it is the same
+in each; its rows are gathered; the mean is taken; or there is no way."""
+UNGATHERED = "no axis holds rows, or not the first"
+"""Why shares of a value cannot be brought together."""
 
 
 @dataclass(frozen=True)
 class Handing:
     """What updates need of a step. A net is applied, and a draw made, in the function of the loss:
     before the optimizer changes anything. So is a mean over rows, which is smaller than these.
-    What else the loss needs anyway is handed on too, unless processes share the batch: an update
-    is computed of the rows of all of them then."""
+    What else the loss needs anyway is handed on too, unless the batch is shared: an update is
+    computed of the rows of all processes, and parts, then."""
 
     train: Train
     graph: Graph
     """That of the train, or one that computes more."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether no step has a whole batch at once."""
+        return self.train.processes == "ddp" or self.train.accumulate > 1
 
     @cached_property
     def seen(self) -> Graph:
@@ -79,7 +86,7 @@ class Handing:
             if self._is_costly(node) or _makes(node, self._means)
             for v in node.outputs
         }
-        if self.train.processes == "ddp":
+        if self.is_shared:
             return early
         return early | _find_needed(self.seen, (self.outputs[loss].value.name for loss in losses))
 
@@ -138,30 +145,43 @@ class Handing:
         }
 
     def find_manner(self, value: Value) -> Manner:
-        """How processes bring a value together that updates read."""
+        """How a value is brought together that updates read."""
         if value.name not in self._varying:
             return "same"
         if value.name in self._means:
             return "mean"
         return "rows" if has_rows(value) else "local"
 
-    def find_faults(self) -> Iterator[tuple[Update, Value]]:
-        """The updates that processes cannot share, each with the value that they cannot."""
-        for step in dict.fromkeys(update.step for update in self.train.updates):
-            updates = [u for u in self.train.updates if u.step == step]
-            beside = all(s.name != step for s in self.train.steps)
-            for update in updates:
-                read = list(self.find_read([update]))
-                if beside:  # it draws for itself
-                    needed = _find_needed(self.seen, [self.outputs[update.output].value.name])
-                    drawn = (n for n in self.seen.nodes if n.op.draws and _makes(n, needed))
-                    read += [v for node in drawn for v in node.outputs if _counts_rows(v)]
-                    columns = [item.value for item in self.seen.inputs]
-                    local = next((v for v in read if v not in columns), None)
-                else:
-                    local = next((v for v in read if self.find_manner(v) == "local"), None)
-                if local is not None:
-                    yield update, local
+    def find_faults(self) -> Iterator[tuple[Update, Value, str]]:
+        """The updates that need more than a share of a batch, each with the value of which there
+        is no more, and why."""
+        for update in self.train.updates:
+            beside = all(step.name != update.step for step in self.train.steps)
+            found = self._find_beside(update) if beside else self._find_local(update)
+            if found is not None:
+                yield update, *found
+
+    def _find_local(self, update: Update) -> tuple[Value, str] | None:
+        """What an update of a step reads that cannot be brought together."""
+        read = self.find_read([update])
+        local = next((v for v in read if self.find_manner(v) == "local"), None)
+        return (local, UNGATHERED) if local is not None else None
+
+    def _find_beside(self, update: Update) -> tuple[Value, str] | None:
+        """The same of an update beside steps, which applies nets and draws for itself, and of
+        parts has no rows."""
+        columns = {item.value.name for item in self.seen.inputs}
+        needed = _find_needed(self.seen, [self.outputs[update.output].value.name])
+        for node in self.seen.nodes:
+            for value in node.outputs if node.op.draws and _makes(node, needed) else ():
+                if _counts_rows(value):
+                    return value, "drawn for rows, which an update beside steps cannot share"
+        for value in self.find_read([update]):
+            if value.name not in columns:
+                return value, UNGATHERED
+            if self.train.accumulate > 1:
+                return value, "rows, of which an update beside steps has no parts"
+        return None
 
 
 def is_of_net(train: Train, graph: Graph, node: Node) -> bool:

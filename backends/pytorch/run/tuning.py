@@ -193,8 +193,9 @@ def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[s
     body = "\n".join(emit_objective(script))
     source = "\n".join([*write_imports(body), "", "", body, ""])
     compute_loss = run_source(source, "objective").compute_loss
-    modules = list(_load_nets(tuned))
     step = script.steps[0]
+    modules = dict(zip((net.prefix for net in tuned.train.nets), _load_nets(tuned), strict=True))
+    nets = [modules[net.prefix] for net in script.find_nets(step.graph)]
     read = [item.name for item in step.graph.inputs]
     given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in read]
     rows = len(given[0])
@@ -203,15 +204,12 @@ def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[s
     draws = [generator] if script.draws.list_given(step.graph) else []
     for start in range(0, rows, tuned.train.batch):
         batch = [column[start : start + tuned.train.batch] for column in given]
-        result = compute_loss(*modules, *batch, *map(torch.from_numpy, held), *draws)
+        result = compute_loss(*nets, *batch, *map(torch.from_numpy, held), *draws)
         loss: Tensor = result[0] if isinstance(result, tuple) else result
         (loss * (len(batch[0]) / rows)).backward()  # type: ignore[no-untyped-call]
-    (module,) = (
-        m for n, m in zip(tuned.train.nets, modules, strict=True) if n.prefix == tuned.prefix
-    )
     return {
         name: parameter.grad.numpy()
-        for name, parameter in module.named_parameters()
+        for name, parameter in modules[tuned.learner].named_parameters()
         if parameter.grad is not None
     }
 

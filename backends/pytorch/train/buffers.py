@@ -52,8 +52,17 @@ def _call_beginning(script: ScriptSpec, made: FunctionSpec) -> str:
 def _write_statement(script: ScriptSpec, text: str, statement: ast.stmt) -> str:
     """A statement of a constructor, about `model` in place of `self`."""
     match statement:
-        case ast.Expr(
-            ast.Call(ast.Attribute(attr="register_buffer"), [ast.Constant(str() as path), value])
+        case (
+            ast.Expr(
+                ast.Call(
+                    ast.Attribute(attr="register_buffer"), [ast.Constant(str() as path), value]
+                )
+            )
+            # as a module writes it whose own attribute has the name
+            | ast.Assign(
+                [ast.Subscript(ast.Attribute(attr="_buffers"), ast.Constant(str() as path))],
+                value,
+            )
         ):
             spelled, value_text = spell_buffer(script, path), cut_source(text, value)
             if path in script.beginnings:
@@ -62,8 +71,6 @@ def _write_statement(script: ScriptSpec, text: str, statement: ast.stmt) -> str:
                 return f"model.register_buffer({write_string(path)}, {value_text})"
             return f"{spelled} = {value_text}"
     line = rename_variables(cut_source(text, statement), {"self": "model"})
-    for buffer in script.train.buffers:
-        line = re.sub(
-            rf"\bmodel\.{re.escape(buffer.path)}\b", spell_buffer(script, buffer.path), line
-        )
+    for path in (buffer.path for buffer in script.train.buffers if not is_attribute(buffer.path)):
+        line = re.sub(rf"\bmodel\.{re.escape(path)}\b", spell_buffer(script, path), line)
     return line

@@ -20,7 +20,14 @@ from backends.pytorch.train.optimizing import (
 from backends.pytorch.train.rates import compute_numbers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
-from backends.pytorch.train.updating import call_updates
+from backends.pytorch.train.updating import (
+    PARTS,
+    SHARE,
+    begin_parts,
+    call_updates,
+    collect_part,
+    join_parts,
+)
 from compiler.writing.python import WIDTH, write_string
 
 
@@ -192,22 +199,20 @@ def _write_divided_step(script: ScriptSpec) -> list[Statement]:
         f"loss = loss * {SHARE}",
         emit_backward(script),
         "losses[step] += loss.detach()  # read once an epoch",
+        *collect_part(script, ""),
     ]
     return [
         "model.zero_grad()",
         *compute_numbers(script),
+        *begin_parts(script, ""),
         suite(f"for part in {PARTS}:", part),
         *emit_gradients(script)[1:],
         *emit_step(script),
         *emit_shrink_calls(script),
         *follow_nets(script, script.train.steps[0]),
+        *join_parts(script, ""),
+        *call_updates(script, ""),
     ]
-
-
-PARTS = "chosen.split(BATCH // ACCUMULATE)"
-"""The rows of the parts of a batch."""
-SHARE = "len(part) / len(chosen)"
-"""What the loss of a part counts in that of its batch."""
 
 
 def write_loss(script: ScriptSpec, column: str) -> list[Statement]:

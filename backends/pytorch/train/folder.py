@@ -83,7 +83,12 @@ def write_training(
         for path, array in find_loaded(net.net, root, folder.parent).items()
     }
     weights |= start or {}
-    script = ScriptSpec(train, starts=hash_arrays(weights), masks=hash_arrays(masks or {}))
+    script = ScriptSpec(
+        train,
+        starts=hash_arrays(weights),
+        masks=hash_arrays(masks or {}),
+        starts_averages=weights.keys() >= _list_averaged(train),
+    )
     texts = {
         "model.py": emit_module([net.net.graph for net in train.nets], title=train.name),
         "train.py": emit_script(script),
@@ -103,6 +108,12 @@ def write_training(
     if held:
         with files.replacing(folder / HELD), replacing(folder / HELD) as path:
             np.savez(path, **dict[str, Any](held))
+
+
+def _list_averaged(train: Train) -> set[str]:
+    """Paths of the weights of averages."""
+    averages = (net for net in train.nets if net.average is not None)
+    return {net.prefix + path for net in averages for path in net.net.graph.parameter}
 
 
 def hash_arrays(arrays: Mapping[str, Array]) -> str:

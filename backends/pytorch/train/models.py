@@ -43,10 +43,10 @@ def emit_model(script: ScriptSpec) -> list[Statement]:
         lines = _make_dictionary(script, made, late)
     if script.train.buffers:
         lines += [*emit_buffers(script), f"model{placed}"]
-    if script.starts:
-        path = f'Path(__file__).with_name("{START}")'
-        lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
-    lines += copy_nets(script)
+    path = f'Path(__file__).with_name("{START}")'
+    loading = [f"model.load_state_dict(load_file({path}), strict=False)"] * bool(script.starts)
+    copying = copy_nets(script)
+    lines += [*copying, *loading] if script.starts_averages else [*loading, *copying]
     if script.train.freeze:
         paths = [path for net in nets for path in script.paths(net)]
         trained = f"parameter.requires_grad = {spell_trained(script.train.freeze, paths)}"

@@ -42,10 +42,12 @@ class Monitor:
 @dataclass(frozen=True)
 class ScriptSpec(ScriptGraphs):
     """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
-    of what says which of their zeros stay; empty where there are none."""
+    of what says which of their zeros stay; empty where there are none. `starts_averages`: the
+    weights to start from hold those of averages too, which else begin as what they follow."""
 
     starts: str = ""
     masks: str = ""
+    starts_averages: bool = False
 
     @cached_property
     def column_graph(self) -> Graph:

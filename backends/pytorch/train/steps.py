@@ -10,8 +10,6 @@ from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import (
-    PARTS,
-    SHARE,
     augment_batch,
     begin_epoch,
     choose_rows,
@@ -24,7 +22,14 @@ from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
-from backends.pytorch.train.updating import call_updates
+from backends.pytorch.train.updating import (
+    PARTS,
+    SHARE,
+    begin_parts,
+    call_updates,
+    collect_part,
+    join_parts,
+)
 from compiler.writing.python import write_string
 
 
@@ -169,7 +174,8 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     if script.divides:
         yield f"{noted} = torch.zeros((), device=device)"
         added = f"{noted} += add_gradients(loss * {SHARE}, {given})"
-        part = [*_write_rows(script, "part"), computed, added]
+        yield from begin_parts(script, name)
+        part = [*_write_rows(script, "part"), computed, added, *collect_part(script, name)]
         yield suite(f"for part in {PARTS}:", part)
         yield from emit_rate_updates(script, name)
         yield f"update({given})"
@@ -178,6 +184,7 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
         yield from emit_rate_updates(script, name)
         yield f"{noted} = update(loss, {given})"
     yield from follow_nets(script, step.step)
+    yield from join_parts(script, name)
     yield from call_updates(script, name)
 
 

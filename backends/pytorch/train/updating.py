@@ -32,6 +32,52 @@ def call_updates(script: ScriptSpec, step: str) -> Iterator[Statement]:
             yield f"{_name_function(made)}({', '.join(arguments)})"
 
 
+PARTS = "chosen.split(BATCH // ACCUMULATE)"
+"""The rows of the parts of a batch."""
+SHARE = "len(part) / len(chosen)"
+"""What a part counts in its batch."""
+
+
+def begin_parts(script: ScriptSpec, step: str) -> Iterator[str]:
+    """Statements before the parts of a batch: nothing is collected of them yet."""
+    for name in _list_collected(script, step).values():
+        yield f"{name}: list[Tensor] = []"
+
+
+def collect_part(script: ScriptSpec, step: str) -> Iterator[str]:
+    """Statements behind a part that keep what updates read of it."""
+    manners = _list_varying(script, step)
+    for variable, name in _list_collected(script, step).items():
+        share = f" * ({SHARE})" if manners[variable] == "mean" else ""
+        yield f"{name}.append({variable}.detach(){share})"
+
+
+def join_parts(script: ScriptSpec, step: str) -> Iterator[str]:
+    """Statements behind all parts that make of theirs what updates read of the batch."""
+    manners = _list_varying(script, step)
+    for variable, name in _list_collected(script, step).items():
+        whole = (
+            f"torch.stack({name}).sum(0)" if manners[variable] == "mean" else f"torch.cat({name})"
+        )
+        yield f"{variable} = {whole}"
+
+
+def _list_varying(script: ScriptSpec, step: str) -> dict[str, Manner]:
+    """What the updates of a step read that differs from part to part, and how it is brought
+    together."""
+    found: dict[str, Manner] = {}
+    for made in script.updates if script.divides else ():
+        if made.step == step:
+            found |= dict(zip(_list_inputs(script, made), list_manners(script, made), strict=True))
+    return {name: manner for name, manner in found.items() if manner != "same"}
+
+
+def _list_collected(script: ScriptSpec, step: str) -> dict[str, str]:
+    """The lists of what parts have of the variables that updates read, by these."""
+    taken = {*script.argument_names.values(), *script.handed}
+    return {name: free_name(f"{name}_parts", taken, "_") for name in _list_varying(script, step)}
+
+
 def _name_function(made: UpdateSpec) -> str:
     return f"update_{safe_name(made.step)}_buffers" if made.step else "update_buffers"
 

@@ -42,10 +42,12 @@ TENTH = 0.1
 class TunedTrain:
     """A train as any other, from which scripts are written. `weights` are those it starts from,
     of every net, as the train calls them; `masks` likewise; `prefix` is where the net that is
-    tuned has its own."""
+    tuned has its own, `learner` where the net has them whose optimizer changes these: another one
+    where an average is tuned."""
 
     train: Train
     prefix: str
+    learner: str
     weights: Mapping[str, Array]
     masks: Mapping[str, Array]
 
@@ -58,6 +60,9 @@ def prepare_tuning(
     others: Mapping[str, Array] | None = None,
 ) -> TunedTrain:
     """The train that `tuning` asks for: the net in place of the original, with its numbers.
+
+    Averages of the net, and the net that it is an average of, change with it: all of them become
+    the compressed net, start from its numbers, and follow each other as before.
 
     Args:
         train: the train of the original net.
@@ -75,19 +80,24 @@ def prepare_tuning(
         changed = replace(changed, precision="f32")
     old = find_net(train, name)
     prefix = old.prefix if old.prefix or teacher is None else "student."
-    changed = follow_paths(attach(changed, name, net.graph, prefix), old, net.graph)
+    for alike in train.find_alike(old):
+        place = prefix if alike is old else None
+        changed = follow_paths(attach(changed, alike.name, net.graph, place), alike, net.graph)
     if prefix != old.prefix:
         changed = _rename(changed, name, prefix)
+    tuned = next(other for other in changed.nets if other.prefix == prefix)
+    learner = changed.find_learner(tuned).prefix
     weights = {path: array for path, array in (others or {}).items() if path in _others(changed)}
-    weights |= {prefix + path: array for path, array in net.weights.items()}
+    for alike in changed.find_alike(tuned):
+        weights |= {alike.prefix + path: array for path, array in net.weights.items()}
     changed = _forget_loads(changed, weights)
     if teacher is not None:
-        changed, prefixed = _teach(changed, prefix, teacher, tuning)
+        changed, prefixed = _teach(changed, learner, teacher, tuning)
         weights |= prefixed
     changed = replace(changed, doc=_describe(train, name, tuning))
-    changed = _drop_empty_groups(_add_scale_group(changed, prefix, net.graph), tuning)
-    masks = {prefix + path: mask for path, mask in tuning.masks.items()}
-    return TunedTrain(changed, prefix, weights, masks)
+    changed = _drop_empty_groups(_add_scale_group(changed, learner, net.graph), tuning)
+    masks = {learner + path: mask for path, mask in tuning.masks.items()}
+    return TunedTrain(changed, prefix, learner, weights, masks)
 
 
 def _drop_empty_groups(train: Train, tuning: Tuning) -> Train:
@@ -130,7 +140,8 @@ def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
 def _find_patterns(paths: Sequence[str], train: Train) -> tuple[str, ...]:
     """Patterns that name these parameters of a train and no others: by their last words where
     that is enough."""
-    trained = [n.prefix + p.path for n in train.nets for p in n.net.graph.parameters if p.trainable]
+    nets = [net for net in train.nets if net.average is None]
+    trained = [n.prefix + p.path for n in nets for p in n.net.graph.parameters if p.trainable]
     words = tuple(dict.fromkeys(f"*.{path.rpartition('.')[2]}" for path in paths))
     return words if set(match_paths(trained, words)) == set(paths) else tuple(paths)
 

@@ -8,10 +8,12 @@ from itertools import chain
 
 from compiler.compression.given import find_given
 from compiler.ir.sizes import ROWS
+from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import Message
+from compiler.report.messages.derivatives import grad_by_frozen
 from compiler.report.messages.evaluating_trains import evaluates_fresh
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.training import (
@@ -24,7 +26,6 @@ from compiler.report.messages.training_time import (
     not_with_whole_batches,
     parts_unequal,
     time_not_here,
-    update_of_parts,
 )
 
 
@@ -52,6 +53,16 @@ def _find_untrained(train: Train) -> Iterator[Message]:
         )
         if fresh:
             yield evaluates_fresh(train.span, net.name, fresh)
+
+
+def find_frozen_slopes(train: Train) -> Iterator[Message]:
+    """Derivatives by weights that are frozen, if only at first, or because there are adapters."""
+    patterns = (*train.freeze, *(p for thaw in train.thaws for p in thaw.patterns))
+    frozen = set(match_paths(train.trainable, patterns))
+    for node in train.graph.nodes:
+        by = node.inputs[1] if node.op.of_graph else None
+        if by is not None and by.name in frozen:
+            yield grad_by_frozen(node.origin.span or train.span, by.name)
 
 
 def _find_impossible(train: Train) -> Iterator[Message]:
@@ -106,8 +117,6 @@ def _find_divided(train: Train) -> Iterator[Message]:
     """Batches that do not divide, and optimizers that need whole ones."""
     if train.batch % train.accumulate:
         yield parts_unequal(train.span, train.batch, train.accumulate)
-    for item in train.updates if train.accumulate > 1 else ():
-        yield update_of_parts(item.span or train.span, item.buffer)
     divided = [("`accumulate`", train.accumulate > 1), ("`epoch`", train.epoch_steps is not None)]
     for group in train.groups:
         optimizer = group.optimizer

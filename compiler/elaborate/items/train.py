@@ -15,7 +15,7 @@ from compiler.elaborate.items.classes import find_missing_classes, find_misuse
 from compiler.elaborate.items.draws import find_draw_faults
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
-from compiler.elaborate.items.misfits import find_misfits
+from compiler.elaborate.items.misfits import find_frozen_slopes, find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
 from compiler.elaborate.items.reading import find_unread_augmentation, keep_used, reads_nothing
@@ -92,6 +92,7 @@ from compiler.report.messages.training import (
 from compiler.report.messages.training_steps import (
     objective_beside_steps,
 )
+from compiler.report.source import Span
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
@@ -142,6 +143,7 @@ class TrainElaborator(ItemElaborator):
         self.recomputed: list[Pattern] = []
         self.loggers: list[str] = []
         self.values: dict[str, NetValue] = {}
+        self.columns: dict[str, Span] = {}
 
     def run(self) -> Train | None:
         """The train; None where something was refused, which is reported."""
@@ -220,6 +222,7 @@ class TrainElaborator(ItemElaborator):
         body = context.body
         for output, kind in data.type_columns():
             span = output.origin or self.item.on[0].span
+            self.columns[output.name] = span
             hidden = output.name in body.names[0]
             context.add_input(output.name, kind, span, bound=not hidden)
         for column in data.schema:
@@ -264,7 +267,7 @@ class TrainElaborator(ItemElaborator):
 
     def take_buffer(self, body: Body, clause: Clause) -> None:
         """`buffer center: f32[1, 64] = zeros`."""
-        self.starts += read_buffers(body, clause)
+        self.starts += read_buffers(body, clause, self.columns)
 
     def take_update(self, body: Body, clause: Clause) -> None:
         """`update center = 0.9 * center + 0.1 * mean(logits, axis=0)`."""
@@ -339,7 +342,10 @@ class TrainElaborator(ItemElaborator):
         )
         for message in _find_faults(made):
             context.body.report(message)
-        return adapt_train(made, context.body.report)
+        adapted = adapt_train(made, context.body.report)
+        for message in find_frozen_slopes(adapted) if adapted is not None else ():
+            context.body.report(message)
+        return adapted
 
     def report_rows(
         self, body: Body, graph: Graph, data: DataSet, uses: tuple[MetricUse, ...]

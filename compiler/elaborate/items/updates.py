@@ -21,6 +21,7 @@ from compiler.report.messages.updates import (
     buffer_never_updated,
     update_differs,
     update_not_shared,
+    update_of_parts,
     update_reads_figure,
     update_with_fixed_loss,
     updated_twice,
@@ -68,21 +69,32 @@ class StartEntry:
         return f"{START_OUTPUT}{self.name}"
 
 
-def read_buffers(body: Body, clause: Clause) -> Iterator[StartEntry]:
-    """Declares the buffers of a clause; those that start as a tensor which is computed."""
+def read_buffers(body: Body, clause: Clause, columns: Mapping[str, Span]) -> Iterator[StartEntry]:
+    """Declares the buffers of a clause; those that start as a tensor which is computed. `columns`
+    are those of the data, and where they come from."""
     for operand in read_operands(body, clause):
         declare = operand.value
         if not isinstance(declare, Declare):
             declare_weight(body, clause, operand, trainable=False)
             continue
-        net = next(flatten_nets([body.nets.get(declare.name.text, POISON)]), None)
-        if net is not None:
-            body.report(two_of_a_name(declare.name.span, "part", net.name, net.span))
+        taken = _find_taken(body, declare.name, columns)
+        if taken is not None:
+            body.report(taken)
             continue
         found: list[StartEntry] = []
         begin = partial(_read_start, found, declare)
         declare_weight(body, clause, operand, trainable=False, begin=begin)
         yield from found
+
+
+def _find_taken(body: Body, name: Name, columns: Mapping[str, Span]) -> Message | None:
+    """That a net, or a column of the data, has the name of a buffer already."""
+    net = next(flatten_nets([body.nets.get(name.text, POISON)]), None)
+    if net is not None:
+        return two_of_a_name(name.span, "part", net.name, net.span)
+    if name.text in columns:
+        return two_of_a_name(name.span, "tensor", name.text, columns[name.text])
+    return None
 
 
 def _read_start(
@@ -198,8 +210,7 @@ def find_update_faults(train: Train) -> Iterator[Message]:
     fixing = [g.optimizer for g in train.groups if g.optimizer.evaluates or g.optimizer.solves]
     for update in train.updates if fixing else ():
         yield update_with_fixed_loss(update.span, update.buffer, fixing[0].name)
-    if train.processes == "ddp":
-        yield from _find_unshared(train)
+    yield from _find_unshared(train)
     yield from _find_late_starts(train)
     updated = {update.buffer for update in train.updates}
     for buffer in train.buffers if train.learns else ():
@@ -208,11 +219,13 @@ def find_update_faults(train: Train) -> Iterator[Message]:
 
 
 def _find_unshared(train: Train) -> Iterator[Message]:
-    """Updates that processes which share a batch cannot make alike."""
-    makers = {v.name: node for node in train.graph.nodes for v in node.outputs}
-    for update, value in Handing(train, train.graph).find_faults():
-        place = makers[value.name].origin.span
-        yield update_not_shared(update.span, update.buffer, str(value.type), place)
+    """Updates that need a whole batch, of which processes, or parts, have a share each."""
+    handing = Handing(train, train.graph)
+    tell = update_not_shared if train.processes == "ddp" else update_of_parts
+    sites = {v.name: node.origin.span for node in train.graph.nodes for v in node.outputs}
+    sites |= {item.value.name: item.origin for item in train.graph.inputs}
+    for update, value, why in handing.find_faults() if handing.is_shared else ():
+        yield tell(update.span, update.buffer, f"{value.type}: {why}", sites[value.name])
 
 
 def _find_late_starts(train: Train) -> Iterator[Message]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from compiler.compression.attach import find_obstacle
+from compiler.compression.attach import find_net, find_obstacle
 from compiler.compression.base import COMPRESSION, CompressionPass, pass_of
 from compiler.compression.devices import DEVICES
 from compiler.compression.low_rank.layers import walk_nodes
@@ -214,9 +214,12 @@ class VariantElaborator(ItemElaborator):
                     )
         places = tuple(step.span for step in steps if step.span is not None)
         kept = base.net.graph.parameter.keys()
-        fault = find_obstacle(base.train, base.net.name, kept, places)
-        if fault is not None:
-            self.scope.session.report(fault)
+        own = find_net(base.train, base.net.name)
+        for net in base.train.find_alike(own):
+            measured = net is own
+            fault = find_obstacle(base.train, net.name, kept, places, measured=measured)
+            if fault is not None:
+                self.scope.session.report(fault)
 
     # --- target -----------------------------------------------------------------------------
 

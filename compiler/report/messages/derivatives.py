@@ -59,3 +59,35 @@ def no_derivative(span: Span | None, op: str, places: tuple[Label, ...] = ()) ->
         labels=places,
         help="say it with other operations, or leave it to PyTorch (`weft compile --pytorch`)",
     )
+
+
+_BY_WEIGHT = """model Net {
+    input x: f32[batch, 4]
+    net lift = dense(8)
+    output y: f32[batch, 3] = x -> lift -> tanh -> dense(3) as head
+}
+data iris {
+    source sklearn("iris")
+    x = features
+    split random(seed=0), train=80%, val=20%
+}
+train fit on iris {
+    net m = Net()
+    loss = cross_entropy(m(x), label)
+    slope = grad(loss, m.lift.weight)
+    minimize loss + mean(slope ** 2) with adam(lr=1e-3)
+    batch 16  epochs 10
+"""
+
+
+@message("W1494", bad=_BY_WEIGHT + '    freeze "m.lift.*"\n}\n', good=_BY_WEIGHT + "}\n")
+def grad_by_frozen(span: Span | None, path: str) -> Text:
+    """`grad(loss, net.weight)` in a train, and nothing there trains the weight: `freeze` or `lora`
+    keeps it as it is, for some epochs at least, or it is one of an average (`ema`), or of a net
+    that the objective does not change. PyTorch keeps no record for gradients of such weights.
+    """
+    return Text(
+        f"`grad` by `{path}`, which is frozen",
+        label="no gradient is kept for this weight",
+        help="train the weight, or differentiate by what the net is given, or makes of it",
+    )

@@ -246,7 +246,7 @@ def path_is_assigned(span: Span | None, path: str) -> Text:
     return Text(
         f"no module of PyTorch can hold `{path}`",
         label="PyTorch assigns an attribute of this name",
-        help="give it another name with `as`",
+        help="give it another name: a layer with `as`, a weight or a buffer where it is declared",
     )
 
 

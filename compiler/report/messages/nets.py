@@ -344,8 +344,8 @@ def model_has_no(span: Span | None, name: str, word: str) -> Text:
     good="model M() {\n    input x: f32[batch, 8]\n    output y = x\n    output z = x -> relu\n}\n",
 )
 def two_of_a_name(span: Span | None, what: str, name: str, first: Span) -> Text:
-    """Two inputs, outputs, results or weights have the same name, or a net and a buffer of a
-    train, which are both parts of what is trained."""
+    """Two inputs, outputs, results or weights have the same name, a net and a buffer of a train,
+    which are both parts of what is trained, or a buffer and a column of its data."""
     return Text(f"two {what}s are called `{name}`", labels=(Label(first, "the first one"),))
 
 

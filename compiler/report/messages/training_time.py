@@ -40,28 +40,6 @@ def parts_unequal(span: Span | None, batch: int, parts: int) -> Text:
 
 
 @message(
-    "W1491",
-    bad=train_spec(
-        "buffer center: f32[1, 10] = zeros",
-        "update center = 0.9 * center + 0.1 * mean(logits, axis=0, keep=true)",
-        "accumulate 4",
-    ),
-    good=train_spec(
-        "buffer center: f32[1, 10] = zeros",
-        "update center = 0.9 * center + 0.1 * mean(logits, axis=0, keep=true)",
-    ),
-)
-def update_of_parts(span: Span | None, name: str) -> Text:
-    """`update` goes by what a step computes of its whole batch, which `accumulate` never has at
-    once: parts are computed one after the other, to save memory."""
-    return Text(
-        f"`update {name}` does not go with `accumulate`",
-        label="it reads a whole batch",
-        help="leave `accumulate` out, or make `batch` as large as one of its parts",
-    )
-
-
-@message(
     "W1492",
     bad="model Net {\n    input x: f32[n, 4]\n    output y = x * min(1.0, step / 1000)\n}\n",
     good=train_spec(minimize="min(1.0, step / 100) * cross_entropy(logits, label) with adam"),

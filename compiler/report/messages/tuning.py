@@ -86,7 +86,7 @@ def net_inside_loop(
         f"the net `{net}` cannot be exchanged in its train",
         label=f"applies `{net}` nowhere, or inside a `scan`",
         labels=list_passes(passes),
-        help="put the loop into the model, so that the train applies the net once a step",
+        help="apply the net in the train, in a metric at least; a loop belongs into the model",
     )
 
 

@@ -123,16 +123,41 @@ def update_not_shared(span: Span | None, name: str, found: str, place: Span | No
     What nets give for rows (`f32[batch, …]`), what is drawn for rows and columns are gathered from
     all processes before an update computes anything of them, and means over rows are averaged. A
     net that gives one number for a whole batch, or rows along another axis than the first, leaves
-    nothing that could be gathered. Beside steps an update applies nets anew, and draws nothing.
+    nothing that could be gathered. Beside steps an update applies nets anew, and draws nothing for
+    rows.
     """
     return Text(
         f"processes cannot share what `{name}` becomes",
         label="follows from the rows of one process",
-        labels=(Label(place, f"is {found}: no axis holds rows, or not the first"),)
-        if place
-        else (),
-        help="compute it of rows, outside of nets: `mean(scores, axis=0)`; or leave `processes "
-        "ddp` out",
+        labels=(Label(place, f"is {found}"),) if place else (),
+        help=f"{_GATHERED}; or leave `processes ddp` out",
+    )
+
+
+_GATHERED = "compute it in a step, of rows that nets give or that are drawn: `mean(scores, axis=0)`"
+
+
+@message(
+    "W1491",
+    bad=SCALAR_NET.replace("batch 64", "accumulate 4  batch 64"),
+    good=SCALAR_NET.replace("batch 64", "accumulate 4  batch 64").replace(
+        "level + 0.1 * loss", "level + 0.1 * mean(image)"
+    ),
+)
+def update_of_parts(span: Span | None, name: str, found: str, place: Span | None) -> Text:
+    """`accumulate` takes a batch in parts, one after the other, and updates run once, behind the
+    step of the optimizer, of the whole batch.
+
+    What nets give for rows (`f32[batch, …]`), what is drawn for rows and columns of all parts are
+    put together for that, and means over rows are averaged. A net that gives one number for a
+    whole batch, or rows along another axis than the first, leaves nothing that could be put
+    together; and an update beside steps, which would apply nets anew, reads no rows.
+    """
+    return Text(
+        f"`{name}` cannot be updated of the parts of a batch",
+        label="follows from the rows of one part",
+        labels=(Label(place, f"is {found}"),) if place else (),
+        help=f"{_GATHERED}; or leave `accumulate` out",
     )
 
 
