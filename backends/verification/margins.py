@@ -136,7 +136,7 @@ def replace_ops(graph: Graph, change: Callable[[Node], Any]) -> Graph:
 class _Disturbed:
     """An op whose results move by some rounding steps of the magnitude that it promises."""
 
-    of_graph = False
+    of_graph = of_mode = False
     bodies = ()
 
     op: Op

@@ -43,7 +43,7 @@ Rounding = FakeQuantize | DynamicDense | PackedDense
 class _Moved:
     """A rounding whose operand is moved first."""
 
-    of_graph = False
+    of_graph = of_mode = False
     bodies = ()
 
     op: Rounding

@@ -36,6 +36,7 @@ from compiler.ir.evaluate import bind_sizes, evaluate, expand
 from compiler.ir.graph import Graph
 from compiler.ir.input_ranges import OutsideDomain, check_inputs
 from compiler.ir.memory import need_values
+from compiler.ir.modes import take_evaluation
 from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.verification import (
@@ -130,6 +131,7 @@ def verify(
             numbers are found that the inputs may hold.
     """
     files = _Files(torch_module, onnx_path, device)
+    graph = take_evaluation(graph)
     compared = _Comparison(graph, weights, files, sink, seed, samples, progress)
     draws = any(node.op.varies for node in graph.nodes)
     return compared.run_given() if draws else compared.run()

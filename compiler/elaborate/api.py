@@ -15,6 +15,7 @@ from compiler.elaborate.bodies.names import find_unknown_names
 from compiler.elaborate.calls.adapters import adapt_net
 from compiler.elaborate.calls.binding import Actual, match_call
 from compiler.elaborate.calls.frames import make_arguments
+from compiler.elaborate.calls.modes import refuse_single_weights
 from compiler.elaborate.calls.nets import call_whole_net
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.signatures import read_signature, sign
@@ -284,6 +285,7 @@ class GraphContext:
 
     def graph(self) -> Graph | None:
         """The finished graph; None where something was refused since `open_graph`."""
+        refuse_single_weights(self.body)
         if self.home.abandoned or self.body.session.faults > self.home.faults:
             return None
         return check_promises(self.body, self.builder.graph())

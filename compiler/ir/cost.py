@@ -8,6 +8,7 @@ from dataclasses import field
 from compiler.ir.evaluate import expand
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node, Parameter
+from compiler.ir.modes import take_evaluation
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
 from compiler.types.dims import Dim
@@ -34,7 +35,8 @@ class Summary:
 
 
 def summarize(graph: Graph) -> Summary:
-    """The tree of rows of a graph. FLOPs are twice the multiply-adds."""
+    """The tree of rows of a graph in evaluation mode. FLOPs are twice the multiply-adds."""
+    graph = take_evaluation(graph)
     root = Summary("", graph.frame.block or graph.name)
     rows: dict[Frame, Summary] = {graph.frame: root}
     counted: set[str] = set()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.ir.graph import Graph, Node
 from compiler.ir.liveness import find_last_uses
+from compiler.ir.modes import take_evaluation
 from compiler.types.dims import Dim
 
 Array = NDArray[Any]
@@ -65,11 +66,13 @@ def evaluate(
 
 
 def expand(graph: Graph) -> Graph:
-    """The graph with nothing in it whose meaning follows from other nodes than its own.
+    """The graph in evaluation mode, with nothing in it whose meaning follows from other nodes than
+    its own.
 
     Raises:
         CompileError: a derivative in it cannot be written out.
     """
+    graph = take_evaluation(graph)
     while True:
         ops = (node.op for one in _list_graphs(graph) for node in one.nodes)
         found = next((op for op in ops if op.of_graph), None)

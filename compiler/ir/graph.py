@@ -6,7 +6,7 @@ A node holds its op, an op with a body holds a graph: they are of one file.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -243,6 +243,10 @@ class Op(Spelled):
     def bodies(self) -> tuple[Graph, ...]:
         """The graphs that it runs."""
         return ()
+
+    def change_bodies(self, change: Callable[[Graph], Graph]) -> Op:
+        """The op with other graphs in place of those that it runs."""
+        return self
 
     def turns(self, inputs: Types) -> Dim:
         """How often it runs them, as far as that is known beforehand."""

@@ -353,7 +353,7 @@ def watch_body(node: Node) -> Any:
 class _Watched:
     """An op that looks at its operands before it is evaluated."""
 
-    of_graph = False
+    of_graph = of_mode = False
     bodies = ()
 
     op: Any

@@ -35,6 +35,8 @@ class Traits(Described):
     """Whether two applications to the same inputs may differ."""
     noisy: ClassVar[bool] = False
     """Whether it draws random numbers while training; in evaluation its result is its operand."""
+    of_mode: ClassVar[bool] = False
+    """Whether its result is its first operand in training, and its second in evaluation."""
     over_batch: ClassVar[bool] = False
     """Whether it takes statistics of each channel over a batch while training."""
     better: ClassVar[Direction | None] = None

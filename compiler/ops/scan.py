@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self, final
 
@@ -82,6 +82,9 @@ class Scan(Op):
     @property
     def bodies(self) -> tuple[Graph, ...]:
         return (self.body,)
+
+    def change_bodies(self, change: Callable[[Graph], Graph]) -> Scan:
+        return replace(self, body=change(self.body))
 
     @property
     def counter(self) -> Input | None:

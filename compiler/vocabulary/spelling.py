@@ -83,6 +83,15 @@ class Prefix:
 
 
 @dataclass(frozen=True)
+class Choose:
+    """`then if condition else otherwise`: only one of the two is computed."""
+
+    condition: Term
+    then: Term
+    otherwise: Term
+
+
+@dataclass(frozen=True)
 class Name:
     """A dotted name that stands for itself: `torch.float32`, `None`, `True`."""
 
@@ -129,7 +138,19 @@ class Attribute:
 
 
 Term = (
-    Leaf | In | Own | Call | Method | Infix | Prefix | Name | Index | Device | Sequence | Attribute
+    Leaf
+    | In
+    | Own
+    | Call
+    | Method
+    | Infix
+    | Prefix
+    | Choose
+    | Name
+    | Index
+    | Device
+    | Sequence
+    | Attribute
 )
 
 

@@ -14,6 +14,7 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.verification.torch_subject import TorchSubject
 from compiler.ir.graph import Graph
+from compiler.ir.modes import take_evaluation
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
@@ -269,7 +270,7 @@ def verify_target(artifact: OnnxArtifact, device: Device) -> str:
     net = artifact.net
     with follow_steps() as progress:
         found = verify_file(net.graph, net.weights, artifact.path, device, progress)
-    drawing = any(node.op.varies for node in net.graph.nodes)
+    drawing = any(node.op.varies for node in take_evaluation(net.graph).nodes)
     drawn = " and the same draws" if drawing else ""
     return (
         f"verified {artifact.name}: NumPy, PyTorch and ONNX Runtime agree on {found['cases']} "

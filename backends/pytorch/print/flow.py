@@ -158,6 +158,7 @@ class Flow:
             return False
         assert isinstance(ref, OutputRef)
         named = self.wish(ref) and ref.item.sample.op != HELD and not self._ends(ref)
-        if named and ref not in self.others:  # a branch ends in its choice's variable
+        ends = ref in self.others or any(reader.sample.traits.of_mode for reader in readers)
+        if named and not ends:  # a branch ends in its choice's variable
             return False
         return not readers or readers[0].instances == ref.item.instances

@@ -9,6 +9,7 @@ from backends.pytorch.classes.repeats import list_asked
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.loops import ScanWriter, arrange_loops, write_append, write_repeat
+from backends.pytorch.print.modes import ModeWriter, is_choice
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.statements import COMPARISONS, Statements
 from backends.pytorch.print.turning import write_turns
@@ -42,6 +43,7 @@ class Forward:
         self.done: set[Choice] = set()
         self.written: set[Merged] = set()
         self.scans = ScanWriter(self.out, target.items)
+        self.modes = ModeWriter(self.out, self._write_item, self._need)
 
     def write(self) -> list[str]:
         """All statements, `return` included."""
@@ -52,10 +54,15 @@ class Forward:
     def write_items(self) -> None:
         """All statements but what is handed back."""
         everyone = self.target.everyone
-        for item in arrange_loops(self.target.items):
-            if item.instances == everyone and item in self.target.read:
-                for ref in item.refs:
-                    self._need(ref)
+        items = arrange_loops(self.target.items)
+        for place, item in enumerate(items):
+            if item.instances != everyone or item not in self.target.read:
+                continue
+            if self.modes.waits(item):
+                continue
+            for ref in item.refs:
+                self._need(ref)
+            if not is_choice(item) or not self.modes.write_choice(item, items[place + 1 :]):
                 self._write_item(item)
         for ref in self.target.outputs:
             self._need(ref)
@@ -93,6 +100,8 @@ class Forward:
 
     def _write_item(self, item: Merged) -> None:
         self.written.add(item)
+        if is_choice(item) and self.modes.write_choice(item, []):
+            return
         if item.expression is None:
             return
         tree = resolve(item.expression, lambda label: self.reading.read(item, label))
@@ -156,6 +165,8 @@ class Forward:
         """Whether the reader would become hard to read with this expression inside."""
         readers = self.flow.readers.get(ref, [])
         if not readers:
+            return False
+        if is_choice(readers[0]):
             return False
         if readers[0].slot and is_factory(ref.item.expression):
             return True
@@ -238,7 +249,8 @@ class Forward:
         out.lines += self._test(condition, inside)
         with out.deeper():
             for item in arrange_loops(inside):
-                self._write_item(item)
+                if not self.modes.waits(item):
+                    self._write_item(item)
             for choice, variable in zip(choices, variables, strict=True):
                 out.put(variable, out.read(choice.other)[0])
                 out.flow.reserved.add(variable)

@@ -214,7 +214,8 @@ class LoopMaker:
         lines = self._inner_containers(loop, target, indent)
         blocks: list[tuple[list[str], list[str]]] = []
         for item in target.items:
-            if item.variants and ("{" in item.slot or find_loop(item) is not None):
+            makes = item.variants and item.declares
+            if makes and ("{" in item.slot or find_loop(item) is not None):
                 blocks += self._item(loop, item, read, indent, container)
             for label, local in target.locals.items():
                 if isinstance(local.source, Choice) and is_last(target, local.source, item):

@@ -240,6 +240,8 @@ def read_term(
             return Tree(Form.INFIX, label, (read(left), read(right)))
         case spelling.Prefix(label, operand):
             return Tree(Form.PREFIX, label, (read(operand),))
+        case spelling.Choose(condition, then, otherwise):
+            return Tree(Form.CHOOSE, "", tuple(map(read, (condition, then, otherwise))))
         case spelling.Name(text):
             return name(text)
         case spelling.SliceTerm(start, stop, step):

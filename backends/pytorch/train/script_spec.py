@@ -14,6 +14,7 @@ from backends.pytorch.train.graphs import ScriptGraphs
 from backends.pytorch.train.numbers import Number, TrainNumbers
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Output
+from compiler.ir.modes import take_evaluation
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -307,7 +308,8 @@ class ScriptSpec(ScriptGraphs):
     @cached_property
     def nets_vary(self) -> bool:
         """Whether nets draw random numbers in evaluation too."""
-        return any(node.op.varies for node in self.draws.find_inner(self.graph))
+        evaluated = take_evaluation(self.graph)
+        return any(node.op.varies for node in self.draws.find_inner(evaluated))
 
     @cached_property
     def replicated(self) -> bool:

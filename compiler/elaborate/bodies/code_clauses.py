@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from compiler.elaborate.calls.initial import Hinted, read_initializer
 from compiler.elaborate.calls.loading import split_loads
+from compiler.elaborate.calls.modes import evaluate_whole
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
 from compiler.elaborate.evaluate.pipes import callee_span
@@ -128,7 +129,7 @@ def run_output(body: Body, clause: Clause) -> None:
         if name is None or expression is None:
             malformed(body, clause, operand.span, "an output has a name and a value")
             continue
-        value = body.evaluate(expression, ExpectedUse((name.text,)))
+        value = evaluate_whole(body, expression, ExpectedUse((name.text,)))
         value = check_declared(body, operand.value, value, f"output `{name.text}`")
         tensor = _need_tensor(body, value, expression, f"output `{name.text}`")
         body.bind(name.text, value if tensor is None else tensor)

@@ -8,6 +8,7 @@ from compiler.elaborate.bodies.code_clauses import MODEL_CLAUSES
 from compiler.elaborate.calls.adapters import adapt_net
 from compiler.elaborate.calls.frames import make_arguments
 from compiler.elaborate.calls.gathering import find_pick
+from compiler.elaborate.calls.modes import refuse_single_weights
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import reserve_weights
@@ -46,6 +47,7 @@ class ModelElaborator:
         if body is None:
             return None
         body.execute(self.item.body)
+        refuse_single_weights(body)
         assert body.ports is not None
         if session.faults > before or body.ports.refused:
             return None
@@ -63,6 +65,7 @@ class ModelElaborator:
             None,
             MODEL_CLAUSES,
             call=None,
+            item=self.item,
             ports=Ports(None),
         )
         if not bind_parameters(outside, body, self.item, self.signature, self.layer.given):

@@ -8,6 +8,7 @@ from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.lints import read_parts
 from compiler.elaborate.scopes.lookup import explain_unknown, refuse_meant
+from compiler.elaborate.scopes.modes import MODE
 from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
@@ -62,7 +63,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
 
 def _is_built_in(word: str) -> bool:
     return (
-        word in (LOAD, TENSOR, "_")
+        word in (LOAD, TENSOR, MODE, "_")
         or is_net_function(word)
         or OPS.get(word) is not None
         or word in FUNCTIONS

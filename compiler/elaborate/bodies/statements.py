@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from compiler.elaborate.bodies.code_clauses import check_declared
 from compiler.elaborate.bodies.scanning import run_scan
 from compiler.elaborate.calls.frames import is_plain, scalars
+from compiler.elaborate.calls.modes import (
+    evaluate_condition,
+    evaluate_whole,
+    go_on,
+    join_versions,
+    put_state,
+    run_version,
+    take_state,
+)
 from compiler.elaborate.calls.parameters import convert_known
 from compiler.elaborate.calls.results import take_return
 from compiler.elaborate.evaluate.conditions import decide, iterate
 from compiler.elaborate.evaluate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, find_guard, join_guards
+from compiler.elaborate.scopes.modes import asks_mode
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
 from compiler.elaborate.values.describing import describe
@@ -26,6 +37,7 @@ from compiler.ir.hint import (
     HintConst,
     HintName,
     find_readable,
+    hint_atoms,
     outer_names,
 )
 from compiler.ops.registry import OPS
@@ -55,7 +67,7 @@ from compiler.vocabulary.clauses import find_homes, find_later
 def execute(body: Body, statements: Sequence[Statement]) -> None:
     """Runs statements in order, up to a `return`; one that returns under a condition puts what
     follows it under the opposite."""
-    for statement in statements:
+    for place, statement in enumerate(statements):
         if body.result is not None:
             return
         body.session.spend(1, statement.span)
@@ -68,7 +80,7 @@ def execute(body: Body, statements: Sequence[Statement]) -> None:
                 case Clause():
                     _run_clause(body, statement)
                 case If():
-                    _run_if(body, statement)
+                    _run_if(body, statement, statements[place + 1 :])
                 case For():
                     _run_for(body, statement)
                 case Scan():
@@ -88,7 +100,7 @@ def _run_binding(body: Body, statement: Binding) -> None:
     name = statement.name
     if name.text in body.clauses.handlers:
         _refuse_clause_word(body, name, statement.value.span.text)
-    value = body.evaluate(statement.value, ExpectedUse((name.text,)))
+    value = evaluate_whole(body, statement.value, ExpectedUse((name.text,)))
     value = check_binding(body, statement, value)
     body.bind(name.text, value)
     note_name(body, name.text, value)
@@ -124,7 +136,7 @@ def check_binding(body: Body, statement: Binding, value: Val) -> Val:
 
 def _run_unpack(body: Body, statement: Unpack) -> None:
     names = statement.names
-    value = body.evaluate(statement.value, ExpectedUse(tuple(n.text for n in names)))
+    value = evaluate_whole(body, statement.value, ExpectedUse(tuple(n.text for n in names)))
     unpack(body, names, value, statement.value.span)
 
 
@@ -167,23 +179,51 @@ def _run_choice(body: Body, statement: Choice) -> None:
 # --- control ----------------------------------------------------------------------------------
 
 
-def _run_if(body: Body, statement: If) -> None:
-    condition = body.evaluate(statement.condition)
+def _run_if(body: Body, statement: If, rest: Sequence[Statement] = ()) -> None:
+    """An `if`; `rest` is what follows it."""
+    if not asks_mode(body, statement.condition):
+        _run_branch(body, statement, body.evaluate(statement.condition))
+        return
+    condition = evaluate_condition(body, statement.condition)
+    if condition is None:
+        _run_versions(body, statement, rest)
+    else:
+        _run_branch(body, statement, condition)
+
+
+def _run_branch(body: Body, statement: If, condition: Val) -> None:
     decided = decide(body, condition, statement.condition.span)
     if decided is None:
         for name in _bound_names((*statement.then, *(statement.otherwise or ()))):
             body.bind(name, POISON)
         return
     assert isinstance(condition, Known)
-    guard = find_guard(condition)
+    guard = find_guard(condition) if body.mode is None else None
     branch = statement.then if decided else statement.otherwise or ()
-    body.note_decision(statement.span, condition.hint, outcome=decided)
+    if body.mode is None or (condition.hint is not None and any(hint_atoms(condition.hint))):
+        body.note_decision(statement.span, condition.hint, outcome=decided)
     returned = body.result is not None
     with body.guarded(guard):
         body.execute(branch)
     other = statement.otherwise if decided else statement.then
     if not returned and body.result is None and _may_return(other or ()):
         body.guard = join_guards(body.guard, guard)
+
+
+def _run_versions(body: Body, statement: If, rest: Sequence[Statement]) -> None:
+    """Both versions of an `if`; `rest` belongs to the one that does not return in it where the
+    other does."""
+    before = take_state(body)
+    run = partial(_run_if, body, statement)
+    training = run_version(body, run, mode=True)
+    put_state(body, before)
+    evaluation = run_version(body, run, mode=False)
+    if training.state.result is None and evaluation.state.result is not None:
+        training = go_on(body, training, partial(body.execute, rest))
+    elif evaluation.state.result is None and training.state.result is not None:
+        evaluation = go_on(body, evaluation, partial(body.execute, rest))
+    put_state(body, before)
+    join_versions(body, before, training, evaluation, statement.condition.span)
 
 
 def _may_return(statements: Sequence[Statement]) -> bool:

@@ -153,6 +153,7 @@ def replay(body: Body, found: Replay, span: Span) -> None:
         elif isinstance(one, Parameter):
             owner, stage = home.stages[one.path]
             path = moved.path(one.path)
+            home.touched[-1].add(path)
             home.stages[path] = moved.frame(owner), stage
             assert one.origin is not None
             overlap = home.territory.settle(path, moved.frame(owner), stage, one.origin)

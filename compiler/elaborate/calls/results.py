@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from compiler.elaborate.calls.modes import evaluate_whole
 from compiler.elaborate.calls.signatures import BlockSignature
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body
@@ -54,7 +55,7 @@ def _take_one(body: Body, operand: Operand, want: ExpectedUse) -> Val:
         expected = "a result has a name and a value"
         body.report(malformed_clause(operand.span, "return", expected, "return name=value"))
         return POISON
-    value = body.evaluate(operand.value, want)
+    value = evaluate_whole(body, operand.value, want)
     name = _result_name(operand)
     if isinstance(value, Tensor) and name:
         return replace(value, result=name)

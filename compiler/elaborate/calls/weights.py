@@ -9,10 +9,13 @@ from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.values import Tensor
 from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame
+from compiler.ir.graph import Parameter
 from compiler.ir.hint import Hint
 from compiler.ir.operands import Weight
 from compiler.records import dataclass
+from compiler.report.diagnostics import Message
 from compiler.report.messages.columns import column_named_as_weight
+from compiler.report.messages.modes import versions_differ
 from compiler.report.messages.nets import (
     bad_label,
     path_taken,
@@ -22,6 +25,7 @@ from compiler.report.messages.nets import (
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Item
+from compiler.vocabulary.signature import write_call
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def make_weight(
     assert body.home is not None
     root = body.home.root
     found = root.builder.get_parameter(path)
+    root.touched[-1].add(path)
     column = root.builder.get_input(path) if found is None else None
     if column is not None:
         body.report(column_named_as_weight(span, path, column.origin))
@@ -121,4 +126,21 @@ def make_weight(
     if found.value.type != weight.type:
         body.report(shared_weight_differs(span, path, found.value.type, weight.type, found.origin))
         return None
+    if len(root.touched) > 1:
+        fault = _compare_versions(span, found, weight)
+        if fault is not None:
+            body.report(fault)
+            return None
     return Tensor(found.value, root, span)
+
+
+def _compare_versions(span: Span, found: Parameter, weight: Weight) -> Message | None:
+    """How a weight of the version of evaluation differs from that of training; None where it does
+    not."""
+    kinds = [
+        f"{'a weight' if one.trainable else 'a buffer'} that starts as {write_call(one.initializer)}"
+        for one in (found, weight)
+    ]
+    if kinds[0] == kinds[1]:
+        return None
+    return versions_differ(span, f"`{found.path}`", *kinds, place=found.origin)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from compiler.elaborate.calls.gathering import note_list
+from compiler.elaborate.calls.modes import evaluate_condition, evaluate_versions
 from compiler.elaborate.evaluate.attributes import evaluate_attribute
 from compiler.elaborate.evaluate.calls import evaluate_call
 from compiler.elaborate.evaluate.conditions import decide, iterate
@@ -16,6 +18,7 @@ from compiler.elaborate.evaluate.unpacking import bind_items
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, find_guard
 from compiler.elaborate.scopes.lookup import look_up
+from compiler.elaborate.scopes.modes import asks_mode
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import MAX_TERMS
 from compiler.elaborate.values.describing import describe
@@ -27,6 +30,7 @@ from compiler.ir.hint import (
     HintConst,
     HintList,
     HintText,
+    hint_atoms,
     hint_size,
     hint_sizes,
     mark_names,
@@ -176,18 +180,31 @@ def spell(value: Known) -> str:
 
 
 def _choose(body: Body, expression: Conditional, want: ExpectedUse) -> Val:
-    """`if condition then a else b`: only the branch taken is evaluated."""
-    condition = body.evaluate(expression.condition)
+    """`if condition then a else b`: only the branch taken is evaluated; both, where the condition
+    asks for the mode."""
+    if not asks_mode(body, expression.condition):
+        return _choose_by(body, expression, want, body.evaluate(expression.condition))
+    condition = evaluate_condition(body, expression.condition)
+    if condition is not None:
+        return _choose_by(body, expression, want, condition)
+    choose = partial(_choose, body, expression, want)
+    return evaluate_versions(body, choose, expression.span, want.names)
+
+
+def _choose_by(body: Body, expression: Conditional, want: ExpectedUse, condition: Val) -> Val:
     decided = decide(body, condition, expression.condition.span)
     if decided is None:
         return POISON
     assert isinstance(condition, Known)
     taken = expression.then if decided else expression.otherwise
-    with body.guarded(find_guard(condition)):
+    guard = find_guard(condition) if body.mode is None else None
+    with body.guarded(guard):
         value = body.evaluate(taken, want)
     if isinstance(value, Known):
         return Known(value.value, _choice_hint(body, expression, condition, value), value.unit)
-    if condition.hint is not None:  # no hint of a tensor says which one it is
+    if condition.hint is not None and any(
+        hint_atoms(condition.hint)
+    ):  # no hint of a tensor says which one it is
         for hint in dict.fromkeys((mark_names(condition.hint), condition.hint)):
             body.note_decision(expression.span, hint, outcome=decided)
     return value

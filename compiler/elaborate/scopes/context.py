@@ -324,6 +324,8 @@ class Body:
     item: Item | None = None
     caller: Body | None = None
     loop: Loop | None = None
+    mode: bool | None = None
+    """What `training` is while one version of an `if training` is elaborated; None elsewhere."""
     partial: bool = False
     """Whether names may be missing because what binds them was refused: nothing is said of them."""
 

@@ -9,7 +9,6 @@ from compiler.report.messages.names import not_available
 from compiler.text.tree.syntax import Name
 
 LATER: dict[str, str] = {
-    "training": "tell training from evaluation when compiling",
     "lookahead": "wrap an optimizer that looks ahead",
 }
 """Names in expressions, and what each will do; compression passes are such names too."""

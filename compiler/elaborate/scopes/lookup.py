@@ -9,6 +9,7 @@ from typing import Any
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.scopes.library import find_home
+from compiler.elaborate.scopes.modes import MODE, read_mode, refuse_mode
 from compiler.elaborate.scopes.moments import count, is_of_time, refuse_time
 from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
@@ -54,9 +55,8 @@ def look_up(body: Body, name: Name, *, applied: bool) -> Val:
         passed = passed if passed is not None else value
     if passed is not None:
         return _check_value(body, name, passed)
-    number = None if applied else count(body, name)
-    if number is not None:
-        return number
+    if not applied and (found := read_mode(body, name) or count(body, name)) is not None:
+        return found
     _report_unknown(body, name, applied=applied)
     return POISON
 
@@ -146,7 +146,7 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     if is_of_time(word):
         refuse_time(body, name)
         return
-    refusal = refuse_meant(name)
+    refusal = refuse_mode(body, name) if word == MODE else refuse_meant(name)
     if refusal is not None:
         body.report(refusal)
         return

@@ -222,6 +222,12 @@ class GraphState:
     stages: dict[str, tuple[Frame, str]] = field(default_factory=dict)
     replays: dict[object, object] = field(default_factory=dict)
     """What calls of blocks have made, by what they were given."""
+    touched: list[set[str]] = field(default_factory=lambda: [set()])
+    """The paths of weights that are made or found: in both modes, then in the version that is
+    being elaborated, in the version around whose `if` it stands, and so on."""
+    single: list[tuple[str, Message]] = field(default_factory=list)
+    """Weights that one version of an `if training` has, and what is wrong with that if nothing
+    else reads them."""
 
     @property
     def root(self) -> GraphState:

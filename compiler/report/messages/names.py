@@ -164,10 +164,12 @@ _OF_MODELS = {
 @message(
     "W0206",
     bad=(
-        "model M() {\n    input x: f32[batch, 8]\n"
-        "    output y = if training then x else (x -> relu)\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4)\n}\n"
+        "net m = M() -> lookahead\n"
     ),
-    good="model M() {\n    input x: f32[batch, 8]\n    output y = x -> dropout(10%)\n}\n",
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4)\n}\nnet m = M()\n"
+    ),
 )
 def not_available(
     span: Span | None,
