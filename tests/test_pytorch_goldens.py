@@ -32,6 +32,7 @@ SIZES = {
     "layer_starts": {"batch": 2},
     "ordering": {"batch": 2, "edges": 3},
     "shared_bias": {"batch": 2},
+    "modes": {"batch": 2},
 }
 LONGEST = {
     "resnet18": 60,

@@ -185,7 +185,7 @@ class _Reader:
 
     def node(self, tree: Branch, values: dict[str, Value]) -> Node:
         name = _word(_child(tree, "word"), depth=0)
-        cls = self.ops.get(name)
+        cls = self.ops.find_printed(name)
         if cls is None:
             raise GraphSyntaxError(f"there is no op {name}")
         operands = _child(tree, "operands").children

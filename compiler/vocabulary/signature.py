@@ -104,6 +104,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._classes: dict[str, type[T]] = {}
+        self._kept: dict[str, type[T]] = {}
         Registry.every.append(self)
 
     def register(self, cls: type[T]) -> type[T]:
@@ -114,9 +115,19 @@ class Registry(Generic[T]):
             self._classes[name] = cls
         return cls
 
+    def keep(self, cls: type[T]) -> type[T]:
+        """Class decorator: adds a class that nothing names, and that is found by its name where a
+        thing of it was printed."""
+        self._kept[cls.name] = cls
+        return cls
+
     def get(self, name: str) -> type[T] | None:
         """The class of that name, if there is one."""
         return self._classes.get(name)
+
+    def find_printed(self, name: str) -> type[T] | None:
+        """The class of that name, those included that are only kept."""
+        return self._classes.get(name) or self._kept.get(name)
 
     def names(self) -> list[str]:
         """Every name that specs write, sorted."""

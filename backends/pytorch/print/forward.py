@@ -9,7 +9,7 @@ from backends.pytorch.classes.repeats import list_asked
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.loops import ScanWriter, arrange_loops, write_append, write_repeat
-from backends.pytorch.print.modes import ModeWriter, is_choice
+from backends.pytorch.print.modes import ModeWriter, is_choice, merge_tests
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.statements import COMPARISONS, Statements
 from backends.pytorch.print.turning import write_turns
@@ -246,6 +246,7 @@ class Forward:
         for ref in (r for item in inside for r in item.refs):
             self._need(ref)
         variables = [self._start_choice(choice, inside) for choice in choices]
+        start = len(out.lines)
         out.lines += self._test(condition, inside)
         with out.deeper():
             for item in arrange_loops(inside):
@@ -254,6 +255,7 @@ class Forward:
             for choice, variable in zip(choices, variables, strict=True):
                 out.put(variable, out.read(choice.other)[0])
                 out.flow.reserved.add(variable)
+        merge_tests(out.lines, start, out.indent)
         for choice, variable in zip(choices, variables, strict=True):
             out.flow.reserved.discard(variable)
             self.flow.bind(variable, choice)

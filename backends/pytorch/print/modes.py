@@ -11,7 +11,7 @@ from backends.pytorch.fold.holders import HELD
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.loops import arrange_loops
 from backends.pytorch.print.statements import Statements
-from backends.pytorch.terms.document import write_test
+from backends.pytorch.terms.document import STEP, write_test
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import Tree, operands
 
@@ -209,3 +209,17 @@ def _find_loop(item: Merged) -> str:
     """The loop that an item stands in, by its mark."""
     value = item.sample.outputs[0] if item.sample.outputs else ""
     return value[value.index(MARK) :] if MARK in value else ""
+
+
+def merge_tests(lines: list[str], start: int, indent: int) -> None:
+    """Makes one test of two where the suite of the first, which begins at `start`, is nothing but
+    the second: `if self.deep and self.training:`."""
+    outer, *inside = lines[start:]
+    inner = " " * (indent + STEP)
+    if not outer.endswith(":") or not inside or not inside[0].startswith(f"{inner}if "):
+        return
+    if not inside[0].endswith(":") or any(not ln.startswith(f"{inner} ") for ln in inside[1:]):
+        return
+    tests = [ln.strip().removeprefix("if ").removesuffix(":") for ln in (outer, inside[0])]
+    text = " and ".join(f"({test})" if " or " in test else test for test in tests)
+    lines[start:] = [*write_test(text, indent), *(ln[STEP:] for ln in inside[1:])]

@@ -6,7 +6,7 @@ of a net does. Where a tensor differs, the graph has a node with both (`ByMode`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +29,7 @@ from compiler.elaborate.values.values import (
 from compiler.ir.builder import own_names
 from compiler.ir.frame import Site
 from compiler.ir.hint import Hint, mark_names
-from compiler.ops.fused.modes import ByMode
+from compiler.ops.modes import ByMode
 from compiler.records import dataclass
 from compiler.report.messages.modes import (
     clause_of_one_version,
@@ -149,8 +149,8 @@ def join_versions(
     _note_weights(body, training, evaluation, span)
     left, right = training.state, evaluation.state
     names = [
-        dict(_join_names(body, old, one, other, span))
-        for old, one, other in zip(before.names, left.names, right.names, strict=True)
+        dict(_join_names(body, left.names[: place + 1], right.names[: place + 1], span))
+        for place in range(len(before.names))
     ]
     body.paths = _join_paths(left.paths, right.paths)
     body.names = names
@@ -214,12 +214,15 @@ def _join_paths(one: Paths, other: Paths) -> Paths:
 
 
 def _join_names(
-    body: Body, old: dict[str, Val], one: dict[str, Val], other: dict[str, Val], span: Span
+    body: Body, one: Sequence[dict[str, Val]], other: Sequence[dict[str, Val]], span: Span
 ) -> Iterator[tuple[str, Val]]:
-    """What names mean behind both versions; where that is no single value, whoever reads it is
-    told."""
-    for name in one | other:
-        left, right = one.get(name), other.get(name)
+    """What names of the last of some layers mean behind both versions; where that is no single
+    value, whoever reads it is told."""
+    for name in one[-1] | other[-1]:
+        left, right = (
+            next((layer[name] for layer in reversed(layers) if name in layer), None)
+            for layers in (one, other)
+        )
         if left is None or right is None:
             missing = name_of_one_version(None, name, span, training=right is None)
             yield name, Refused(missing)

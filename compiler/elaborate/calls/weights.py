@@ -137,10 +137,12 @@ def make_weight(
 def _compare_versions(span: Span, found: Parameter, weight: Weight) -> Message | None:
     """How a weight of the version of evaluation differs from that of training; None where it does
     not."""
-    kinds = [
-        f"{'a weight' if one.trainable else 'a buffer'} that starts as {write_call(one.initializer)}"
-        for one in (found, weight)
-    ]
-    if kinds[0] == kinds[1]:
+    one, other = _describe(found), _describe(weight)
+    if one == other:
         return None
-    return versions_differ(span, f"`{found.path}`", *kinds, place=found.origin)
+    return versions_differ(span, f"`{found.path}`", one, other, found.origin)
+
+
+def _describe(weight: Parameter | Weight) -> str:
+    kind = "a weight" if weight.trainable else "a buffer"
+    return f"{kind} that starts as {write_call(weight.initializer)}"

@@ -10,6 +10,7 @@ from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Results
 from compiler.ir.symbols import Slopes, Symbol
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.modes import versions_differ
@@ -18,6 +19,7 @@ from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Choose, In, Name, Spelling
 
 
+@OPS.keep
 @final
 @dataclass(frozen=True)
 class ByMode(Op):
