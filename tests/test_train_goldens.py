@@ -16,6 +16,7 @@ from compiler.report.diagnostics import Sink
 from tests.conftest import Golden
 from tests.table_train import TABLE, write_table
 from tests.train_scripts import (
+    ADAPT,
     AUGMENTED,
     DINO,
     GAN,
@@ -54,6 +55,8 @@ SPECS = {
     "vae_warmed": WARMED,
     "vae_parts_shared": share(WARMED.replace("epochs 3", "epochs 3  epoch 30steps  accumulate 4")),
     "gan": GAN,
+    "several_data": ADAPT,
+    "several_data_shared": share(ADAPT),
     "dino": DINO,
     "dino_shared": share(DINO),
     "moco": MOCO,
@@ -62,7 +65,7 @@ SPECS = {
     "judged": ENSEMBLE,
     "augmented": AUGMENTED,
 }
-LONGEST = {"digits": 225, "digits_shared": 270}
+LONGEST = {"digits": 225, "digits_shared": 270, "several_data": 370, "several_data_shared": 420}
 """Lines that a script may have."""
 
 

@@ -232,6 +232,38 @@ train fit(size: int = 64, d: int = 6) on iris {{
 """A queue of keys that a slower network made (He et al. 2020)."""
 
 
+ADAPT = """
+model Net(width: int = 16) {
+    input image: f32[batch, 64]
+    output h: f32[batch, width] = image
+        -> dense(24) as first -> relu -> dense(width) as fc -> tanh
+    output logits: f32[batch, 10] = h -> dense(10) as head
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 16) -> reshape([64])
+    split random(seed=0), train=60%, val=20%, test=20%
+}
+data inverted {
+    source npz("digits.npz")
+    image = (1 - image / 16) -> reshape([64]) -> standardize
+    split random(seed=7), train=200, val=50, test=100
+}
+train fit on digits, inverted {
+    net m = Net()
+    near = m(digits.image)
+    far = m(inverted.image)
+    minimize cross_entropy(near.logits, digits.label)
+        + 0.3 * mse(mean(near.h, axis=0), mean(far.h, axis=0)) with adam(lr=1e-2)
+    metric accuracy = accuracy(near.logits, digits.label)
+    metric moved = accuracy(far.logits, inverted.label)
+    metric apart = mse(near.h, far.h)
+    batch 64  epochs 4  seed 5
+}
+"""
+"""Representations of two domains, whose means are pulled together."""
+
+
 def save_data(folder: Path) -> None:
     """Scikit-learn's sets as archives, which load sooner than scikit-learn."""
     digits, iris = load_digits(), load_iris()

@@ -95,11 +95,15 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
 def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
     """The calls of a net, outside of loops, that are given what the first one is: in evaluation
     all of them put out the same. None where the train's outputs need none."""
-    found = find_calls(train.graph, find_net(train, name))
-    if not found:
-        return ()
-    first, *others = found
-    return (first, *(call for call in others if call.frame.tensors == first.frame.tensors))
+    return next(iter(group_calls(train, name)), ())
+
+
+def group_calls(train: Train, name: str) -> tuple[tuple[CallOfNet, ...], ...]:
+    """The calls of a net, outside of loops: those that are given the same together."""
+    groups: dict[object, list[CallOfNet]] = {}
+    for call in find_calls(train.graph, find_net(train, name)):
+        groups.setdefault(call.frame.tensors, []).append(call)
+    return tuple(map(tuple, groups.values()))
 
 
 def find_obstacle(

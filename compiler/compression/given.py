@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 
-from compiler.compression.attach import find_calls
+from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import find_sizes
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.subgraph import extract_subgraph
@@ -30,9 +30,10 @@ class GivenInputs:
     """The open sizes of the net that the data settles."""
 
 
-def find_given(train: Train, net: TrainedNet) -> GivenInputs:
-    """What a net is given where the train applies it first, outside of loops."""
-    calls = find_calls(train.graph, net)
+def find_given(train: Train, net: TrainedNet, call: CallOfNet | None = None) -> GivenInputs:
+    """What a net is given in a call; where the train applies it first, outside of loops, if no
+    call is named."""
+    calls = [call] if call is not None else find_calls(train.graph, net)
     if not calls:
         return GivenInputs({})
     given = dict(calls[0].frame.tensors)
@@ -47,14 +48,16 @@ def find_given(train: Train, net: TrainedNet) -> GivenInputs:
     return GivenInputs(found, part, sizes)
 
 
-def add_computed(data: DataSet, part: Graph) -> tuple[DataSet, Mapping[str, str]]:
+def add_computed(data: DataSet, part: Graph, owner: str = "") -> tuple[DataSet, Mapping[str, str]]:
     """The data set with the outputs of `part`, which holds no weights, as columns, and what these
-    are called there."""
+    are called there. What names of columns begin with where the train has several data sets is
+    that of the `owner`."""
     columns = data.columns
     made = {o.name: o.value for o in columns.outputs}
     taken = {v.name for node in columns.nodes for v in node.outputs}
     taken |= {i.name for i in columns.inputs} | set(columns.parameter) | set(made)
-    current: dict[str, Value] = {i.name: made[i.name] for i in part.inputs if i.name in made}
+    names = {i.name: i.name.removeprefix(owner) for i in part.inputs}
+    current: dict[str, Value] = {n: made[name] for n, name in names.items() if name in made}
     nodes = []
     for node in part.nodes:
         new = _move(node, columns, current, taken)

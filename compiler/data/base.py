@@ -156,6 +156,11 @@ class DataSource(Described):
         none for data that a file or a package brings."""
         return {}
 
+    def place_held(self, prefix: str) -> DataSource:
+        """The source whose columns in `HELD` are called so behind a prefix: several sources may
+        share the file."""
+        return self
+
     @abstractmethod
     def imports(self) -> Sequence[str]:
         """Import lines of the generated loading code."""

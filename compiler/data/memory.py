@@ -52,11 +52,13 @@ class Memory(DataSource):
 
     columns: an array per column, all with one number of rows.
     dialect: how cells of text are written, as the source in the spec says.
+    prefix: what the names of the columns begin with in `columns.npz`.
     """
 
     name: ClassVar[str] = "memory"
     columns: Mapping[str, NDArray[Any]]
     dialect: Dialect = PLAIN
+    prefix: str = ""
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         first, rows = "", 0
@@ -80,12 +82,17 @@ class Memory(DataSource):
         return []
 
     def code(self, columns: Sequence[Column]) -> LoadingCode:
-        found = {column.name: f"file[{write_string(column.name)}]" for column in columns}
+        found = {
+            column.name: f"file[{write_string(self.prefix + column.name)}]" for column in columns
+        }
         path = f'Path(__file__).with_name("{HELD}")'
         return LoadingCode([], found, f"with np.load({path}) as file:")
 
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        return self.load(folder)
+        return {f"{self.prefix}{name}": array for name, array in self.load(folder).items()}
+
+    def place_held(self, prefix: str) -> DataSource:
+        return replace(self, prefix=prefix)
 
 
 def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:

@@ -27,6 +27,7 @@ class Recoded(DataSource):
     name: ClassVar[str] = "recoded"
     source: DataSource
     known: TrainedWords
+    prefix: str = ""
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         words, found = self.known.columns, self._read(folder).schema(folder)
@@ -65,7 +66,12 @@ class Recoded(DataSource):
         return self.source.files(folder)
 
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        return self.load(folder) if self.source.held(folder) else {}
+        if not self.source.held(folder):
+            return {}
+        return {f"{self.prefix}{name}": array for name, array in self.load(folder).items()}
+
+    def place_held(self, prefix: str) -> DataSource:
+        return replace(self, source=self.source.place_held(prefix), prefix=prefix)
 
     def imports(self) -> Sequence[str]:
         return self.source.imports()

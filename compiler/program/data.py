@@ -27,6 +27,11 @@ class DataSet:
     be fitted. `augment` goes from columns of a batch (leading dim `batch`) to those that it
     changes. With a `window`, a row of a training is a window of rows; `source_rows` is the data
     item whose columns these are over windows, as a deployed file takes them.
+
+    Those of a train on several data sets are `members` of one whose columns are called
+    `digits.image`: names in all its graphs and figures are theirs behind that of their data set.
+    Its split is that of the first, and its rows are pairs: a row of the first beside one of each
+    other.
     """
 
     name: str
@@ -35,6 +40,7 @@ class DataSet:
     statistics: tuple[Statistic, ...] = ()
     doc: str = ""
     span: Span | None = None
+    members: tuple[DataSet, ...] = ()
     source: DataSource = clause('source csv("table.csv")', "where the rows come from")
     split: Split = clause(
         "split random(seed=0), train=80%, val=10%, test=10%",
@@ -54,6 +60,14 @@ class DataSet:
 
     def type_columns(self, batch: str = "batch") -> Iterator[tuple[Output, TensorType]]:
         """The columns, and their types in a training, with the leading dim `batch`."""
+        if self.members:
+            types = {
+                (member.name, output.name): kind
+                for member in self.members
+                for output, kind in member.type_columns(batch)
+            }
+            yield from zip(self.columns.outputs, types.values(), strict=True)
+            return
         kinds: dict[tuple[int, bool], TensorType] = {}  # thousands of columns share a type
         targets = self.window.targets if self.window is not None else ()
         for output in self.columns.outputs:
@@ -65,3 +79,8 @@ class DataSet:
                     shape = (shape[0], Dim.of(self.window.length), *shape[1:])
                 kind = kinds[id(single), ahead] = TensorType(single.dtype, shape)
             yield output, kind
+
+    @property
+    def parts(self) -> tuple[DataSet, ...]:
+        """The data sets whose rows it has: the members, or itself."""
+        return self.members or (self,)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
 from pathlib import Path
 
 import numpy as np
 
+from compiler.data.joined import qualify
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.memory import need_columns
 from compiler.ir.operands import Array
@@ -43,6 +44,11 @@ class LoadedData:
     labels: Array | None = None
     """The column whose classes the splits keep in proportion, if they do."""
     numbers: Array | None = None
+    lead: str = ""
+    """Of joined data sets, the one whose rows these are: those of the others stand beside them,
+    and begin anew behind their last one."""
+    beside: Mapping[str, tuple[LoadedData, Array]] = field(default_factory=dict)
+    """Each of joined data sets, and which of its rows stand beside these."""
 
     @property
     def divided_rows(self) -> Array:
@@ -53,8 +59,12 @@ class LoadedData:
         """What the source calls these rows."""
         return rows if self.numbers is None else self.numbers[rows]
 
-    def take_raw(self, rows: Array) -> dict[str, Array]:
-        """What a deployed file takes for these rows: raw columns, or windows of them."""
+    def take_raw(self, rows: Array, data: str = "") -> dict[str, Array]:
+        """What a deployed file takes for these rows: raw columns, or windows of them; of joined
+        data sets those of one."""
+        if self.beside:
+            loaded, beside = self.beside[data]
+            return loaded.take_raw(beside[rows])
         window = self.data.window
         if window is None:
             return {name: array[rows] for name, array in self.raw.items()}
@@ -84,7 +94,8 @@ class SourcePlace:
 def load_data(
     data: DataSet, folder: Path | None = None, fitted: Mapping[str, Array] | None = None
 ) -> LoadedData:
-    """Loads, splits and computes the columns of a data set.
+    """Loads, splits and computes the columns of a data set; of joined ones beside the rows of the
+    first.
 
     Args:
         data: the data set.
@@ -96,6 +107,9 @@ def load_data(
         CompileError: a file is missing or broken, a split holds no row, or memory holds the rows
             not.
     """
+    if data.members:
+        parts = load_parts(data, folder, fitted)
+        return pair_rows(data, parts, data.members[0].name)
     data = data.source_rows or data
     assert data.span is not None
     try:
@@ -170,6 +184,65 @@ def _find_windows(
     if empty:
         raise CompileError(empty)
     return rows
+
+
+def load_parts(
+    data: DataSet, folder: Path | None = None, fitted: Mapping[str, Array] | None = None
+) -> dict[str, LoadedData]:
+    """Each of joined data sets, loaded, by name; `fitted` are figures by their joined paths.
+
+    Raises:
+        CompileError: one cannot be loaded.
+    """
+    return {
+        part.name: load_data(part, folder, choose_fitted(part, fitted or {}))
+        for part in data.members
+    }
+
+
+def choose_fitted(part: DataSet, fitted: Mapping[str, Array]) -> dict[str, Array]:
+    """The figures of one of joined data sets, by its own paths."""
+    own = qualify(part.name, "")
+    return {p.removeprefix(own): array for p, array in fitted.items() if p.startswith(own)}
+
+
+def pair_rows(data: DataSet, parts: Mapping[str, LoadedData], lead: str) -> LoadedData:
+    """Joined data sets with the rows of one, each beside one of the same split of every other:
+    these begin anew behind their last one, and end where there are more of them."""
+    first = parts[lead]
+    total = len(next(iter(first.single.values())))
+    beside: dict[str, tuple[LoadedData, Array]] = {}
+    for name, part in parts.items():
+        rows = np.arange(total)
+        for split, own in first.rows.items() if name != lead else ():
+            if split in part.rows:
+                rows[own] = np.resize(part.rows[split], len(own))
+        known = len(next(iter(part.single.values())))
+        beside[name] = part, rows % max(1, known)  # where it is of no split, whichever
+
+    def pair(read: Callable[[LoadedData], Mapping[str, Array]]) -> dict[str, Array]:
+        return {
+            qualify(name, column): array if name == lead else array[rows]
+            for name, (part, rows) in beside.items()
+            for column, array in read(part).items()
+        }
+
+    return LoadedData(
+        data=data,
+        raw=pair(lambda part: part.raw),
+        columns=pair(lambda part: part.columns),
+        rows={n: rows for n, rows in first.rows.items() if n in data.split.names},
+        statistics={
+            qualify(name, path): array
+            for name, part in parts.items()
+            for path, array in part.statistics.items()
+        },
+        single=pair(lambda part: part.single),
+        divided={n: rows for n, rows in first.divided.items() if n in data.split.names},
+        numbers=first.numbers,
+        lead=lead,
+        beside=beside,
+    )
 
 
 def _divide(

@@ -13,6 +13,7 @@ from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
 from compiler.ir.target_range import CLOSE, TargetRange
 from compiler.ops.class_losses import ClassLoss
+from compiler.program.joining import find_lead
 from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import SHOWN_CALLS, Label, Message
@@ -60,7 +61,10 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     readers = list(find_readers(train.graph, train.metrics))
     outputs = {o.name: o.value for o in train.graph.outputs}
     counts = [outputs[n] for use in train.metrics for n in use.arguments[1:] if n is not None]
-    known = compute_values(train, loaded, used, [*(reader.value for reader in readers), *counts])
+    wanted = [*(reader.value for reader in readers), *counts]
+    if loaded.lead:
+        wanted = [value for value in wanted if _is_led(train, loaded, value)]
+    known = compute_values(train, loaded, used, wanted)
     seen: set[tuple[str, str]] = set()
     for reader in readers:
         key = reader.value.name, str(reader.range)
@@ -73,6 +77,12 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     if not seen:
         found = dict(_find_uncounted(train, known, loaded))
         yield from found.values()  # one for each split
+
+
+def _is_led(train: Train, loaded: LoadedData, value: Value) -> bool:
+    """Whether the rows at hand are those that a value is computed of: of several data sets, those
+    of the first that it reads."""
+    return find_lead(loaded.data, _find_columns(train.graph, value)).name == loaded.lead
 
 
 def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
@@ -163,9 +173,13 @@ def find_fixed(step: Graph) -> set[str]:
 
 def describe_source(step: Graph, value: Value) -> str:
     """The columns that a value follows from."""
+    return ", ".join(_find_columns(step, value))
+
+
+def _find_columns(step: Graph, value: Value) -> list[str]:
     part = extract_subgraph(step, (), [Output("target", value)])
     read = {v.name for node in part.nodes for v in node.inputs if v is not None} | {value.name}
-    return ", ".join(item.name for item in step.inputs if item.value.name in read)
+    return [item.name for item in step.inputs if item.value.name in read]
 
 
 def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterator[Message]:

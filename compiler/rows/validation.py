@@ -8,12 +8,13 @@ import numpy as np
 
 from compiler.ir.graph import Graph, Node
 from compiler.ir.operands import Array
+from compiler.program.joining import find_owner
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.columns import few_of_a_class, not_a_number, nothing_to_fit
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.fitting import evaluate_fitted
-from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.loading import LoadedData, load_data, load_parts, pair_rows
 from compiler.rows.rates import find_rate_faults
 from compiler.rows.rounding import check_rounding
 from compiler.rows.targets import check_columns, check_targets
@@ -22,24 +23,35 @@ from compiler.rows.targets import check_columns, check_targets
 def validate_data(train: Train, sink: Sink) -> LoadedData | None:
     """Loads the data of a train and reports what would make its training fail or mean nothing.
     The loaded data, or None where it cannot be read."""
+    data, parts = train.data, {}
     try:
-        loaded = load_data(train.data)
+        if data.members:
+            parts = load_parts(data)
+        loaded = pair_rows(data, parts, data.members[0].name) if parts else load_data(data)
     except CompileError as error:
         for message in error.messages:
             sink.report(message)
         return None
-    for message in find_faults(train, loaded):
-        sink.report(message)
+    for name in parts or ("",):
+        rows = loaded if loaded.lead == name else pair_rows(data, parts, name)
+        for message in find_faults(train, rows):
+            sink.report(message)
+    for part in parts.values():
+        for message in _find_column_faults(part):
+            sink.report(message)
     return loaded
 
 
 def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
-    """Everything wrong with the numbers that a train reads."""
+    """Everything wrong with the numbers that a train reads; of several data sets, with what leads
+    to the rows at hand."""
     data = loaded.data
     used = loaded.divided_rows
     unfitted = _find_unfitted(loaded)
     told: set[str] = set()
     for item in train.graph.inputs:
+        if data.members and find_owner(data, item.name).name != loaded.lead:
+            continue
         column = loaded.single[item.name][used]
         if column.dtype.kind != "f" or np.isfinite(column).all():
             continue
@@ -51,10 +63,16 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     if not any(find_rate_faults(train)):  # which the check has reported
         yield from find_rate_faults(train, len(loaded.rows["train"]))
     yield from find_thin_norms(train, min(train.rows, len(loaded.rows["train"])))
-    yield from _check_strata(loaded)
-    yield from check_columns(data.columns, loaded)
+    if not loaded.lead:
+        yield from _find_column_faults(loaded)
     yield from check_targets(train, loaded)
     yield from check_rounding(train, loaded)
+
+
+def _find_column_faults(loaded: LoadedData) -> Iterator[Message]:
+    """What is wrong with a data set, whatever is trained on it."""
+    yield from _check_strata(loaded)
+    yield from check_columns(loaded.data.columns, loaded)
 
 
 def _check_strata(loaded: LoadedData) -> Iterator[Message]:

@@ -22,7 +22,7 @@ from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Metadata, Stage
 from weft.building.training_pictures import draw_curves, embed_samples
 from weft.deployed.compiling import check_data
-from weft.deployed.trained_data import BEST, FITTED, find_data
+from weft.deployed.trained_data import BEST, find_data, list_fitted
 from weft.inspection.inspecting import INSPECTED, hash_file
 from weft.inspection.page import embed_inspection
 from weft.results.cache import Cache
@@ -111,7 +111,8 @@ class TrainStages:
         if not cache.is_fresh(stage.name, stage.key):
             return None
         set_aside(self.folder, code)
-        for path in (*stage.writes, self.folder / FITTED):
+        fitted = (path for _, path in list_fitted(self.train, self.folder))
+        for path in (*stage.writes, *fitted):
             source = self.earlier / self.train.name / path.name
             if source.is_file():
                 with replacing(path) as part:

@@ -27,6 +27,7 @@ from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.files import nothing_to_do, unknown_item
 from compiler.report.messages.weights import fresh_weights, not_our_file, weights_needed
 from compiler.report.suggestions import did_you_mean
+from compiler.rows.loading import choose_fitted
 from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
 from weft.deployed.exporting import (
@@ -153,6 +154,8 @@ def _fit(deploy: Deploy, program: Program, file: Path | None) -> dict[str, Array
     weights are of one, else of the rows at hand."""
     train = program.trains.get(deploy.train or "")
     known = None if train is None or file is None else read_fitted(train, file)
+    if known is not None and train is not None and train.data.members and deploy.preprocess:
+        known = choose_fitted(deploy.preprocess, known)
     return fit_preprocessing(deploy, program.source.folder, known)
 
 

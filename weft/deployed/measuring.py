@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.verification.cases import make_cases
-from compiler.compression.attach import CallOfNet, find_net, find_same_calls
+from compiler.compression.attach import CallOfNet, find_net, group_calls
 from compiler.compression.given import find_given
+from compiler.data.joined import qualify
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.subgraph import extract_subgraph
 from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
+from compiler.program.joining import find_lead
 from compiler.program.program import Program
 from compiler.program.train import MetricUse, Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import input_needs_weights, rows_related
 from compiler.report.messages.files import unknown_item
 from compiler.report.suggestions import did_you_mean
-from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.loading import LoadedData, load_data, load_parts, pair_rows
 from compiler.rows.loss_parts import measure_losses
 from compiler.rows.moments import settle_moment
 from compiler.training.base import Measured
@@ -83,7 +85,17 @@ class BoundNet:
         Raises:
             CompileError: it cannot be read.
         """
-        return load_data(self.train.data, self.folder, self.fitted)
+        if not self.train.data.members:
+            return load_data(self.train.data, self.folder, self.fitted)
+        return self.pair(self.train.data.members[0].name)
+
+    @cached_property
+    def _parts(self) -> Mapping[str, LoadedData]:
+        return load_parts(self.train.data, self.folder, self.fitted)
+
+    def pair(self, lead: str) -> LoadedData:
+        """Several data sets with the rows of one, and those of the others beside them."""
+        return pair_rows(self.train.data, self._parts, lead)
 
     @cached_property
     def settled(self) -> Train:
@@ -94,7 +106,18 @@ class BoundNet:
     def calls(self) -> tuple[CallOfNet, ...]:
         """The calls of the net, outside of loops, that are given what the first one is: in
         evaluation all of them put out the same. None where the train's outputs need none."""
-        return find_same_calls(self.train, self.name)
+        return next(iter(self.groups), ())
+
+    @cached_property
+    def groups(self) -> tuple[tuple[CallOfNet, ...], ...]:
+        """The calls of the net, outside of loops, that what stands in its place is run for: those
+        that are given the same together. A file that takes raw columns of one of several data sets
+        is not run for what was made of another."""
+        groups = group_calls(self.train, self.name)
+        if self.preprocess is None or not self.train.data.members:
+            return groups
+        own = qualify(self.preprocess.name, "")
+        return tuple(g for g in groups if all(n.startswith(own) for n in _list_read(self, g[0])))
 
 
 def find_place(
@@ -175,32 +198,79 @@ def _score_rows(
     place: BoundNet, split: str, run: Runner, rows: Array | None = None
 ) -> Iterator[tuple[MetricUse, int, Callable[[Array], Measured]]]:
     """Each metric, of how many rows, and what computes it of any of them."""
-    train = place.train
-    if not place.calls:
-        return
-    loaded = place.data
+    step, losses = measure_losses(place.train)
+    leads: dict[str, list[MetricUse]] = {}
+    outputs = {o.name: o for o in step.outputs}
+    for use in (*place.train.metrics, *losses):
+        part = extract_subgraph(step, (), [outputs[name] for name in use.reads])
+        read = (item.name for item in part.inputs if _is_read(part, item))
+        leads.setdefault(find_lead(place.train.data, read).name, []).append(use)
+    for lead, uses in leads.items():
+        yield from _score_lead(place, lead, uses, split, run, rows)
+
+
+def _score_lead(
+    place: BoundNet,
+    lead: str,
+    uses: Sequence[MetricUse],
+    split: str,
+    run: Runner,
+    rows: Array | None,
+) -> Iterator[tuple[MetricUse, int, Callable[[Array], Measured]]]:
+    """The same of the metrics that are taken over the rows of one data set."""
+    first = lead == place.train.data.parts[0].name
+    loaded = place.data if first else place.pair(lead)
     if split not in loaded.rows:
         known = tuple(loaded.rows)
         raise CompileError([unknown_item(None, "split", split, known, did_you_mean(split, known))])
-    chosen = loaded.rows[split] if rows is None else rows
-    graph = find_net(train, place.name).net.graph
-    _refuse_related_rows(place, graph)
-    inputs = choose_inputs(place, chosen)
+    chosen = loaded.rows[split]
+    if rows is not None:  # those of another data set than the first are as many
+        chosen = rows if first else chosen[: len(rows)]
     columns = {name: array[chosen] for name, array in loaded.columns.items()}
-    by_row = [o for o in graph.outputs if _has_rows(o.value, graph)]
-    results = _run_in_chunks(run, inputs, train.batch, {o.name for o in by_row})
-    made = {
-        call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
-        for call in place.calls
-        for o in by_row
-        if o.name in results and o.value.name in call.values
-    }
-    for use, score in _make_scores(place, made, columns):
+    made: dict[str, tuple[Value, Array]] = {}
+    for calls in _find_needed(place, uses):
+        made |= _run_calls(place, loaded, calls, chosen, run)
+    for use, score in _make_scores(place, uses, made, columns):
         yield use, len(chosen), score
 
 
-def _refuse_related_rows(place: BoundNet, graph: Graph) -> None:
-    given = find_given(place.train, find_net(place.train, place.name)).computed
+def _find_needed(place: BoundNet, uses: Sequence[MetricUse]) -> Iterator[tuple[CallOfNet, ...]]:
+    """The calls of a net, given the same together, that figures need something of."""
+    outputs = {o.name: o for o in measure_losses(place.train)[0].outputs}
+    wanted = [outputs[name] for use in uses for name in use.reads]
+    part = extract_subgraph(place.train.graph, (), wanted)
+    needed = {v.name for node in part.nodes for v in node.outputs}
+    for calls in place.groups:
+        if any(v.name in needed for call in calls for n in call.nodes for v in n.outputs):
+            yield calls
+
+
+def _run_calls(
+    place: BoundNet, loaded: LoadedData, calls: Sequence[CallOfNet], rows: Array, run: Runner
+) -> dict[str, tuple[Value, Array]]:
+    """What stands in the net's place puts out in these calls, by the value in the step."""
+    graph = find_net(place.train, place.name).net.graph
+    _refuse_related_rows(place, graph, calls[0])
+    inputs = choose_inputs(place, rows, calls[0], loaded)
+    by_row = [o for o in graph.outputs if _has_rows(o.value, graph)]
+    results = _run_in_chunks(run, inputs, place.train.batch, {o.name for o in by_row})
+    return {
+        call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
+        for call in calls
+        for o in by_row
+        if o.name in results and o.value.name in call.values
+    }
+
+
+def _list_read(place: BoundNet, call: CallOfNet) -> list[str]:
+    """The columns that a call of a net is given, or what it is given is made of."""
+    given = find_given(place.train, find_net(place.train, place.name), call)
+    made = given.computed.inputs if given.computed is not None else ()
+    return [*given.columns.values(), *(item.name for item in made)]
+
+
+def _refuse_related_rows(place: BoundNet, graph: Graph, call: CallOfNet) -> None:
+    given = find_given(place.train, find_net(place.train, place.name), call).computed
     for output in (*graph.outputs, *(given.outputs if given is not None else ())):
         first, *others = output.value.type.shape or (Dim.of(1),)
         if any(first.symbols & dim.symbols for dim in others):
@@ -235,20 +305,27 @@ def sample_inputs(
     return {name: arrays[name].astype(types[name]) for name in types}
 
 
-def choose_inputs(place: BoundNet, rows: Array) -> dict[str, Array]:
-    """What the net takes: the columns that it was given, or raw ones where the columns stand
-    before it."""
-    train = place.train
+def choose_inputs(
+    place: BoundNet,
+    rows: Array,
+    call: CallOfNet | None = None,
+    loaded: LoadedData | None = None,
+) -> dict[str, Array]:
+    """What the net takes in a call, the first one if none is named: the columns that it was given,
+    or raw ones where the columns stand before it; of the rows at hand, or those of the train."""
+    train, data = place.train, loaded or place.data
     if place.preprocess is not None:
-        return place.data.take_raw(rows)
-    given = find_given(train, find_net(train, place.name))
-    found = {name: place.data.columns[column][rows] for name, column in given.columns.items()}
+        return data.take_raw(rows, place.preprocess.name)
+    given = find_given(train, find_net(train, place.name), call)
+    found = {name: data.columns[column][rows] for name, column in given.columns.items()}
     if given.computed is not None:
-        found |= _compute_inputs(place, given.computed, rows)
+        found |= _compute_inputs(place, given.computed, rows, data)
     return found
 
 
-def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Array]:
+def _compute_inputs(
+    place: BoundNet, part: Graph, rows: Array, data: LoadedData
+) -> dict[str, Array]:
     """Inputs that the train computes of columns, a batch at a time, as its script does."""
     weights = dict(place.weights or {})
     missing = [p for p in part.parameters if p.path not in weights]
@@ -263,21 +340,22 @@ def _compute_inputs(place: BoundNet, part: Graph, rows: Array) -> dict[str, Arra
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return _evaluate_part(part, weights, inputs, draws)
 
-    columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
+    columns = {item.name: data.columns[item.name][rows] for item in part.inputs}
     return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
 
 
 def _make_scores(
     place: BoundNet,
+    uses: Sequence[MetricUse],
     made: Mapping[str, tuple[Value, Array]],
     columns: Mapping[str, Array],
 ) -> Iterator[tuple[MetricUse, Callable[[Array], Measured]]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
-    step, losses = measure_losses(place.train)
+    step = measure_losses(place.train)[0]
     outputs = {o.name: o for o in step.outputs}
     arrays = {value.name: array for value, array in made.values()} | dict(columns)
     starts = [value for value, _ in made.values()]
-    for use in (*place.train.metrics, *losses):
+    for use in uses:
         part = _find_part(place, starts, [outputs[name] for name in use.reads])
         if part is None:
             continue

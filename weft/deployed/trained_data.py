@@ -16,8 +16,10 @@ from compiler.data.codes import (
     is_shortened,
     shorten_words,
 )
+from compiler.data.joined import name_fitted, qualify
 from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_training
+from compiler.program.data import DataSet
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.training_runs import other_words
@@ -28,8 +30,6 @@ from compiler.text.tree.syntax import Train as TrainItem
 
 Array = NDArray[Any]
 
-FITTED = "columns.safetensors"
-"""The file of a training with its fitted figures."""
 BEST = "best.safetensors"
 """The file of a training with the weights of its best epoch."""
 
@@ -73,10 +73,13 @@ def _list_trains(file: File) -> list[TrainItem]:
 def _add_words(found: dict[str, TrainedWords], train: TrainItem, weights: Path) -> None:
     """Adds the words of a training's data; those of an earlier train of the same data stay."""
     words = read_words(weights) if train.on and weights.is_file() else {}
-    if words:
-        data = train.on[-1].path[-1].text
+    names = [reference.path[-1].text for reference in train.on]
+    for data in names if words else ():
+        own = qualify(data, "") if len(names) > 1 else ""
+        known = {n.removeprefix(own): w for n, w in words.items() if n.startswith(own)}
         first = found.get(data, TrainedWords(train.name.text, {}))
-        found[data] = TrainedWords(first.train, {**words, **first.columns})
+        if known:
+            found[data] = TrainedWords(first.train, {**known, **first.columns})
 
 
 def read_words(weights: Path) -> dict[str, tuple[str, ...]]:
@@ -129,14 +132,33 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
     ]
     if faults:
         raise CompileError(faults)
-    path = weights.parent / FITTED
+    return {
+        qualify(part.name, name) if train.data.members else name: array
+        for part, path in list_fitted(train, weights.parent)
+        for name, array in _read_fitted(train, part, path).items()
+    }
+
+
+def list_fitted(train: Train, folder: Path) -> list[tuple[DataSet, Path]]:
+    """The files in the folder of a training with its fitted figures, by data set."""
+    parts = train.data.parts
+    names = name_fitted([part.name for part in parts])
+    return [(part, folder / names[part.name]) for part in parts]
+
+
+def _read_fitted(train: Train, data: DataSet, path: Path) -> dict[str, Array]:
+    """The fitted figures of a data set, by their statistic; none without a file.
+
+    Raises:
+        CompileError: they cannot be read, or are not those of this data.
+    """
     if not path.is_file():
         return {}
     try:
         found = {name: np.asarray(array) for name, array in read_weights(path).items()}
     except WeightsError as error:
         raise CompileError([weights_unreadable(train.span, str(error), trained=True)]) from error
-    for name, parameter in train.data.columns.parameter.items():
+    for name, parameter in data.columns.parameter.items():
         size, wanted = found.get(name), parameter.value.type
         if size is not None and size.shape != wanted.known_shape:
             reason = f"{path} holds `{name}` as {list(size.shape)}, and the data item has {wanted}"

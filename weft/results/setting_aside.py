@@ -28,7 +28,8 @@ def set_aside(folder: Path, code: Mapping[str, bytes]) -> Path | None:
         if not (kept / name).exists():  # a move that goes on finds newer code
             (kept / name).write_bytes(text)
     # The file that names the folder goes last: a move that was interrupted goes on.
-    others = [folder / name for name in (*RESULTS, "columns.safetensors", "train.log")]
+    fitted = sorted(folder.glob("columns*.safetensors"))
+    others = [*(folder / name for name in (*RESULTS, "train.log")), *fitted]
     for path in (*(p for p in others if p != found and p.is_file()), found):
         path.replace(kept / path.name)
     return kept

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Sequence
 
 from backends.pytorch.train.averaging import follow_nets
+from backends.pytorch.train.batches import (
+    PART,
+    choose_columns,
+    divide_rows,
+    gather_columns,
+    name_rows,
+    spell_parts,
+    spell_rows,
+    unpack_batch,
+    unpack_columns,
+)
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
@@ -21,7 +33,6 @@ from backends.pytorch.train.rates import compute_numbers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import (
-    PARTS,
     SHARE,
     begin_parts,
     call_updates,
@@ -44,14 +55,27 @@ def write_epoch(script: ScriptSpec) -> Function:
         ),
         "float",
         tuple(_write_body(script)),
-        (f"{describe_epoch(script)}; the order{drawn} follows from seed and epoch.",),
+        wrap_doc(f"{describe_epoch(script)}; the order{drawn} follows from seed and epoch."),
     )
+
+
+LONGEST = 90
+"""Characters of a docstring of one line."""
+
+
+def wrap_doc(text: str) -> tuple[str, ...]:
+    """The lines of the docstring of a function; the quotes stand before the first."""
+    if len(text) <= LONGEST:
+        return (text,)
+    return tuple(line.strip() for line in textwrap.wrap(f"   {text}", WIDTH - 4))
 
 
 def describe_epoch(script: ScriptSpec) -> str:
     """What an epoch is."""
     if script.train.epoch_steps is not None:
         return "Trains on EPOCH_STEPS full batches"
+    if script.data.members:
+        return "Trains on full batches of all rows of the first data set, and as many of each other"
     return "Trains on full batches of all rows"
 
 
@@ -73,45 +97,8 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         *when(
             script.draws_in_epochs, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"
         ),
-        *_divide_rows(script),
+        *divide_rows(script),
     ]
-
-
-def _divide_rows(script: ScriptSpec) -> list[Statement]:
-    """Statements that divide the rows among the batches of an epoch."""
-    if script.train.epoch_steps is not None:
-        return ["steps, batches = EPOCH_STEPS, list_batches(rows, epoch, device)"]
-    return [
-        "steps = max(1, rows // BATCH)",
-        "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
-        "batches = torch.from_numpy(order).to(device).split(BATCH)",
-    ]
-
-
-def write_batches(script: ScriptSpec) -> Iterator[Function]:
-    """`list_batches`, where an epoch is a number of steps."""
-    if script.train.epoch_steps is None:
-        return
-    order = "np.random.default_rng([SEED, turn]).permutation(rows)[: size * BATCH]"
-    yield Function(
-        "list_batches",
-        ("rows: int", "epoch: int", "device: torch.device"),
-        "list[Tensor]",
-        (
-            "size, begun = max(1, rows // BATCH), (epoch - 1) * EPOCH_STEPS",
-            "first, last = begun // size, (begun + EPOCH_STEPS - 1) // size",
-            "batches: list[Tensor] = []",
-            suite(
-                "for turn in range(1 + first, 2 + last):",
-                [
-                    f"order = {order}",
-                    "batches += torch.from_numpy(order).to(device).split(BATCH)",
-                ],
-            ),
-            "return batches[begun % size :][:EPOCH_STEPS]",
-        ),
-        ("The rows of each step of an epoch; after the last row they begin anew in other order.",),
-    )
 
 
 def _write_thaws(script: ScriptSpec) -> list[Statement]:
@@ -146,7 +133,7 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         "losses = torch.zeros(steps, device=device)",
         *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
         f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
-        suite("for step, chosen in enumerate(bar):", _write_step(script)),
+        suite(f"for step, {spell_rows(script)} in enumerate(bar):", _write_step(script)),
         *when(script.distributed, mean),
         suite(
             "if not losses.isfinite().all():",
@@ -170,11 +157,11 @@ def unpack_parts(script: ScriptSpec, *names: str) -> str:
 def _write_step(script: ScriptSpec) -> list[Statement]:
     if script.divides:
         return _write_divided_step(script)
-    chosen = choose_rows(script, "chosen")
-    loss = [] if script.evaluates else write_loss(script, f"column[{chosen}]")
+    columns = choose_columns(script)
+    loss = [] if script.evaluates else write_loss(script, columns)
     counted = script.distributed and script.draws_itself
     if script.evaluates:
-        loss = [f"batch = [column[{chosen}] for column in columns]"]
+        loss = [f"batch = {gather_columns(script, columns)}"]
     return [
         *compute_numbers(script),
         *when(counted, f"{COUNT} = len(chosen)"),
@@ -191,11 +178,10 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
 
 def _write_divided_step(script: ScriptSpec) -> list[Statement]:
     """Statements of a step whose batch is taken in parts."""
-    own = choose_rows(script, "part")
     counted = script.distributed and script.draws_itself
     part = [
         *when(counted, f"{COUNT} = len(part)"),
-        *write_loss(script, f"column[{own}]"),
+        *write_loss(script, choose_columns(script, PART)),
         f"loss = loss * {SHARE}",
         emit_backward(script),
         "losses[step] += loss.detach()  # read once an epoch",
@@ -205,7 +191,7 @@ def _write_divided_step(script: ScriptSpec) -> list[Statement]:
         "model.zero_grad()",
         *compute_numbers(script),
         *begin_parts(script, ""),
-        suite(f"for part in {PARTS}:", part),
+        suite(f"for {', '.join(name_rows(script, PART))} in {spell_parts(script)}:", part),
         *emit_gradients(script)[1:],
         *emit_step(script),
         *emit_shrink_calls(script),
@@ -215,29 +201,23 @@ def _write_divided_step(script: ScriptSpec) -> list[Statement]:
     ]
 
 
-def write_loss(script: ScriptSpec, column: str) -> list[Statement]:
-    """Statements from `columns` to the loss. `column` is the batch's part of one column."""
+def write_loss(script: ScriptSpec, columns: Sequence[str]) -> list[Statement]:
+    """Statements from `columns` to the loss, of the batch's part of one column of each data set;
+    from the columns of the batch where none is given."""
     model = "replica" if script.replicated else "model"
     inlined = inline_objective(script, ["loss"], model)
     if inlined is None:
         step = script.steps[0]
-        batch = [unpack_batch(script, column), *augment_batch(script)] if column else []
+        batch = [*unpack_batch(script, columns), *augment_batch(script)] if columns else []
         loss: list[Statement] = [f"{name_results(step)} = {call_computed(script, step, model)}"]
     else:
-        batch = _unpack_read(script, inlined, column) if column else []
+        batch = _unpack_read(script, inlined, columns) if columns else []
         (result,) = inlined.results
         loss = [*inlined.lines, *when(result != "loss", f"loss = {result}")]
     if script.autocast:
         loss = [suite(f"with torch.autocast(device.type, {script.autocast}):", loss)]
     penalty = when(script.penalties, "loss = loss + penalize(model)")
     return [*batch, *loss, *penalty]
-
-
-def choose_rows(script: ScriptSpec, rows: str) -> str:
-    """Which of some rows columns are read at: those of the process, but where rows are changed
-    before they are divided."""
-    shared = script.distributed and script.augmentation is None
-    return f"{rows}[RANK::WORLD]" if shared else rows
 
 
 def augment_batch(script: ScriptSpec, names: Sequence[str] = ()) -> list[Statement]:
@@ -257,16 +237,16 @@ def augment_batch(script: ScriptSpec, names: Sequence[str] = ()) -> list[Stateme
     return lines
 
 
-def _unpack_read(script: ScriptSpec, inlined: Inlined, column: str) -> list[Statement]:
+def _unpack_read(script: ScriptSpec, inlined: Inlined, columns: Sequence[str]) -> list[Statement]:
     """Statements that name, and change, the columns of a batch which an objective reads."""
     made = script.augmentation
     if made is None:
-        return unpack_columns(inlined, column)
+        return unpack_columns(script, inlined, columns)
     needed = {*(item.name for item in made.graph.inputs), *(o.name for o in made.graph.outputs)}
     names = dict(zip(script.columns, inlined.parameters[1:], strict=True))
     others = [names[name] for name in script.columns if name in needed]
     read = [name if inlined.reads(name) or name in others else "_" for name in names.values()]
-    return [*unpack_columns(inlined, column, *others), *augment_batch(script, read)]
+    return [*unpack_columns(script, inlined, columns, *others), *augment_batch(script, read)]
 
 
 def name_results(step: StepSpec) -> str:
@@ -276,28 +256,11 @@ def name_results(step: StepSpec) -> str:
     return ", ".join(("loss", *ignored, *step.handed))
 
 
-def unpack_batch(script: ScriptSpec, column: str) -> str:
-    """A statement that names the columns of a batch, whose part of one is given."""
-    names = [script.argument_names[name] for name in script.columns]
-    if len(names) == 1:
-        return f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"
-    return f"{', '.join(names)} = ({column} for column in columns)"
-
-
-def unpack_columns(inlined: Inlined, column: str, *others: str) -> list[Statement]:
-    """A statement that names the columns of a batch which an objective reads, or `others`."""
-    names = inlined.parameters[1:]
-    if len(names) == 1:
-        return [f"{names[0]} = {column.replace('column', 'columns[0]', 1)}"]
-    read = [name if inlined.reads(name) or name in others else "_" for name in names]
-    return [f"{', '.join(read)} = ({column} for column in columns)"]
-
-
 def write_measure(script: ScriptSpec) -> list[Function]:
     """`measure`, which an optimizer calls that evaluates the loss several times a step."""
     if not script.evaluates:
         return []
-    loss = write_loss(script, "")
+    loss = write_loss(script, ())
     inlined = inline_objective(script, ["loss"])
     names = [script.argument_names[name] for name in script.columns]
     if inlined is not None:
@@ -334,6 +297,7 @@ def write_solving_epoch(script: ScriptSpec) -> Function:
         "float",
         (
             unpack_parts(script, "model", *list_optimizers(script)),
+            *when(script.data.members, "columns = repeat_rows(columns, len(columns[0]))"),
             *when(len(lines) > 1, "step, steps = 0, 1"),
             "model.double().eval()  # features are what they will be once the weights are used",
             "batch = [c.double() if c.is_floating_point() else c for c in columns]",

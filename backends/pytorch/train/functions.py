@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -115,7 +116,7 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
     given = script.draws.type_given(made.graph, alone=made.alone)
     made_here = list_functions(
-        script.draws.seed(guard_losses(made.graph, script.train.data), alone=made.alone),
+        script.draws.seed(guard_losses(made.graph, script.data), alone=made.alone),
         name=made.function,
         nets=nets,
         graphs={net.prefix: net.net.graph for net in used},
@@ -179,7 +180,7 @@ def _emit_step(script: ScriptSpec, step: Graph, model: str) -> str:
     graphs = {net.prefix: net.net.graph for net in used}
     trained = next((nets[n.prefix] for n in used if not script.is_frozen(n)), "")
     given = script.draws.type_given(step)
-    step = script.draws.seed(guard_losses(step, script.train.data))
+    step = script.draws.seed(guard_losses(step, script.data))
     return _emit(script, step, OBJECTIVE, nets, graphs, trained, given)
 
 
@@ -193,7 +194,7 @@ def inline_columns(script: ScriptSpec) -> Inlined | None:
 
 def list_loader_names(script: ScriptSpec) -> frozenset[str]:
     """What the code that loads and divides rows reads: no column is called so there."""
-    statements = ast.parse("\n".join(script.train.data.source.imports())).body
+    statements = ast.parse("\n".join(script.data.source.imports())).body
     imported = {
         alias.asname or alias.name
         for statement in statements
@@ -203,18 +204,43 @@ def list_loader_names(script: ScriptSpec) -> frozenset[str]:
     return SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | imported
 
 
-def emit_column_function(script: ScriptSpec) -> list[str]:
-    """`compute_columns`, unless the columns are computed where they are loaded."""
-    if not script.column_graph.nodes or inline_columns(script) is not None:
-        return []
-    return _emit_columns(script).split("\n")
+def emit_column_functions(script: ScriptSpec) -> list[str]:
+    """`compute_columns`, or one for each data set, unless the columns are computed where they are
+    loaded."""
+    lines: list[str] = []
+    defined: set[str] = set()
+    for each in script.sets:
+        if not each.column_graph.nodes or inline_columns(each) is not None:
+            continue
+        text = _emit_columns(each)
+        if not defined.isdisjoint(_list_defined(text)):  # blocks that several data sets call
+            text = _write_columns(each, defined)
+        defined |= _list_defined(text)
+        lines += ["", "", *text.split("\n")] if lines else text.split("\n")
+    return lines
+
+
+def name_columns(script: ScriptSpec) -> str:
+    """The function that computes the columns of a data set."""
+    own = script.data is not script.train.data
+    return (
+        script.loader.replace("load", "compute", 1).replace("_rows", "_columns") if own else COLUMNS
+    )
+
+
+def _list_defined(text: str) -> set[str]:
+    return set(re.findall(r"^def (\w+)", text, re.MULTILINE))
 
 
 def _emit_columns(script: ScriptSpec) -> str:
     if (COLUMNS,) not in script.written:
-        graph = fit_inside(script.column_graph, script.train.data.statistics)
-        script.written[COLUMNS,] = _emit(script, graph, COLUMNS, {}, {})
+        script.written[COLUMNS,] = _write_columns(script)
     return script.written[COLUMNS,]
+
+
+def _write_columns(script: ScriptSpec, defined: Iterable[str] = ()) -> str:
+    graph = fit_inside(script.column_graph, script.data.statistics)
+    return _emit(script, graph, name_columns(script), {}, {}, defined=defined)
 
 
 def _emit(
@@ -225,13 +251,14 @@ def _emit(
     graphs: Mapping[str, Graph],
     trained: str = "",
     given: Mapping[str, str] | None = None,
+    defined: Iterable[str] = (),
 ) -> str:
     text = emit_function(
         graph,
         name=name,
         nets=nets,
         graphs=graphs,
-        taken=_list_taken(script),
+        taken={*_list_taken(script), *defined},
         trained=trained,
         given=given,
     )

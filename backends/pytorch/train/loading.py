@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, Suite, suite, when
 from backends.pytorch.train.column_statistics import TRAINING
 from backends.pytorch.train.functions import (
-    COLUMNS,
     LOADER_LOCALS,
     inline_columns,
     list_loader_names,
+    name_columns,
 )
 from backends.pytorch.train.ranges import emit_column_checks, emit_raw_checks
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -27,25 +28,53 @@ CHECKSUMS = "data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values(
 
 def reads_folder(script: ScriptSpec) -> bool:
     """Whether the source reads files, so that the script needs to know where they are."""
-    return _load(script).reads_folder
+    return any(_load(each).reads_folder for each in script.sets)
 
 
 def load_parameters(script: ScriptSpec) -> dict[str, str]:
     """What `load_splits` needs: arguments of the call, and the parameters they are given for."""
     found = {"options.data": "folder: Path"} if reads_folder(script) else {}
-    if script.statistics:
+    if any(each.statistics for each in script.sets):
         found["out"] = "out: Path"
     return {**found, "device": "device: str"}
 
 
-def write_loader(script: ScriptSpec) -> Function:
-    """The function `load_splits`."""
+def write_loaders(script: ScriptSpec) -> Iterator[Function]:
+    """The function `load_splits`; behind those of each data set where there are several."""
+    yield from map(_write_loader, script.sets)
+    if script.data.members:
+        yield _write_joining(script)
+
+
+def _write_joining(script: ScriptSpec) -> Function:
+    """`load_splits` of several data sets, which the functions of these load."""
+    calls = [f"{each.loader}({', '.join(_name_arguments(each))})" for each in script.sets]
+    joined = "[column for columns in loaded for column in columns[split]]"
+    return Function(
+        "load_splits",
+        tuple(load_parameters(script).values()),
+        "Splits",
+        (
+            f"loaded = [{', '.join(calls)}]",
+            f"return {{split: {joined} for split in {write_literal(script.splits)}}}",
+        ),
+        ("The columns of every split of all data sets, on the device.",),
+    )
+
+
+def _name_arguments(script: ScriptSpec) -> list[str]:
+    """The parameters of `load_splits` that the loader of one data set takes."""
+    return [parameter.partition(":")[0] for parameter in load_parameters(script).values()]
+
+
+def _write_loader(script: ScriptSpec) -> Function:
+    """The function that loads the rows of a data set."""
     names = _name_columns(script)
     columns = [f"`{quote_docstring(name)}`" for name in script.columns]
     listed = " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]]))
     computed, results = _compute(script, names)
     return Function(
-        "load_splits",
+        script.loader,
         tuple(load_parameters(script).values()),
         "Splits",
         (
@@ -70,7 +99,7 @@ def _choose_rows(results: list[str]) -> str:
 
 def _load(script: ScriptSpec) -> LoadingCode:
     """The raw columns that the train needs."""
-    data = script.train.data
+    data = script.data
     wanted = {item.name for item in script.column_graph.inputs}
     if data.split.stratify is not None:
         wanted.add(data.split.stratify)
@@ -101,7 +130,7 @@ def _load_arrays(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
 
 def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
     """Statements that say which rows belong to which split."""
-    split = script.train.data.split
+    split = script.data.split
     lines, parts = split.code()
     entries = ", ".join(f"{write_string(name)}: {rows}" for name, rows in parts.items())
     text = "\n".join((*lines, entries))
@@ -126,7 +155,7 @@ def _compute(script: ScriptSpec, names: dict[str, str]) -> tuple[list[Statement]
     inlined, count = inline_columns(script), len(script.columns)
     if inlined is None:
         given = [*inputs, *when(script.statistics, training)]
-        call = f"{COLUMNS}({', '.join(map(str, given))})"
+        call = f"{name_columns(script)}({', '.join(map(str, given))})"
         single = count == 1 and not script.statistics
         statements: list[Statement] = [f"columns = [{call}]" if single else f"columns = {call}"]
         if script.statistics:
@@ -154,6 +183,6 @@ def _save_figures(script: ScriptSpec) -> list[Statement]:
     save: tuple[Statement, ...] = (
         f"names = [{', '.join(map(write_literal, script.statistics))}]",
         "tensors = dict(zip(names, figures, strict=True))",
-        'save_file(tensors, out / "columns.safetensors")',
+        f"save_file(tensors, out / {write_string(script.fitted)})",
     )
     return [suite("if RANK == 0:", save)] if script.distributed else [*save]

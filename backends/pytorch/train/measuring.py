@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from backends.pytorch.train.batches import find_first_column, unpack_batch, unpack_columns
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.draws import COUNT, DRAWS, EVALUATION_SEED
-from backends.pytorch.train.epoch import unpack_batch, unpack_columns
 from backends.pytorch.train.functions import (
     call_computed,
     inline_objective,
@@ -17,8 +17,9 @@ from backends.pytorch.train.functions import (
 from backends.pytorch.train.graphs import EVALUATION_NAMES
 from backends.pytorch.train.rates import compute_last_numbers
 from backends.pytorch.train.script_spec import ScriptSpec
-from compiler.writing.names import free_name, safe_name
-from compiler.writing.python import WIDTH, write_literal
+from compiler.program.train import MetricUse
+from compiler.writing.names import SCRIPT_GLOBALS, free_name, name_all, safe_name
+from compiler.writing.python import WIDTH, show, write_literal
 
 Lines = list[str]
 
@@ -40,9 +41,14 @@ class Measured:
     figures: tuple[tuple[str, str], ...]  # name in the record, Python expression
 
 
-def measure(script: ScriptSpec, arguments: Mapping[str, str], taken: Collection[str]) -> Measured:
-    """The sums and figures of the loss and of every metric, of the variables of outputs; equal
-    sums and steps are shared. No other variable has a name that is `taken`."""
+def measure(
+    script: ScriptSpec,
+    uses: Sequence[MetricUse],
+    arguments: Mapping[str, str],
+    taken: Collection[str],
+) -> Measured:
+    """The sums and values of figures, of the variables of outputs; equal sums and steps are shared.
+    No other variable has a name that is `taken`."""
     taken = {*EVALUATION_NAMES, *script.functions, *arguments.values(), *taken}
     namer = _Namer(taken)
     sums: dict[str, str] = {}
@@ -52,7 +58,7 @@ def measure(script: ScriptSpec, arguments: Mapping[str, str], taken: Collection[
     shapes: dict[str, str] = {}
     finals: dict[str, str] = {}
     figures = []
-    for use in script.uses:
+    for use in uses:
         code = use.metric.code([name and arguments[name] for name in use.arguments])
         renamed = {"rows": "size"}
         for name, expression in code.steps:
@@ -106,17 +112,54 @@ def rename(expression: str, names: Mapping[str, str]) -> str:
     return pattern.sub(lambda found: names[found[1]], expression)
 
 
-def write_evaluation(script: ScriptSpec) -> Function:
-    """`evaluate`: loss and metrics over a split."""
-    objective = _Objective(script)
-    measured = measure(script, objective.names, objective.variables)
+def write_evaluation(script: ScriptSpec) -> Iterator[Function]:
+    """`evaluate`: loss and metrics over a split; with several data sets behind a function for the
+    figures of each."""
+    if len(script.leads) == 1:
+        yield _write_evaluation(script, "evaluate", script.uses, _pair_rows(script))
+        return
+    names = name_all(script.leads)
+    steps = when(script.judges_by_steps, "steps")
+    calls = []
+    for data, uses in script.leads.items():
+        name = free_name(f"evaluate_{names[data]}", SCRIPT_GLOBALS | script.functions.keys(), "_")
+        yield _write_evaluation(script, name, uses, _pair_rows(script, data))
+        calls.append(f"{name}({', '.join(('model', 'columns', *steps))})")
+    yield Function(
+        "evaluate",
+        ("model: nn.Module", "columns: list[Tensor]", *(f"{name}: int" for name in steps)),
+        f"dict[str, {_type_figure(script)}]",
+        (f"return {' | '.join(calls)}",),
+        (f"{_name_figures(script)} over a split, of each data set over its own rows.",),
+    )
+
+
+def _pair_rows(script: ScriptSpec, data: str = "") -> tuple[Statement, ...]:
+    """The statement that pairs the rows of a data set, the first one if none is named, with those
+    of the others."""
+    if not script.data.members:
+        return ()
+    place = find_first_column(script, data or script.data.members[0].name)
+    return (f"columns = repeat_rows(columns, len(columns[{place}]))",)
+
+
+def _type_figure(script: ScriptSpec) -> str:
+    return "float | list[list[float]]" if script.charts else "float"
+
+
+def _write_evaluation(
+    script: ScriptSpec, name: str, uses: Sequence[MetricUse], paired: Sequence[Statement]
+) -> Function:
+    """A function of some figures of a split."""
+    objective = _Objective(script, uses)
+    measured = measure(script, uses, objective.names, objective.variables)
     rank = "columns = [column[RANK::WORLD] for column in columns]"
-    figure = "float | list[list[float]]" if script.charts else "float"
     seed = EVALUATION_SEED
     text = " ".join((*(text for _, text in measured.figures), *measured.shapes.values()))
     placed = script.distributed or measured.shapes or script.autocast or script.draws_itself
     body: list[Statement] = [
         "model.eval()",
+        *paired,
         *when(re.search(r"\brows\b", text), "rows = len(columns[0])"),
         *when(placed, "device = columns[0].device"),
         *when(script.distributed and not script.draws_itself, rank),
@@ -130,17 +173,26 @@ def write_evaluation(script: ScriptSpec) -> Function:
     ]
     figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
     return Function(
-        "evaluate",
+        name,
         (
             "model: nn.Module",
             "columns: list[Tensor]",
             *when(script.judges_by_steps, "steps: int"),
         ),
-        f"dict[str, {figure}]",
+        f"dict[str, {_type_figure(script)}]",
         (*body, f"return {{{', '.join(figures)}}}"),
-        (f"{_name_figures(script)} over a split.",),
+        (_describe(script, uses),),
         ("@torch.no_grad()",),
     )
+
+
+def _describe(script: ScriptSpec, uses: Sequence[MetricUse]) -> str:
+    """What a function of figures says of itself."""
+    if len(uses) == len(script.uses):
+        return f"{_name_figures(script)} over a split."
+    (data,) = (name for name, own in script.leads.items() if own == tuple(uses))
+    names = ", ".join(show(use.name) for use in uses)
+    return f"Figures over the rows of {show(data)}: {names}."
 
 
 def _name_figures(script: ScriptSpec) -> str:
@@ -167,9 +219,9 @@ def _start_sums(script: ScriptSpec, measured: Measured) -> Iterator[str]:
 class _Objective:
     """The objective in `evaluate`: what it is computed by, and the variables of its outputs."""
 
-    def __init__(self, script: ScriptSpec) -> None:
+    def __init__(self, script: ScriptSpec, uses: Sequence[MetricUse]) -> None:
         self.script = script
-        self.read = {name for use in script.uses for name in use.reads}
+        self.read = {name for use in uses for name in use.reads}
         self.outputs = [o.name for o in script.graph.outputs if o.name in self.read]
         self.columns = {n: place for n, place in script.column_of.items() if n in self.read}
         simple = self.outputs and not script.alternates
@@ -192,7 +244,7 @@ class _Objective:
         results = zip(self.outputs, self.inlined.results, strict=True)
         named = [f"{names[n]} = {text}" for n, text in results if text != names[n]]
         return [
-            *unpack_columns(self.inlined, column, *used, *when(sized, given[0])),
+            *unpack_columns(self.script, self.inlined, [column], *used, *when(sized, given[0])),
             *self._cast([*self.inlined.lines, *named]),
             *when(sized, f"size = len({given[0]})"),
         ]
@@ -211,7 +263,7 @@ class _Objective:
                 _unpack(targets, call_computed(script, made), 12 if script.autocast else 8)
             )
         return [
-            unpack_batch(script, column),
+            *unpack_batch(script, [column]),
             *self._cast(calls),
             *(
                 f"{names[n]} = {columns[place]}"

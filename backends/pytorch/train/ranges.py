@@ -58,8 +58,10 @@ def emit_column_checks(script: ScriptSpec, columns: Sequence[str]) -> list[State
 
 def write_range_functions(script: ScriptSpec) -> Iterator[Function]:
     """The functions that these call; none where nothing is checked."""
-    raw = {item.name: item.name for item in script.column_graph.inputs}
-    checks = [*_find_raw_checks(script, raw), *_find_column_checks(script, script.columns)]
+    checks: list[ColumnCheck] = []
+    for each in script.sets:
+        raw = {item.name: item.name for item in each.column_graph.inputs}
+        checks += [*_find_raw_checks(each, raw), *_find_column_checks(each, each.columns)]
     ranges = [check for check in checks if check.taken.values is None]
     if ranges:
         yield _write_range_function(ignores=any(c.ignored is not None for c in ranges))
@@ -117,7 +119,7 @@ def _find_raw_checks(script: ScriptSpec, names: Mapping[str, str]) -> Iterator[C
 def _is_packaged(script: ScriptSpec) -> bool:
     """Whether the data comes with a package or lies beside the script, so that it does not change
     without a new script."""
-    data = script.train.data
+    data = script.data
     return not data.source.code(data.schema).reads_folder
 
 
@@ -126,7 +128,7 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
     if _is_packaged(script):
         return
     step = script.train.graph
-    known = {item.value.name: item.name for item in step.inputs}
+    known = {item.value.name: script.find_column(item.name) for item in step.inputs}
     for reader in _read(step, script):
         source = _find_column(step, reader.value)
         name = known[source.name] if source is not None else None
@@ -164,7 +166,7 @@ def _always_fits(script: ScriptSpec, name: str, reader: Reader) -> bool:
     if taken.values is not None:
         return False
     low, high = dtype.range
-    data = script.train.data
+    data = script.data
     words = {c.name: len(c.categories) for c in data.schema if c.words}
     outputs = {o.name: o.value for o in data.columns.outputs}
     raw = {item.value.name: item.name for item in data.columns.inputs}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.averaging import emit_decays, write_averaging
+from backends.pytorch.train.batches import write_batches, write_repeating
 from backends.pytorch.train.checkpoints import write_checkpoints
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
 from backends.pytorch.train.entry import write_main
 from backends.pytorch.train.epoch import (
-    write_batches,
     write_epoch,
     write_measure,
     write_solving_epoch,
 )
 from backends.pytorch.train.epochs import write_train
-from backends.pytorch.train.functions import emit_column_function, emit_objective_function
+from backends.pytorch.train.functions import emit_column_functions, emit_objective_function
 from backends.pytorch.train.judging import write_judging
-from backends.pytorch.train.loading import reads_folder, write_loader
+from backends.pytorch.train.loading import reads_folder, write_loaders
 from backends.pytorch.train.measuring import write_evaluation
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.optimizing import emit_definitions, write_split_parameters
@@ -31,7 +31,7 @@ from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
 from backends.pytorch.train.tracking import emit_name
 from backends.pytorch.train.updating import write_updates
-from backends.pytorch.train.windows import write_window_function
+from backends.pytorch.train.windows import write_window_functions
 from compiler.program.train import Clip
 from compiler.vocabulary.clauses import TRAIN, Positive, Whole, find_said
 from compiler.writing.imports import sort_names, write_imports
@@ -71,7 +71,7 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
     body = "\n\n\n".join("\n".join(block) for block in blocks)
     models = ", ".join(sort_names(set(find_classes(script))))
     early = [LOADED_EARLY] if script.distributed else []
-    imports = write_imports(body, [*early, *script.train.data.source.imports()])
+    imports = write_imports(body, [*early, *script.data.source.imports()])
     imports.remove("import sys")
     head = [
         *_docstring(script, finder),
@@ -88,12 +88,14 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
 
 def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Function | Lines]:
     """The functions of the script in their order; those that come as text as their lines."""
-    yield emit_column_function(script)
+    yield emit_column_functions(script)
     yield from write_range_functions(script)
-    yield from write_window_function(script)
-    yield write_loader(script)
+    yield from write_window_functions(script)
+    yield from write_loaders(script)
     yield from write_numbers(script)
     yield emit_objective_function(script)
+    if finder is None or script.solves:
+        yield from write_repeating(script)
     if script.train.learns:
         yield from _write_training(script)
     if finder is not None:
@@ -101,7 +103,7 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
         yield finder
         return
     yield from (text.splitlines() for text in script.functions.values())
-    yield write_evaluation(script)
+    yield from write_evaluation(script)
     if not script.train.learns:
         yield write_judging(script, _describe(script))
         return
@@ -152,7 +154,7 @@ def _docstring(script: ScriptSpec, finder: Function | None) -> Lines:
 def _describe(script: ScriptSpec) -> str:
     names = " and ".join(dict.fromkeys(net.net.model for net in script.train.nets))
     does = "Trains" if script.train.learns else "Evaluates"
-    return f"{does} {names} on the data {script.train.data.name}."
+    return f"{does} {names} on the data {script.data.name}."
 
 
 def _write_constants(script: ScriptSpec, *, finds: bool) -> Iterator[Statement]:

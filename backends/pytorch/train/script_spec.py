@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from backends.pytorch.modules import emit_module
-from backends.pytorch.train.computed import OptimizerSpec
+from backends.pytorch.train.computed import OptimizerSpec, cut_out
 from backends.pytorch.train.draws import TrainDraws
 from backends.pytorch.train.graphs import ScriptGraphs
 from backends.pytorch.train.numbers import Number, TrainNumbers
+from compiler.data.joined import name_fitted, qualify
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Output
 from compiler.ir.modes import take_evaluation
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
+from compiler.program.data import DataSet
+from compiler.program.joining import find_lead
 from compiler.program.recomputed import find_recomputed
-from compiler.program.train import TrainedNet, TrainStep
+from compiler.program.train import MetricUse, TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
-from compiler.writing.names import free_name, is_key, safe_name
+from compiler.writing.names import SCRIPT_GLOBALS, free_name, is_key, name_all, safe_name
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,61 @@ class ScriptSpec(ScriptGraphs):
     masks: str = ""
     starts_averages: bool = False
 
+    @property
+    def data(self) -> DataSet:
+        """The data whose rows it reads."""
+        return self.train.data
+
+    @cached_property
+    def sets(self) -> tuple[ScriptSpec, ...]:
+        """The script as its data sets see it, of which each is loaded by a function of its own;
+        itself where there is one."""
+        if not self.data.members:
+            return (self,)
+        taken = {*SCRIPT_GLOBALS, *self.functions}
+        names = name_all(member.name for member in self.data.members)
+        loaders = {n: free_name(f"load_{name}_rows", taken, "_") for n, name in names.items()}
+        return tuple(
+            MemberSpec(
+                self.train,
+                self.starts,
+                self.masks,
+                member=member,
+                function=loaders[member.name],
+            )
+            for member in self.data.members
+        )
+
+    @cached_property
+    def leads(self) -> Mapping[str, tuple[MetricUse, ...]]:
+        """The figures by the data set over whose rows they are taken: the first that they read."""
+        outputs = {o.name: o for o in self.measured[0].outputs}
+        found: dict[str, tuple[MetricUse, ...]] = {part.name: () for part in self.data.parts}
+        for use in self.uses:
+            read = cut_out(self.measured[0], [outputs[name] for name in use.reads])
+            lead = find_lead(self.data, (item.name for item in read.inputs)).name
+            found[lead] = (*found[lead], use)
+        return {name: uses for name, uses in found.items() if uses}
+
+    @property
+    def loader(self) -> str:
+        """The function that loads the rows."""
+        return "load_splits"
+
+    @property
+    def fitted(self) -> str:
+        """The file with the figures of its columns."""
+        return name_fitted([part.name for part in self.train.data.parts])[self.data.name]
+
+    def find_column(self, read: str) -> str | None:
+        """What a column that the objective reads is called in the data; None where it is of
+        another data set."""
+        return read
+
     @cached_property
     def column_graph(self) -> Graph:
         """The column expressions of these columns and no others."""
-        graph = self.train.data.columns
+        graph = self.data.columns
         outputs = {o.name: o for o in graph.outputs}
         wanted: tuple[Output, ...] = tuple(outputs[name] for name in self.columns)
         pruned = DeadCode().run(replace(graph, outputs=wanted), Context())
@@ -65,7 +119,7 @@ class ScriptSpec(ScriptGraphs):
     def statistics(self) -> tuple[str, ...]:
         """Paths of the fitted figures of these columns, in the order in which they are fitted."""
         fitted = self.column_graph.parameter
-        return tuple(s.path for s in self.train.data.statistics if s.path in fitted)
+        return tuple(s.path for s in self.data.statistics if s.path in fitted)
 
     @cached_property
     def written(self) -> dict[tuple[str, ...], str]:
@@ -393,3 +447,33 @@ class ScriptSpec(ScriptGraphs):
     def said(self) -> frozenset[str]:
         """The fields that the clauses of the train fill."""
         return frozenset(word.field for word, _ in find_said(TRAIN, self.train))
+
+
+@dataclass(frozen=True)
+class MemberSpec(ScriptSpec):
+    """A script on several data sets as one of them sees it: its columns, and no others."""
+
+    member: DataSet = field(kw_only=True)
+    function: str = field(kw_only=True)
+
+    @property
+    def loader(self) -> str:
+        """The function that loads the rows."""
+        return self.function
+
+    @property
+    def data(self) -> DataSet:
+        """The data whose rows it reads."""
+        return self.member
+
+    def find_column(self, read: str) -> str | None:
+        """What a column that the objective reads is called in the data; None where it is of
+        another data set."""
+        own = qualify(self.member.name, "")
+        return read.removeprefix(own) if read.startswith(own) else None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the objective reads of it, in the order of its inputs."""
+        found = (self.find_column(item.name) for item in self.graph.inputs)
+        return tuple(name for name in found if name is not None)

@@ -13,6 +13,7 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.data.codes import describe_codes
 from compiler.data.windows import Window
 from compiler.ir.graph import Graph
+from compiler.program.data import DataSet
 from compiler.program.train import ParameterGroup, Train
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import write_literal
@@ -139,22 +140,31 @@ def _describe_state(script: ScriptSpec) -> Iterator[tuple[str, str]]:
 
 def _describe_rows(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     """The rows that it is trained on."""
-    train, split = script.train, script.train.data.split
+    data = script.data
     yield "columns", f"{', '.join(script.columns)} {_hash_graph(script.column_graph)}"
     if script.augmentation is not None:
         graph = script.augmentation.graph
         changed = ", ".join(output.name for output in graph.outputs)
         yield "augmentation", f"{changed} {_hash_graph(graph)}"
+    read = {item.name for item in script.column_graph.inputs}
+    words = describe_codes(column for column in data.schema if column.name in read)
+    if words:
+        yield "words", json.dumps(words, ensure_ascii=False)
+    windows = [(part, part.window) for part in data.parts if part.window is not None]
+    if windows:
+        named = (f"{part.name} " if data.members else "" for part, _ in windows)
+        texts = (_describe_window(window) for _, window in windows)
+        yield "window", "; ".join(map("".join, zip(named, texts, strict=True)))
+    yield "split", "; ".join(_describe_split(part, len(data.parts)) for part in data.parts)
+
+
+def _describe_split(data: DataSet, among: int) -> str:
+    split = data.split
+    named = [data.name] if among > 1 else []
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []
-    read = {item.name for item in script.column_graph.inputs}
-    words = describe_codes(column for column in train.data.schema if column.name in read)
-    if words:
-        yield "words", json.dumps(words, ensure_ascii=False)
-    if train.data.window is not None:
-        yield "window", _describe_window(train.data.window)
-    yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
+    return ", ".join([*named, split.method, f"seed {split.seed}", *shares, *by, *apart])
 
 
 def _describe_window(window: Window) -> str:

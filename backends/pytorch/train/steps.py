@@ -6,24 +6,31 @@ from collections.abc import Iterator
 from functools import partial
 
 from backends.pytorch.train.averaging import follow_nets
+from backends.pytorch.train.batches import (
+    CHOSEN,
+    PART,
+    choose_columns,
+    name_rows,
+    spell_parts,
+    spell_rows,
+    unpack_batch,
+)
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import (
     augment_batch,
     begin_epoch,
-    choose_rows,
     describe_epoch,
     name_results,
-    unpack_batch,
     unpack_parts,
+    wrap_doc,
 )
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import (
-    PARTS,
     SHARE,
     begin_parts,
     call_updates,
@@ -44,9 +51,9 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
         ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
         "dict[str, float]",
         tuple(_write_body(script)),
-        (
-            f"{describe_epoch(script)} and returns the mean of each step's loss; the",
-            f"order{drawn} follows from seed and epoch.",
+        wrap_doc(
+            f"{describe_epoch(script)} and returns the mean of each step's loss; the "
+            f"order{drawn} follows from seed and epoch."
         ),
     )
     yield _write_read_mean(script)
@@ -137,7 +144,7 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
         yield "hidden = RANK > 0 or not sys.stderr or None"
     hidden = "hidden" if script.distributed else "not sys.stderr or None"
     yield f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})'
-    counted = "for step, chosen in enumerate(bar, 1 + (epoch - 1) * steps):"
+    counted = f"for step, {spell_rows(script)} in enumerate(bar, 1 + (epoch - 1) * steps):"
     yield suite(counted, list(_write_steps(script)))
     read = "read_mean(name, values)"
     yield f'return {{f"{{name}}.loss": {read} for name, values in losses.items() if values}}'
@@ -147,7 +154,7 @@ def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
     yield from compute_numbers(script)
     if not script.divides:
-        yield from _write_rows(script, "chosen")
+        yield from _write_rows(script, CHOSEN)
     for step in script.steps:
         taken = list(_write_step(script, step))
         every = step.step.every
@@ -159,7 +166,7 @@ def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:
     """Statements that name the columns of a batch, or a part of it."""
     if script.distributed and script.draws_itself:
         yield f"{COUNT} = len({chosen})"
-    yield unpack_batch(script, f"column[{choose_rows(script, chosen)}]")
+    yield from unpack_batch(script, choose_columns(script, chosen))
     yield from augment_batch(script)
 
 
@@ -175,8 +182,8 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
         yield f"{noted} = torch.zeros((), device=device)"
         added = f"{noted} += add_gradients(loss * {SHARE}, {given})"
         yield from begin_parts(script, name)
-        part = [*_write_rows(script, "part"), computed, added, *collect_part(script, name)]
-        yield suite(f"for part in {PARTS}:", part)
+        part = [*_write_rows(script, PART), computed, added, *collect_part(script, name)]
+        yield suite(f"for {', '.join(name_rows(script, PART))} in {spell_parts(script)}:", part)
         yield from emit_rate_updates(script, name)
         yield f"update({given})"
     else:

@@ -32,8 +32,6 @@ def call_updates(script: ScriptSpec, step: str) -> Iterator[Statement]:
             yield f"{_name_function(made)}({', '.join(arguments)})"
 
 
-PARTS = "chosen.split(BATCH // ACCUMULATE)"
-"""The rows of the parts of a batch."""
 SHARE = "len(part) / len(chosen)"
 """What a part counts in its batch."""
 

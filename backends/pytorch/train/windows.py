@@ -14,10 +14,10 @@ FIND = "find_windows"
 
 def order_rows(script: ScriptSpec, names: Mapping[str, str]) -> list[Statement]:
     """Statements that bring raw columns, by their variables, into the order of their windows."""
-    window = script.train.data.window
+    window = script.data.window
     if window is None or not window.has_order:
         return []
-    given = [count for _, count in script.train.data.split.given]
+    given = [count for _, count in script.data.split.given]
     moved = [f"{name} = {name}[order]" for name in names.values()]
     parts = f"parts = np.repeat(np.arange({len(given)}), {given})"
     return [*when(given, parts), f"order = {_write_order(window, names, given)}", *moved]
@@ -34,7 +34,7 @@ def _write_order(window: Window, names: Mapping[str, str], given: Sequence[int])
 
 def spell_times(script: ScriptSpec, names: Mapping[str, str]) -> str:
     """What a split in order goes by, of rows in the order of their windows."""
-    window = script.train.data.window
+    window = script.data.window
     return f"{names[window.by]}.numpy()" if window is not None and window.by else "order"
 
 
@@ -43,13 +43,17 @@ def cut_windows(
 ) -> list[Statement]:
     """Statements that return the windows of each split, of columns by their expressions; none
     where rows stay single."""
-    window = script.train.data.window
+    window = script.data.window
     if window is None:
         return []
-    stretches = [*_number_stretches(window, names, given=bool(script.train.data.split.given))]
+    stretches = [*_number_stretches(window, names, given=bool(script.data.split.given))]
     reached = f"[:-{window.reach}]" if window.reach else ""
     stride = f"[::{window.stride}]" if window.stride > 1 else ""
-    found = f"{FIND}(rows, stretches)" if window.has_stretches else f"rows{reached}{stride}"
+    found = (
+        f"{name_finder(script)}(rows, stretches)"
+        if window.has_stretches
+        else f"rows{reached}{stride}"
+    )
     offsets = f"np.arange({window.length})"
     taken = []
     for name, result in zip(script.columns, results, strict=True):
@@ -89,12 +93,22 @@ def _number_stretches(
     yield from when(window.has_stretches, "stretches = np.append(0, np.cumsum(begins))")
 
 
-def write_window_function(script: ScriptSpec) -> Iterator[Function]:
-    """The function that finds the windows of a split; none where rows stay single, or where all
+def write_window_functions(script: ScriptSpec) -> Iterator[Function]:
+    """The functions that find the windows of a split; none where rows stay single, or where all
     rows of a split follow one another: it is drawn at random of none."""
-    window = script.train.data.window
-    if window is None or not window.has_stretches:
-        return
+    for each in script.sets:
+        window = each.data.window
+        if window is not None and window.has_stretches:
+            yield _write_window_function(each, window)
+
+
+def name_finder(script: ScriptSpec) -> str:
+    """The function that finds the windows of a split of a data set."""
+    own = script.data is not script.train.data
+    return f"{FIND}_{script.loader.removeprefix('load_').removesuffix('_rows')}" if own else FIND
+
+
+def _write_window_function(script: ScriptSpec, window: Window) -> Function:
     reach = window.reach
     ahead = f", and the row {window.ahead} behind it," if window.ahead else ""
     stride = f"[::{window.stride}]" if window.stride > 1 else ""
@@ -103,8 +117,8 @@ def write_window_function(script: ScriptSpec) -> Iterator[Function]:
         "runs = np.append(0, np.cumsum(broken))",
         f"return rows[:-{reach}][runs[:-{reach}] == runs[{reach}:]]{stride}",
     ]
-    yield Function(
-        FIND,
+    return Function(
+        name_finder(script),
         ("rows: np.ndarray", "stretches: np.ndarray"),
         "np.ndarray",
         tuple(body) if reach else (f"return rows{stride}",),

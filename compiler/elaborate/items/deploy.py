@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from compiler.compression.given import add_computed
+from compiler.data.joined import qualify
 from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.item_elaborator import ItemElaborator
@@ -24,6 +25,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
+from compiler.program.joining import find_owner
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import (
     dim_both_ways,
@@ -39,6 +41,10 @@ from compiler.report.messages.deployments import (
 )
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.lowering import input_and_output, no_operator
+from compiler.report.messages.several_data import (
+    inputs_of_several_data,
+    preprocess_of_other_data,
+)
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.windowing import take_windows
@@ -145,16 +151,38 @@ class DeployElaborator(ItemElaborator):
         where another net computes one, which is reported."""
         assert self.preprocess is not None
         data, span = self.preprocess
-        part = subject.computed
+        part, columns = subject.computed, subject.columns
+        owner = self.find_owner(subject, data, span)
+        if owner is None:
+            return None
+        columns = {name: column.removeprefix(owner) for name, column in columns.items()}
         if part is None:
-            return subject.columns
+            return columns
         if part.parameters:
             weight = part.parameters[0].path
             self.body.report(input_of_another_net(span, part.outputs[0].name, weight))
             return None
-        data, names = add_computed(data, part)
+        data, names = add_computed(data, part, owner)
         self.preprocess = (data, span)
-        return {**subject.columns, **names}
+        return {**columns, **names}
+
+    def find_owner(self, subject: Subject, data: DataSet, span: Span) -> str | None:
+        """What the names of the columns begin with that the net was given, where its train has
+        several data sets; None where these do not go with the data, which is reported."""
+        train = self.subjects.trains.get(subject.source)
+        if train is None or not train.data.members:
+            return ""
+        known = tuple(member.name for member in train.data.members)
+        if data.name not in known:
+            self.body.report(preprocess_of_other_data(span, data.name, train.name, known))
+            return None
+        computed = subject.computed.inputs if subject.computed is not None else ()
+        read = (*subject.columns.values(), *(item.name for item in computed))
+        owners = dict.fromkeys(find_owner(train.data, column).name for column in read)
+        if len(owners) > 1:
+            self.body.report(inputs_of_several_data(span, train.name, tuple(owners)))
+            return None
+        return qualify(next(iter(owners), data.name), "")
 
     # --- clauses ----------------------------------------------------------------------------
 

@@ -169,8 +169,8 @@ def _choose_columns(
     data: DataSet,
 ) -> dict[str, ArgumentValue] | None:
     """A tensor for every input: what the reference gives, else the column of the same name."""
-    columns = {o.name for o in data.columns.outputs}
-    known = columns | {c.name for c in data.schema if c.trouble is not None}
+    columns = _list_columns(data).keys()
+    known = columns | {c.name for part in data.parts for c in part.schema if c.trouble is not None}
     chosen: dict[str, ArgumentValue] = {}
     accepted = True
     for name, declared in inputs.items():
@@ -194,11 +194,18 @@ def _choose_columns(
     return chosen if accepted else None
 
 
+def _list_columns(data: DataSet) -> dict[str, Span | None]:
+    """The columns by the names that they have alone, and where each was made."""
+    return {
+        o.name: o.origin or part.span for part in data.parts[::-1] for o in part.columns.outputs
+    }
+
+
 def _bind_outputs(
     context: GraphContext, layer: BlockLayer, outputs: Mapping[str, Tensor | Poison], data: DataSet
 ) -> bool:
     """Makes the outputs names of the body; False where one is a column's."""
-    columns = {o.name: o.origin or data.span for o in data.columns.outputs}
+    columns = _list_columns(data)
     accepted = True
     for name, tensor in outputs.items():
         if name in columns and isinstance(tensor, Tensor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -19,7 +19,7 @@ from compiler.elaborate.items.misfits import find_frozen_slopes, find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_steps
 from compiler.elaborate.items.reading import find_unread_augmentation, keep_used, reads_nothing
-from compiler.elaborate.items.references import apply_model, find_item
+from compiler.elaborate.items.references import apply_model
 from compiler.elaborate.items.regularizing import (
     Regularizing,
     read_regularize,
@@ -45,6 +45,7 @@ from compiler.elaborate.items.settings import (
 from compiler.elaborate.items.solving import find_unsolvable
 from compiler.elaborate.items.steps import Head, StepElaborator
 from compiler.elaborate.items.thawing import check_thaws, settle_thaws
+from compiler.elaborate.items.train_data import OpenData, TrainData, find_unread_data
 from compiler.elaborate.items.training_lints import find_training_lints
 from compiler.elaborate.items.updates import (
     StartEntry,
@@ -60,14 +61,11 @@ from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
     ArgumentValue,
     BlockLayer,
-    Known,
     NetValue,
-    Refused,
     Tensor,
     Val,
 )
 from compiler.ir.graph import Graph
-from compiler.ir.hint import HintName
 from compiler.program.data import DataSet
 from compiler.program.train import (
     EVALUATED,
@@ -82,8 +80,6 @@ from compiler.report.messages.evaluating_trains import (
     evaluates_nothing,
     trains_nothing,
 )
-from compiler.report.messages.item_clauses import reference_missing
-from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label, two_of_a_name
 from compiler.report.messages.training import (
     net_is_not_a_model,
@@ -96,19 +92,14 @@ from compiler.report.source import Span
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.rows.rates import find_rate_faults
-from compiler.text.tree.syntax import Argument, Clause, Reference
-from compiler.text.tree.syntax import Data as DataItem
+from compiler.text.tree.syntax import Clause
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.training.regularizers import L2
-from compiler.types.dims import Dim
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
 TRAINING_CLAUSES = ("minimize", "clip", "until", "processes", "compile")
 """Clauses that stand once, and say how something is trained."""
-
-OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
-"""Elaborates a data item with the arguments of a reference to it."""
 
 
 class TrainElaborator(ItemElaborator):
@@ -152,9 +143,10 @@ class TrainElaborator(ItemElaborator):
             return None
         context.body.item = self.item
         reserve_weights(context.builder, self.item)
-        data = self.find_data(context)
+        found = TrainData(self.scope, self.item, self.open_data)
+        data = found.find(context)
         if data is not None:
-            self.declare_columns(context, data)
+            self.columns = found.declare(context, data)
         applied = True
         if self.item.of is not None and data is not None:
             applied = apply_model(self.scope, context, self.item, self.item.of, data)
@@ -196,39 +188,6 @@ class TrainElaborator(ItemElaborator):
             body.report(trains_nothing(place, word, span))
         if not self.metrics and "metric" not in self.seen and not self.refused:
             body.report(evaluates_nothing(place, self.item.name.text))
-
-    # --- data -------------------------------------------------------------------------------
-
-    def find_data(self, context: GraphContext) -> DataSet | None:
-        """The data behind `on`."""
-        body, references = context.body, self.item.on
-        name = f"the train `{self.item.name.text}`"
-        if not references:
-            form = f"train {self.item.name.text} of Model on data {{ … }}"
-            body.report(reference_missing(self.item.name.span, name, "has no data", form))
-            return None
-        if len(references) > 1:
-            body.report(not_available(references[1].span, "on a, b", "train on several data sets"))
-            return None
-        found = find_item(self.scope, references[0], DataItem, "data set")
-        if found is None:
-            return None
-        owner, item = found
-        return self.open_data(owner, item, references[0].arguments or (), body, references[0])
-
-    def declare_columns(self, context: GraphContext, data: DataSet) -> None:
-        """Makes the columns inputs with a leading dim `batch`. Parameters of the item hide
-        columns of the same name."""
-        body = context.body
-        for output, kind in data.type_columns():
-            span = output.origin or self.item.on[0].span
-            self.columns[output.name] = span
-            hidden = output.name in body.names[0]
-            context.add_input(output.name, kind, span, bound=not hidden)
-        for column in data.schema:
-            if column.trouble is not None:
-                body.names[0].setdefault(column.name, Refused(column.trouble))
-        body.names[0].setdefault("batch", Known(Dim.of("batch"), HintName("batch")))
 
     # --- clauses ----------------------------------------------------------------------------
 
@@ -351,7 +310,10 @@ class TrainElaborator(ItemElaborator):
         self, body: Body, graph: Graph, data: DataSet, uses: tuple[MetricUse, ...]
     ) -> None:
         """Reports what does not fit between the graph, the columns that it reads, and figures."""
-        if reads_nothing(graph, data):
+        unread_data = find_unread_data(self.item, graph, data)
+        for message in unread_data:
+            body.report(message)
+        if not unread_data and reads_nothing(graph, data):
             columns = tuple(column.name for column in data.schema)
             body.report(nothing_read(self.item.on[0].span, self.item.name.text, columns))
         unread = find_unread_augmentation(self.item.name.text, graph, data)

@@ -10,7 +10,8 @@ from compiler.elaborate.api import match_arguments, match_values
 from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES
 from compiler.elaborate.calls.binding import Actual
 from compiler.elaborate.items.instances import find_key, is_open, name_instance, write_arguments
-from compiler.elaborate.items.train import OpenData, TrainElaborator
+from compiler.elaborate.items.train import TrainElaborator
+from compiler.elaborate.items.train_data import OpenData
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.describing import describe

@@ -30,6 +30,8 @@ def read_data_attribute(body: Body, owner: FileScope, item: Data, attribute: Att
     name = attribute.name
     if name.text in attributes:
         return Known(attributes[name.text])
+    if body.partial:  # it may be a column of data that were refused
+        return POISON
     known = tuple(attributes)
     near = did_you_mean(name.text, known)
     body.report(unknown_attribute_of_data(name.span, item.name.text, name.text, known, near))

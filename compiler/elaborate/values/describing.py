@@ -51,8 +51,8 @@ def describe(value: Val) -> str:
             return f"the initializer {initializer.name}"
         case Tensor():
             return f"a tensor {value.type}"
-        case Record(items):
-            return f"a record of {len(items)} results"
+        case Record(items, called):
+            return called or f"a record of {len(items)} results"
         case Namespace(_, name):
             return f"the namespace {name}"
         case ItemValue(kind, name, _):

@@ -173,9 +173,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Record(Several):
-    """Several results, by name or in order; a tuple `(a, b)` has empty names."""
+    """Several results, by name or in order; a tuple `(a, b)` has empty names. `called` is what
+    messages call it, if it is not the result of a call."""
 
     items: tuple[tuple[str, Val], ...]
+    called: str = ""
 
     @property
     def values(self) -> tuple[Val, ...]:
