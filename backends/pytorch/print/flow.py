@@ -95,12 +95,27 @@ class Flow:
         return ""
 
     def _name_in(self, instance: int, value: str) -> str:
-        """What the author calls a value in the frame: not what an inner call names it."""
+        """What the author calls a value in the frame: not what an inner call names it, but for the
+        output of a net, unless that would hide an argument."""
         body = self.target.bodies[instance]
         maker = body.index.makers.get(value)
         around = body.frame if maker is None else body.index.chain_of(maker)[-1]
-        inside = around is body.frame or around in body.index.nets
-        return self._bound_name(instance, value) or (user_name(value) if inside else "")
+        name = self._bound_name(instance, value)
+        if name or around is body.frame:
+            return name or user_name(value)
+        made = user_name(value) if around in body.index.nets else ""
+        return "" if made in self.target.formals else made
+
+    def _is_of_net(self, ref: OutputRef) -> bool:
+        """Whether a net makes a value that its caller gives no name."""
+        for number, member in ref.item.members.items():
+            body, value = self.target.bodies[number], member.outputs[ref.output]
+            maker = body.index.makers.get(value)
+            if maker is None or body.index.chain_of(maker)[-1] not in body.index.nets:
+                return False
+            if self._bound_name(number, value):
+                return False
+        return True
 
     def _bound_name(self, instance: int, value: str) -> str:
         """What the frame calls a value that a call inside it made."""
@@ -158,6 +173,7 @@ class Flow:
             return False
         assert isinstance(ref, OutputRef)
         named = self.wish(ref) and ref.item.sample.op != HELD and not self._ends(ref)
+        named = named and not self._is_of_net(ref)
         ends = ref in self.others or any(reader.sample.traits.of_mode for reader in readers)
         if named and not ends:  # a branch ends in its choice's variable
             return False

@@ -190,7 +190,9 @@ class Forward:
             return
         texts = [self.out.text(self.out.peek(ref)) for ref in waiting]
         whole = self.out.text(substitute(tree, list(map(self.out.peek, inputs))))
-        too_long = len(whole) + self.out.indent + len("return ") > WIDTH
+        made = self.flow.target_name(OutputRef(item, 0)) if item.outputs == 1 else ""
+        start = max(len("return "), len(made) + len(" = "))
+        too_long = len(whole) + self.out.indent + start > WIDTH
         if too_long and self._is_list(tree, waiting):
             too_long = sum(map(len, texts)) + 2 * len(texts) + self.out.indent + 5 > WIDTH
         if sum(map(len, texts)) > LONGEST_OPERANDS or too_long:

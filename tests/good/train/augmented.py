@@ -205,8 +205,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     for step, chosen in enumerate(bar):
         image, label = (column[chosen] for column in columns)
         image = augment(image, draws)
-        logits = model(image)  # [batch, 10]
-        loss_total = F.cross_entropy(logits, label, reduction="sum")
+        loss_total = F.cross_entropy(model(image), label, reduction="sum")
         loss_counted = (label != -100).sum().clamp(min=1)
         loss = loss_total / loss_counted
         model.zero_grad()

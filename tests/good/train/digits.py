@@ -89,8 +89,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
         image, label = (column[chosen] for column in columns)
-        logits = model(image)  # [batch, 10]
-        loss = F.cross_entropy(logits, label)
+        loss = F.cross_entropy(model(image), label)
         model.zero_grad()
         loss.backward()
         rate = LEARNING_RATE * schedule((epoch - 1) * steps + step, EPOCHS * steps)

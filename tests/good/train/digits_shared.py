@@ -102,8 +102,7 @@ def train_epoch(
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         image, label = (column[chosen[RANK::WORLD]] for column in columns)
-        logits = replica(image)  # [batch, 10]
-        loss = F.cross_entropy(logits, label)
+        loss = F.cross_entropy(replica(image), label)
         model.zero_grad()
         loss.backward()
         rate = LEARNING_RATE * schedule((epoch - 1) * steps + step, EPOCHS * steps)

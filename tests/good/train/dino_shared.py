@@ -77,16 +77,14 @@ def compute_loss(
     # x: [batch, 4]; center: [1, 6]
     y = 2 * x  # [batch, 4]
     with torch.no_grad():
-        h = teacher(x)  # [batch, 6]
-        z = teacher(y)
-    x = student(x)
-    y = student(y)
-    u = (h - center) / 0.2
+        z = teacher(x)  # [batch, 6]
+        u = teacher(y)
     v = (z - center) / 0.2
-    v = F.cross_entropy(x / 0.5, F.softmax(v, dim=-1))
-    y = F.cross_entropy(y / 0.5, F.softmax(u, dim=-1))
-    loss = 0.5 * (v + y)
-    mean = torch.cat([h, z]).mean(0, keepdim=True)  # [1, 6]
+    y2 = (u - center) / 0.2
+    y2 = F.cross_entropy(student(x) / 0.5, F.softmax(y2, dim=-1))
+    y = F.cross_entropy(student(y) / 0.5, F.softmax(v, dim=-1))
+    loss = 0.5 * (y2 + y)
+    mean = torch.cat([z, u]).mean(0, keepdim=True)  # [1, 6]
     return loss, mean
 
 

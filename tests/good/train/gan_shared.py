@@ -78,26 +78,22 @@ def compute_critic_loss(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
     # image: [batch, 1, 8, 8]
     code = image.flatten(1)[:, 16:32]  # [batch, 16]
     fake = G(code)  # [batch, 1, 8, 8]
-    score = D(image)  # [batch]
-    fake = D(fake)
-    return F.softplus(-score).mean() + F.softplus(fake).mean()
+    x = F.softplus(-D(image)).mean()
+    return x + F.softplus(D(fake)).mean()
 
 
 def compute_generator_loss(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
     # image: [batch, 1, 8, 8]
     code = image.flatten(1)[:, 16:32]  # [batch, 16]
-    image = G(code)  # [batch, 1, 8, 8]
-    score = D(image)  # [batch]
-    return F.softplus(-score).mean()
+    x = F.softplus(-D(G(code)))  # [batch]
+    return x.mean()
 
 
 def compute_figures(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
     # image: [batch, 1, 8, 8]
     code = image.flatten(1)[:, 16:32]  # [batch, 16]
     fake = G(code)  # [batch, 1, 8, 8]
-    score = D(image)  # [batch]
-    fake = D(fake)
-    return score.mean() - fake.mean()
+    return D(image).mean() - D(fake).mean()
 
 
 def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:

@@ -95,8 +95,7 @@ def measure(model: nn.Module, batch: list[Tensor]) -> Tensor:
     asks for it several times a step.
     """
     features, label = batch
-    logits = model(features)  # [batch, 3]
-    loss_total = F.cross_entropy(logits, label, reduction="sum")
+    loss_total = F.cross_entropy(model(features), label, reduction="sum")
     loss_counted = (label != -100).sum().clamp(min=1)
     loss = loss_total / loss_counted
     model.zero_grad()

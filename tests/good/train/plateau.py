@@ -101,8 +101,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
         features, label = (column[chosen] for column in columns)
-        logits = model(features)  # [batch, 3]
-        loss_total = F.cross_entropy(logits, label, reduction="sum")
+        loss_total = F.cross_entropy(model(features), label, reduction="sum")
         loss_counted = (label != -100).sum().clamp(min=1)
         loss = loss_total / loss_counted
         model.zero_grad()

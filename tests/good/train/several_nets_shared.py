@@ -86,10 +86,8 @@ def compute_loss(
     body: nn.Module, frozen: nn.Module, head: nn.Module, features: Tensor, label: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     # features: [batch, 4]; label: i64[batch]
-    h = body(features)  # [batch, 24]
-    logits = head(h)  # [batch, 3]
-    h = body(2 * features)  # [batch, 24]
-    twice = head(h)  # [batch, 3]
+    logits = head(body(features))  # [batch, 3]
+    twice = head(body(2 * features))
     rest = frozen(features)  # [batch, 16]
     x6_total = F.cross_entropy(logits, label, reduction="sum")
     x6_counted = (label != -100).sum().clamp(min=1)

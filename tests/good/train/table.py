@@ -111,8 +111,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     for step, chosen in enumerate(bar):
         label, x = (column[chosen] for column in columns)
         with torch.autocast(device.type, torch.float16):
-            y = model(x)  # [batch, 2]
-            loss_total = F.cross_entropy(y, label, reduction="sum")
+            loss_total = F.cross_entropy(model(x), label, reduction="sum")
             loss_counted = (label != -100).sum().clamp(min=1)
             loss = loss_total / loss_counted
         model.zero_grad()
