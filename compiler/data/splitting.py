@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ class Split:
     rows in the order of the rows, and `shares` are cut from the rows of `train`, drawn at
     random. `overlap` is how many of the rows after a row share cells with it (windows over one
     text): a split in order leaves that many out behind each border. One that is `timed` goes by
-    an array, `times`, and not by the order of the rows; rows of one time stay together.
+    an array, `times`, and not by the order of the rows; rows of one time stay together. Where
+    rows were `chosen` before, `given` holds the numbers of all, and those that are left follow from
+    an array, `parts`: the number of the split of each row.
     """
 
     method: str  # "random", "in_order" or "given"
@@ -36,12 +39,23 @@ class Split:
     given: tuple[tuple[str, int], ...] = ()
     overlap: int = 0
     timed: bool = False
+    chosen: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The splits there are, training first."""
         known = {name for name, _ in (*self.shares, *self.given)}
         return tuple(name for name in ORDER if name in known)
+
+    def choose(self, rows: Array) -> Split:
+        """The split of these rows of the source, given in order."""
+        if not self.given:
+            return self
+        ends = np.cumsum([count for _, count in self.given])
+        counts = np.diff(np.searchsorted(rows, ends), prepend=0)
+        names = (name for name, _ in self.given)
+        given = tuple(zip(names, map(int, counts), strict=True))
+        return replace(self, given=given)
 
     def count_wanted(self, rows: int) -> tuple[int, int]:
         """How many rows the shares take, and of how many: those of `train` where the source
@@ -90,8 +104,9 @@ class Split:
 
     def code(self) -> tuple[list[str], dict[str, str]]:
         """Generated code that is equal to `divide`: statements, which may read `rows`, the number
-        of rows, and arrays: `labels` where the split is stratified, `times` where it is timed; and
-        the expression for the rows of each split."""
+        of rows, and arrays: `labels` where the split is stratified, `times` where it is timed,
+        `parts` where rows of splits that are given were chosen; and the expression for the rows of
+        each split."""
         if self.method == "given":
             return self._code_given()
         lines = []
@@ -113,7 +128,23 @@ class Split:
             parts[name] = _write_period(low, high) if self.timed else part
         return lines, parts
 
+    def _code_chosen(self) -> tuple[list[str], dict[str, str]]:
+        """The same of rows that were chosen, whose splits are numbered by `parts`."""
+        numbers = {name: number for number, (name, _) in enumerate(self.given)}
+        ranges = {name: f"np.flatnonzero(parts == {n})" for name, n in numbers.items()}
+        lines = []
+        if self.shares:
+            drawn = ranges["train"]
+            lines.append(f"order = np.random.default_rng({self.seed}).permutation({drawn})")
+            borders = _border_code([share for _, share in self.shares], "len(order)")
+            for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
+                ranges[name] = _write_slice("order", low, high)
+            ranges["train"] = _write_slice("order", borders[-1], "")
+        return lines, {name: ranges[name] for name in self.names}
+
     def _code_given(self) -> tuple[list[str], dict[str, str]]:
+        if self.chosen:
+            return self._code_chosen()
         ranges: dict[str, str] = {}
         start = 0
         for name, count in self.given:

@@ -25,8 +25,9 @@ class DataSet:
     `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
     training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
     be fitted. `augment` goes from columns of a batch (leading dim `batch`) to those that it
-    changes. With a `window`, a row of a training is a window of rows; `source_rows` is the data
-    item whose columns these are over windows, as a deployed file takes them.
+    changes. `where` goes from raw columns to a boolean, which is true of a row that is kept.
+    With a `window`, a row of a training is a window of rows; `source_rows` is the data item whose
+    columns these are over windows, as a deployed file takes them.
 
     Those of a train on several data sets are `members` of one whose columns are called
     `digits.image`: names in all its graphs and figures are theirs behind that of their data set.
@@ -45,6 +46,12 @@ class DataSet:
     split: Split = clause(
         "split random(seed=0), train=80%, val=10%, test=10%",
         "how the rows are divided: random, in_order, or as given by the source",
+    )
+    where: Graph | None = clause(
+        "where area > 0",
+        "keeps the rows for which it holds, before they are divided",
+        default=None,
+        repeats=True,
     )
     window: Window | None = clause(
         "window 24, ahead=1, by=day",

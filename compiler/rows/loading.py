@@ -16,7 +16,7 @@ from compiler.program.data import DataSet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Label
 from compiler.report.messages.columns import empty_split, too_few_rows
-from compiler.report.messages.series import irregular_steps, no_window
+from compiler.report.messages.series import irregular_steps, no_row_left, no_window
 from compiler.report.source import Span
 from compiler.rows.fitting import fit_statistics
 
@@ -44,6 +44,8 @@ class LoadedData:
     labels: Array | None = None
     """The column whose classes the splits keep in proportion, if they do."""
     numbers: Array | None = None
+    total: int = 0
+    """How many rows the source has."""
     lead: str = ""
     """Of joined data sets, the one whose rows these are: those of the others stand beside them,
     and begin anew behind their last one."""
@@ -111,12 +113,17 @@ def load_data(
         parts = load_parts(data, folder, fitted)
         return pair_rows(data, parts, data.members[0].name)
     data = data.source_rows or data
-    assert data.span is not None
+    span = data.span
+    assert span is not None, "a data item stands somewhere"
     try:
-        raw = data.source.load(folder or data.span.source.folder)
+        raw = data.source.load(folder or span.source.folder)
     except Fault as fault:
-        raise CompileError([fault.make(SourcePlace(data.span))]) from fault
-    numbers = _arrange(data, raw)
+        raise CompileError([fault.make(SourcePlace(span))]) from fault
+    total = len(next(iter(raw.values())))
+    chosen = _choose(data, raw)
+    split = data.split if chosen is None else data.split.choose(chosen)
+    data = replace(data, split=split)
+    numbers = _arrange(data, raw, chosen)
     if numbers is not None:
         raw = {name: array[numbers] for name, array in raw.items()}
     used = {item.name: raw[item.name] for item in data.columns.inputs}
@@ -124,7 +131,7 @@ def load_data(
     labels = raw[stratify] if stratify is not None else None
     count = len(next(iter(raw.values())))
     divided = _divide(data, count, labels, _find_times(data, raw, numbers))
-    need_columns(data.columns, bind_sizes(data.columns, used), data.span)
+    need_columns(data.columns, bind_sizes(data.columns, used), span)
     statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
     statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
     single = evaluate_columns(data, used, statistics)
@@ -142,15 +149,34 @@ def load_data(
         divided=divided,
         labels=labels,
         numbers=numbers,
+        total=total,
     )
 
 
-def _arrange(data: DataSet, raw: Mapping[str, Array]) -> Array | None:
-    """The rows of the source in the order that windows need; None where that is its own."""
-    if data.window is None:
+def _choose(data: DataSet, raw: Mapping[str, Array]) -> Array | None:
+    """The rows that `where` keeps; None without any condition."""
+    if data.where is None:
         return None
-    given = [count for _, count in data.split.given]
-    return data.window.sort(raw, given)
+    given = {item.name: raw[item.name] for item in data.where.inputs}
+    (keep,) = evaluate(data.where, {}, given).values()
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        span = data.where.outputs[0].origin or data.span
+        raise CompileError([no_row_left(span, len(next(iter(raw.values()))))])
+    return rows
+
+
+def _arrange(data: DataSet, raw: Mapping[str, Array], chosen: Array | None) -> Array | None:
+    """The rows of the source that are left, in the order that windows need; None where that is
+    its own."""
+    if data.window is None:
+        return chosen
+    if chosen is not None:
+        raw = {name: raw[name][chosen] for name in data.window.keys}
+    order = data.window.sort(raw, [count for _, count in data.split.given])
+    if order is None or chosen is None:
+        return chosen if order is None else order
+    return np.asarray(chosen[order])
 
 
 def _find_times(data: DataSet, raw: Mapping[str, Array], numbers: Array | None) -> Array | None:

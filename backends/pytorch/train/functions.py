@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
@@ -13,12 +13,17 @@ from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.computed import FIGURES, FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.detaching import free_detached
-from backends.pytorch.train.inlining import Inlined, inline
+from backends.pytorch.train.inlining import Inlined, inline, rename_variables
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import name_setting_ramps
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph
-from compiler.writing.names import LOCAL_RESERVED, SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+from compiler.writing.names import (
+    LOCAL_RESERVED,
+    SCRIPT_GLOBALS,
+    SCRIPT_LOCALS,
+    name_all,
+)
 from compiler.writing.python import write_string
 
 LOADER_LOCALS = frozenset(
@@ -26,12 +31,12 @@ LOADER_LOCALS = frozenset(
     | {"figures", "file", "files", "folder", "images", "labels", "mask_root", "masks", "names"}
     | {"mend_numbers", "order", "out", "path", "paths", "place", "read", "read_dates", "root"}
     | {"set", "sorted", "split", "splits", "suffixes", "table", "tables", "tensors", "text"}
-    | {"begins", "ends", "first", "parts", "starts", "steps", "stretches", "times", "usual"}
+    | {"begins", "ends", "first", "keep", "parts", "starts", "steps", "stretches", "times", "usual"}
 )
 """Variables of the code that loads and divides rows, and what it calls."""
 
-OBJECTIVE, COLUMNS = "compute_loss", "compute_columns"
-"""What the functions of the objective, of what figures read, and of column expressions are
+OBJECTIVE, COLUMNS, SELECT = "compute_loss", "compute_columns", "select_rows"
+"""What the functions of the objective, of column expressions, and of the conditions of rows are
 called."""
 
 
@@ -190,6 +195,50 @@ def inline_columns(script: ScriptSpec) -> Inlined | None:
     if not script.column_graph.nodes:
         return None
     return inline(_emit_columns(script), list_loader_names(script))
+
+
+def inline_conditions(
+    script: ScriptSpec, read: Mapping[str, str], taken: Collection[str]
+) -> Inlined | None:
+    """The statements that say which rows are kept, of raw columns by their variables; None where
+    they are a function."""
+    text = _emit_conditions(script)
+    inlined = inline(text, {*list_loader_names(script), *taken})
+    if inlined is None or not inlined.assigned.isdisjoint(inlined.parameters):
+        return None
+    names = dict(zip(inlined.parameters, read.values(), strict=True))
+    lines = tuple(rename_variables(line, names) for line in inlined.lines)
+    return replace(
+        inlined,
+        lines=lines,
+        results=tuple(rename_variables(result, names) for result in inlined.results),
+    )
+
+
+def emit_condition_functions(script: ScriptSpec) -> list[str]:
+    """`select_rows`, or one for each data set, unless the conditions are written where rows are
+    loaded."""
+    lines: list[str] = []
+    for each in script.sets:
+        where = each.data.where
+        if where is None or inline_conditions(each, {i.name: i.name for i in where.inputs}, ()):
+            continue
+        lines += [*(["", ""] if lines else []), *_emit_conditions(each).split("\n")]
+    return lines
+
+
+def name_conditions(script: ScriptSpec) -> str:
+    """The function that says which rows of a data set are kept."""
+    own = script.data is not script.train.data
+    return script.loader.replace("load", "select", 1) if own else SELECT
+
+
+def _emit_conditions(script: ScriptSpec) -> str:
+    where = script.data.where
+    assert where is not None, "there are conditions"
+    if (SELECT,) not in script.written:
+        script.written[SELECT,] = _emit(script, where, name_conditions(script), {}, {})
+    return script.written[SELECT,]
 
 
 def list_loader_names(script: ScriptSpec) -> frozenset[str]:

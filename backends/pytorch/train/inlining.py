@@ -23,6 +23,13 @@ class Inlined:
     lines: tuple[str, ...]
     results: tuple[str, ...]
 
+    @property
+    def assigned(self) -> frozenset[str]:
+        """The variables that statements give values; a parameter may be one."""
+        nodes = ast.walk(ast.parse("\n".join(self.lines)))
+        stored = (n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        return frozenset(stored)
+
     def reads(self, name: str) -> bool:
         """Whether a variable is read."""
         return name in _find_names("\n".join((*self.lines, *self.results)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from backends.pytorch.train.choosing import choose_rows
 from backends.pytorch.train.code import Function, Statement, Suite, suite, when
 from backends.pytorch.train.column_statistics import TRAINING
 from backends.pytorch.train.functions import (
@@ -79,6 +80,7 @@ def _write_loader(script: ScriptSpec) -> Function:
         "Splits",
         (
             *_load_arrays(script, names),
+            *choose_rows(script, names),
             *order_rows(script, names),
             *_divide(script, names),
             *emit_raw_checks(script, names),
@@ -103,6 +105,8 @@ def _load(script: ScriptSpec) -> LoadingCode:
     wanted = {item.name for item in script.column_graph.inputs}
     if data.split.stratify is not None:
         wanted.add(data.split.stratify)
+    if data.where is not None:
+        wanted |= {item.name for item in data.where.inputs}
     wanted |= set(data.window.keys) if data.window is not None else set()
     return data.source.code([c for c in data.schema if c.name in wanted])
 

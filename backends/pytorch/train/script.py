@@ -15,7 +15,11 @@ from backends.pytorch.train.epoch import (
     write_solving_epoch,
 )
 from backends.pytorch.train.epochs import write_train
-from backends.pytorch.train.functions import emit_column_functions, emit_objective_function
+from backends.pytorch.train.functions import (
+    emit_column_functions,
+    emit_condition_functions,
+    emit_objective_function,
+)
 from backends.pytorch.train.judging import write_judging
 from backends.pytorch.train.loading import reads_folder, write_loaders
 from backends.pytorch.train.measuring import write_evaluation
@@ -88,6 +92,7 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
 
 def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Function | Lines]:
     """The functions of the script in their order; those that come as text as their lines."""
+    yield emit_condition_functions(script)
     yield emit_column_functions(script)
     yield from write_range_functions(script)
     yield from write_window_functions(script)

@@ -150,6 +150,9 @@ def _describe_rows(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     words = describe_codes(column for column in data.schema if column.name in read)
     if words:
         yield "words", json.dumps(words, ensure_ascii=False)
+    kept = [_hash_graph(part.where) for part in data.parts if part.where is not None]
+    if kept:
+        yield "where", "; ".join(kept)
     windows = [(part, part.window) for part in data.parts if part.window is not None]
     if windows:
         named = (f"{part.name} " if data.members else "" for part, _ in windows)

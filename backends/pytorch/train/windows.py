@@ -19,13 +19,15 @@ def order_rows(script: ScriptSpec, names: Mapping[str, str]) -> list[Statement]:
         return []
     given = [count for _, count in script.data.split.given]
     moved = [f"{name} = {name}[order]" for name in names.values()]
-    parts = f"parts = np.repeat(np.arange({len(given)}), {given})"
-    return [*when(given, parts), f"order = {_write_order(window, names, given)}", *moved]
+    kept = script.data.where is not None
+    order = _write_order(window, names, "[keep]" if kept else "", given)
+    return [f"order = {'np.flatnonzero(keep)[' * kept}{order}{']' * kept}", *moved]
 
 
-def _write_order(window: Window, names: Mapping[str, str], given: Sequence[int]) -> str:
-    """The numbers of the rows in order, as `Window.sort` has them."""
-    keys = [f"{names[name]}.numpy()" for name in reversed(window.keys)]
+def _write_order(window: Window, names: Mapping[str, str], kept: str, given: Sequence[int]) -> str:
+    """The numbers of the rows in order, as `Window.sort` has them; `kept` is the index of those
+    that are left."""
+    keys = [f"{names[name]}{kept}.numpy()" for name in reversed(window.keys)]
     keys += when(given, "parts")
     if len(keys) == 1:
         return f'np.argsort({keys[0]}, kind="stable")'

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from compiler.elaborate.calls.gathering import note_joined
 from compiler.elaborate.calls.primitives import apply_op, layer_for_tensor
+from compiler.elaborate.evaluate.cell_texts import read_texts
 from compiler.elaborate.evaluate.conditions import decide
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.scopes.application import Application, ExpectedUse
@@ -184,6 +185,9 @@ def combine(
         hint = combine_hints(symbol, _name_hint(body, left), _name_hint(body, right))
         return Known(same if symbol == "==" else not same, hint)
     if isinstance(left, Tensor) or isinstance(right, Tensor):
+        left, right = read_texts(body, symbol, (left, right), (place.left, place.right))
+        if isinstance(left, Poison) or isinstance(right, Poison):
+            return POISON
         return _apply_tensors(body, symbol, left, right, place, want)
     if isinstance(left, Known) and isinstance(right, Known):
         return _apply_known(body, symbol, left, right, place)
@@ -303,6 +307,8 @@ def _contains(body: Body, symbol: str, left: Val, right: Val, place: _Place) -> 
             return Known((part in text) == (symbol == "in"))
     items = plain_items(right)
     body.session.spend(len(items or ()), place.operator)
+    if isinstance(left, Tensor) and items and all(isinstance(i, Known) for i in items):
+        return _match_any(body, symbol, left, items, place)
     if items is None or not isinstance(left, Known | DTypeValue):
         _refuse(body, symbol, left, right, place)
         return POISON
@@ -311,6 +317,20 @@ def _contains(body: Body, symbol: str, left: Val, right: Val, place: _Place) -> 
     else:
         found = any(isinstance(i, Known) and i.value == left.value for i in items)
     return Known(found == (symbol == "in"))
+
+
+def _match_any(body: Body, symbol: str, left: Tensor, items: Sequence[Val], place: _Place) -> Val:
+    """`kind in ["a", "b"]`, element by element: one equality after the other."""
+    want = ExpectedUse()
+    single, join = ("==", "or") if symbol == "in" else ("!=", "and")
+    found: Val | None = None
+    for item in items:
+        same = combine(body, single, left, item, place, want)
+        found = same if found is None else combine(body, join, found, same, place, want)
+        if isinstance(found, Poison):
+            return POISON
+    assert found is not None, "there are items"
+    return found
 
 
 def _range(body: Body, left: Val, right: Val, place: _Place) -> Val:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,12 @@ from compiler.elaborate.items.operands import (
     refuse_word,
 )
 from compiler.elaborate.items.splits import RowOrder, read_split
+from compiler.elaborate.items.where import (
+    cut_conditions,
+    find_condition_fault,
+    read_cells,
+    read_condition,
+)
 from compiler.elaborate.items.window import read_window
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.options import Unfit, convert
@@ -39,6 +45,7 @@ from compiler.rows.rows import NotBatched, stack_rows
 from compiler.rows.usage import needs_care, trace_columns
 from compiler.text.tree.syntax import Argument, Binding, Clause, Expr, Item
 from compiler.vocabulary.clauses import DATA
+from compiler.writing.names import free_name
 
 if TYPE_CHECKING:
     from compiler.data.memory import Memory
@@ -64,7 +71,9 @@ class DataElaborator(ItemElaborator):
         self.place = ClausePlace(item.name.span, {})
         self.split_clause: Clause | None = None
         self.augment_clause: Clause | None = None
+        self.where: Graph | None = None
         self.window_clause: Clause | None = None
+        self.conditions: list[tuple[Tensor, Span]] = []
         self.given = arguments, caller, call
         self.context = open_graph(scope, item, self.table, *self.given)
 
@@ -105,6 +114,7 @@ class DataElaborator(ItemElaborator):
             source=self.source,
             split=split,
             window=window,
+            where=self.where,
         )
         return self.finish_augment(data)
 
@@ -220,6 +230,7 @@ class DataElaborator(ItemElaborator):
             tensor = context.add_input(column.name, column.type, span, bound=False)
             body.names[0][column.name] = tensor
         bind_one_hot(body, schema)
+        context.home.texts |= {t.column: t for t in map(read_cells, schema) if t is not None}
         return True
 
     def finish_columns(self, context: GraphContext, schema: Sequence[Column]) -> Graph | None:
@@ -233,18 +244,24 @@ class DataElaborator(ItemElaborator):
                 context.output(name, bound[name], spans.get(name, bound[name].made))
             elif isinstance(raw, Tensor):
                 context.output(name, raw, self.place.call)
+        hidden = self.add_conditions(context, {*bound, *(c.name for c in schema)})
         graph = context.graph()
-        if graph is None or not self.check_weights(graph) or not self.check_use(graph, schema):
+        if graph is None or not self.check_weights(graph):
             return None
         noisy = next((n for n in graph.nodes if n.op.draws), None)
         if noisy is not None:
             body.report(noise_in_data(noisy.origin.span, noisy.op.name, draws=noisy.op.varies))
             return None
         try:
-            return stack_rows(graph)
+            columns, self.where = cut_conditions(stack_rows(graph), hidden)
         except NotBatched as error:
             body.report(error.message)
             return None
+        sound = self.check_use(columns, schema)
+        fault = find_condition_fault(self.where, schema) if self.where is not None else None
+        if fault is not None:
+            body.report(fault)
+        return columns if sound and fault is None else None
 
     def check_use(self, graph: Graph, schema: Sequence[Column]) -> bool:
         """Whether nothing is computed with categories, and no missing cell becomes a number."""
@@ -278,8 +295,24 @@ class DataElaborator(ItemElaborator):
             return None
         assert self.source is not None
         given = self.source.given_splits(self.folder)
-        shared = RowOrder(given, self.source.overlap(), window)
+        chosen = self.where is not None
+        shared = RowOrder(given, self.source.overlap(), window, chosen=chosen)
         return read_split(self.body, self.split_clause, schema, shared)
+
+    # --- rows that are kept -----------------------------------------------------------------
+
+    def take_where(self, body: Body, clause: Clause) -> None:
+        """`where area > 0`."""
+        condition = read_condition(body, clause)
+        self.conditions += [condition] if condition is not None else []
+
+    def add_conditions(self, context: GraphContext, taken: Collection[str]) -> list[str]:
+        """Puts the conditions among the outputs of the columns; what they are called there."""
+        names: list[str] = []
+        for tensor, span in self.conditions:
+            names.append(free_name("where", {*taken, *names}, "."))
+            context.output(names[-1], tensor, span)
+        return names
 
     # --- windows ----------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ class RowOrder:
     given: Mapping[str, int] | None = None
     overlap: int = 0
     window: Window | None = None
+    chosen: bool = False
+    """Whether conditions choose among the rows."""
 
     @property
     def is_timed(self) -> bool:
@@ -93,6 +95,7 @@ class _Reader:
             span=self.clause.span,
             given=given,
             overlap=self.order.overlap,
+            chosen=bool(given) and self.order.chosen,
             timed=method.text == "in_order" and self.order.is_timed,
         )
 

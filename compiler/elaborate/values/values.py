@@ -196,6 +196,22 @@ class ArgumentValue:
 # --- graphs ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class CellTexts:
+    """What texts mean that are compared with a raw column: words, the codes of its categories, or
+    dates, which have an order. `read` gives the number that stands for a text; None where no cell
+    can hold it."""
+
+    column: str
+    read: Callable[[str], int | None]
+    words: tuple[str, ...] = ()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether there are smaller and larger ones."""
+        return not self.words
+
+
 @dataclass(eq=False)
 class GraphState:
     """A graph that is being built; the body of a `scan` is one inside another.
@@ -205,8 +221,8 @@ class GraphState:
     nets load. `lets` holds tensors that file-level `let`s made here. `makers` are the names of
     the ops that made each value. `faults` is how many errors there were before it, `abandoned`
     says that its elaboration was given up. `of_rows` says that it computes columns of data, row
-    by row. `stages` are the frames, and names in them, under which weights were made. `territory`
-    says whose weights lie where.
+    by row, and `texts` what texts mean beside raw columns, by name. `stages` are the frames, and
+    names in them, under which weights were made. `territory` says whose weights lie where.
     """
 
     builder: Builder
@@ -219,6 +235,7 @@ class GraphState:
     faults: int = 0
     abandoned: bool = False
     of_rows: bool = False
+    texts: dict[str, CellTexts] = field(default_factory=dict)
     makers: dict[str, str] = field(default_factory=dict)
     territory: Territory = field(default_factory=Territory)
     stages: dict[str, tuple[Frame, str]] = field(default_factory=dict)

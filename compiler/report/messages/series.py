@@ -1,4 +1,4 @@
-"""Messages about windows of rows: what orders them, their targets, gaps, and splits without any."""
+"""Messages about rows that are kept, and windows of rows: order, targets, gaps, none at all."""
 
 from __future__ import annotations
 
@@ -170,4 +170,106 @@ def no_window(span: Span | None, split: str, rows: int, needed: int) -> Text:
         f"the split `{split}` holds no window",
         label=f"one takes {count(needed, 'row')} that follow one another",
         help=f"the split has {count(rows, 'row')}; take a larger share, or shorter windows",
+    )
+
+
+_HOUSES = """\
+$ cat make.py
+rows = [f"{k},{'red' if k % 2 else 'green'}" for k in range(20)]
+with open("table.csv", "w") as file:
+    print("area,kind", *rows, sep="\\n", file=file)
+$ python make.py
+"""
+
+
+def _check_houses(condition: str) -> str:
+    """A session that checks a data item with this condition."""
+    return f"""\
+$ cat data.weft
+data table {{
+    source csv("table.csv")
+    where {condition}
+    split in_order, train=80%, val=20%
+}}
+$ weft check data.weft
+"""
+
+
+@message(
+    "W1624",
+    console=_HOUSES + _check_houses('kind == "gren"'),
+    mended=_check_houses('kind == "green"'),
+)
+def no_such_cell(
+    span: Span | None,
+    column: str,
+    text: str,
+    known: tuple[str, ...],  # its categories; none of a column of dates
+    suggestion: str | None = None,
+) -> Text:
+    """A text beside a raw column stands for a category of it, as the cells have it, or for a date
+    in the form of its cells or as `"2024-03-01"`, `"2024-03-01T12:30:00"`. A condition on what no
+    cell holds would keep no row, or all of them."""
+    if not known:
+        return Text(
+            f'"{text}" is no date',
+            label=f"`{column}` holds dates",
+            help='a date is written as its cells are, or as "2024-03-01" or "2024-03-01T12:30:00"',
+        )
+    label = f"did you mean `{suggestion}`?" if suggestion else ""
+    return Text(
+        f'no cell of `{column}` is "{text}"',
+        label=label,
+        help=f"its categories are {list_words(known, COLUMNS)}",
+    )
+
+
+@message(
+    "W1625",
+    console=_HOUSES + _check_houses("area"),
+    mended=_check_houses("area > 3"),
+)
+def no_condition(span: Span | None, found: str) -> Text:
+    """`where` takes one boolean for each row: a comparison of columns, joined by `and`, `or` and
+    `not`."""
+    return Text(
+        "`where` takes a boolean of each row",
+        label=f"this is {found}",
+        help='compare: `where area > 0 and kind == "house"`',
+    )
+
+
+@message(
+    "W1626",
+    console=_HOUSES + _check_houses("standardize(area) > 0"),
+    mended=_check_houses("area > 10"),
+)
+def condition_is_fitted(span: Span | None, op: str) -> Text:
+    """`standardize` and `fill` with a mean or median are fitted on the training rows, and these are
+    known only after `where` has chosen among all rows."""
+    return Text(
+        f"`where` cannot read what `{op}` computes",
+        label="is fitted on training rows, which `where` chooses first",
+        help="compare raw columns with numbers: `where area > 10`, `where not isnan(area)`",
+    )
+
+
+@message(
+    "W1627",
+    console=fit(("stack([a, b])\n", "stack([a, b])\n    where a > 100\n"))
+    + """\
+$ weft check fit.weft --data
+""",
+    mended=change_fit(("stack([a, b])\n", "stack([a, b])\n    where a > 0.1\n"))
+    + """\
+$ weft check fit.weft --data
+""",
+)
+def no_row_left(span: Span | None, rows: int) -> Text:
+    """No row of the source holds what `where` asks for. A cell that is missing holds no comparison,
+    so that `where pm > 5` keeps none of these either."""
+    return Text(
+        "`where` keeps no row",
+        label=f"it holds for none of {count(rows, 'row')}",
+        help=f"`{COLUMNS}` shows what the columns hold",
     )

@@ -14,7 +14,7 @@ from compiler.report.diagnostics import CompileError, Fault, Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.render import render_json
 from compiler.report.suggestions import did_you_mean
-from compiler.rows.loading import SourcePlace
+from compiler.rows.loading import LoadedData, SourcePlace
 from compiler.rows.validation import validate_data
 from weft.cli.options import Assignments, Format, OutputFormat, split_assignments
 from weft.cli.printing import print_messages, print_page, say, say_lines
@@ -84,9 +84,13 @@ def _check(
         print_after=shown,
         opened=opened,
     )
+    rows: dict[str, str] = {}
     if data and program is not None and not sink.has_errors:
         for train in program.trains.values():
-            validate_data(train, sink)
+            loaded = validate_data(train, sink)
+            if loaded is not None:
+                parts = [part for part, _ in loaded.beside.values()] or [loaded]
+                rows |= {part.data.name: _count_rows(part) for part in parts}
     tables = _summarize(opened, sink) if data else {}
     if form is OutputFormat.JSON:
         found = {name: [vars(c) for c in columns] for name, columns in tables.items()}
@@ -94,6 +98,8 @@ def _check(
     else:
         for name, columns in tables.items():
             _print_columns(name, columns)
+            if name in rows:
+                say(f"  {rows[name]}")
         print_messages(sink.messages)
     return not sink.has_errors
 
@@ -111,6 +117,16 @@ def _summarize(opened: Mapping[str, OpenedSource], sink: Sink) -> dict[str, list
             if message not in sink.messages:  # the train that reads it reports it as well
                 sink.report(message)
     return tables
+
+
+def _count_rows(loaded: LoadedData) -> str:
+    """How many rows there are, are kept, and are in each split."""
+    what = "windows" if loaded.data.window is not None else "rows"
+    splits = ", ".join(f"{name} {len(rows):,}" for name, rows in loaded.rows.items())
+    kept = ""
+    if loaded.data.where is not None and loaded.numbers is not None:
+        kept = f", {len(loaded.numbers):,} of them kept by `where`"
+    return f"{loaded.total:,} rows{kept}; {what}: {splits}"
 
 
 def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
