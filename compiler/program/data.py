@@ -43,15 +43,15 @@ class DataSet:
     span: Span | None = None
     members: tuple[DataSet, ...] = ()
     source: DataSource = clause('source csv("table.csv")', "where the rows come from")
-    split: Split = clause(
-        "split random(seed=0), train=80%, val=10%, test=10%",
-        "how the rows are divided: random, in_order, or as given by the source",
-    )
     where: Graph | None = clause(
         "where area > 0",
         "keeps the rows for which it holds, before they are divided",
         default=None,
         repeats=True,
+    )
+    split: Split = clause(
+        "split random(seed=0), train=80%, val=10%, test=10%",
+        "how the rows are divided: random, in_order, or as given by the source",
     )
     window: Window | None = clause(
         "window 24, ahead=1, by=day",
