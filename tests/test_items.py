@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.driver import check_source
+from compiler.driver import check, check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.program.train import Clip
@@ -423,6 +423,49 @@ deploy fit as onnx { dynamic batch  preprocess table }
     found = evaluate(deploy.graph, {**weights, **fitted}, columns)
     expected = evaluate(net.graph, weights, {"features": loaded.columns["features"]})
     np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "codes"),
+    [
+        ("dynamic batch", []),
+        ("", []),
+        ("dynamic batch  fix t=3", []),
+        ("dynamic batch  fix t=4", ["W1356"]),
+        ("dynamic batch, t", ["W0641"]),
+        ("dynamic batch, s", ["W0640"]),
+    ],
+)
+def test_preprocessing_settles_sizes_that_a_net_leaves_open(
+    clauses: str, codes: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{k},{k % 2}\n" for k in range(40)))
+    text = f"""
+model Net() {{
+    input x: f32[batch, t, 1]
+    output logits = mean(x, axis=1) -> dense(2)
+}}
+data table {{
+    source csv("t.csv")
+    x = cast(a, f32)[none]
+    window 3, ahead=1, target=y
+    split in_order, train=70%, test=30%
+}}
+train fit of Net on table {{
+    minimize cross_entropy(logits, y) with adamw(lr=1e-3)
+    batch 2  epochs 1
+}}
+deploy fit as onnx {{ {clauses}  preprocess table }}
+"""
+    path = tmp_path / "spec.weft"
+    path.write_text(text)
+    program = check(path, sink=(sink := Sink()))
+    assert [m.code for m in sink.messages if m.severity is Severity.ERROR] == codes
+    if not codes:
+        assert program is not None
+        (deploy,) = program.deploys
+        assert [str(i.value.type) for i in deploy.graph.inputs] == ["i64[batch, 3]"]
+        assert deploy.fixed == ()
 
 
 def test_a_weight_has_the_name_that_a_value_had() -> None:

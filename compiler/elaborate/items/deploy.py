@@ -11,7 +11,7 @@ from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_whole
-from compiler.elaborate.items.preprocess import put_before
+from compiler.elaborate.items.preprocess import find_settled, put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Subject, Subjects, find_subject
@@ -90,6 +90,7 @@ class DeployElaborator(ItemElaborator):
         self.labels: tuple[tuple[str, ...], Span] | None = None
         self.outputs: list[Name] = []
         self.preprocess: tuple[DataSet, Span] | None = None
+        self.settled: Mapping[str, int] = {}  # sizes of the net that it settles
         self.verify = True
         self.body = Body(scope.session, scope, None, None, self.table)
 
@@ -112,6 +113,7 @@ class DeployElaborator(ItemElaborator):
                 return None
             columns = found
             data, span = self.preprocess
+            self.settled = find_settled(data, graph, columns)
             graph = put_before(self.body, data, graph, columns, span)
         if graph is None:
             return None
@@ -133,7 +135,7 @@ class DeployElaborator(ItemElaborator):
             columns,
             subject.trained,
             dynamic=None if self.dynamic is None else tuple(n.text for n in self.dynamic),
-            fixed=tuple((n.text, size) for n, size in self.fixed),
+            fixed=tuple((n.text, size) for n, size in self.fixed if n.text not in self.settled),
             labels=self.labels[0] if self.labels is not None else (),
             outputs=tuple(n.text for n in self.outputs),
             preprocess=self.preprocess[0] if self.preprocess is not None else None,
@@ -310,14 +312,15 @@ class DeployElaborator(ItemElaborator):
         """Whether the sizes that clauses name are open in the net."""
         fixed = {n.text for n, _ in self.fixed}
         for name in (*(self.dynamic or ()), *(n for n, _ in self.fixed)):
-            if name.text not in graph.symbols:
+            if name.text not in (*graph.symbols, *self.settled):
                 near = did_you_mean(name.text, graph.symbols)
                 self.body.report(unknown_dim(name.span, name.text, graph.symbols, near))
         for name in self.dynamic or ():
-            if name.text in fixed:
-                self.body.report(dim_both_ways(name.span, name.text))
+            if name.text in fixed or name.text in self.settled:
+                size = self.settled.get(name.text)
+                self.body.report(dim_both_ways(name.span, name.text, size))
         refuse_twice([name for name, _ in self.fixed], self.body.report)
-        named = {n.text for n in self.dynamic or ()} | fixed
+        named = ({n.text for n in self.dynamic or ()} | fixed) - self.settled.keys()
         missing = tuple(name for name in graph.symbols if name not in named)
         if self.dynamic is not None and missing and named <= set(graph.symbols):
             self.body.report(dimension_without_size(self.dynamic_span, missing))
@@ -328,7 +331,7 @@ class DeployElaborator(ItemElaborator):
         variant = subject.variant if measured else None
         aimed = dict(variant.target.sizes) if variant is not None else {}
         for name, size in self.fixed:
-            given = subject.sizes.get(name.text, size)
+            given = self.settled.get(name.text, subject.sizes.get(name.text, size))
             if given != size:
                 message = fixed_against_data(name.span, name.text, size, given, subject.source)
                 self.body.report(message)

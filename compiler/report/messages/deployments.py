@@ -37,9 +37,14 @@ def unknown_dim(
 
 
 @message("W0641", bad=deploy_spec("dynamic batch  fix batch=1"), good=deploy_spec("fix batch=1"))
-def dim_both_ways(span: Span | None, dim: str) -> Text:
-    """A size is fixed and left open at once."""
-    return Text(f"`{dim}` is fixed and dynamic at once", help="leave it out of one of the clauses")
+def dim_both_ways(span: Span | None, dim: str, settled: int | None = None) -> Text:
+    """A size is fixed and left open at once: by `fix`, or by the columns that `preprocess` puts
+    before the net, such as windows of a length."""
+    return Text(
+        f"`{dim}` is fixed and dynamic at once",
+        label=f"the columns of `preprocess` make it {settled}" if settled is not None else "",
+        help="leave it out of one of the clauses",
+    )
 
 
 OPEN_HEIGHT = (
