@@ -32,6 +32,7 @@ from compiler.report.messages.training_runs import (
     training_killed,
     training_out_of_memory,
     training_would_be_lost,
+    weight_not_finite,
 )
 from compiler.report.messages.weights import weights_unreadable
 from compiler.report.source import Span
@@ -319,9 +320,11 @@ def explain_failure(status: int, said: str, log: Path, span: Span | None) -> Mes
     if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
         return no_best_epoch(span, found[1])
     if found := re.fullmatch(
-        r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)", reason
+        r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)(?:: (.+))?", reason
     ):
-        return loss_not_finite(span, found[2], found[3], found[1])
+        return loss_not_finite(span, found[2], found[3], found[1], found[4])
+    if found := re.fullmatch(r"(\S+) is not finite after epoch (\d+)", reason):
+        return weight_not_finite(span, found[1], int(found[2]))
     if found := re.fullmatch(r"ModuleNotFoundError: No module named '(.+)'", reason):
         package = found[1].partition(".")[0]
         missing = next((one for one in LOGGERS.values() if one.package == package), None)

@@ -23,7 +23,7 @@ def write_main(script: ScriptSpec, description: str) -> Function:
         *_write_refusals(script),
         "",
         *_write_data(script),
-        *write_parts(script),
+        *_call_parts(script),
         *_write_beginning(script),
         "",
         *_write_results(script),
@@ -73,8 +73,31 @@ def _write_data(script: ScriptSpec) -> Iterator[Statement]:
     yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
 
 
+def write_make_parts(script: ScriptSpec) -> Iterator[Function]:
+    """`make_parts`, where a training may have to be begun once more."""
+    if script.guards:
+        *made, parts = write_parts(script)
+        assert isinstance(parts, str), "the last of them names all"
+        yield Function(
+            "make_parts",
+            ("device: str",),
+            "Parts",
+            (*made, parts.replace("parts =", "return")),
+            ("What is trained, as it begins, and what trains it.",),
+        )
+
+
+def _call_parts(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements of `main` that make what is trained."""
+    if not script.guards:
+        yield from write_parts(script)
+        return
+    yield "parts = make_parts(device)"
+    yield 'model = parts["model"]'
+
+
 def write_parts(script: ScriptSpec) -> Iterator[Statement]:
-    """Statements that make what is trained, and what trains it."""
+    """Statements that make what is trained, and what trains it; the last one names all."""
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)
     yield from emit_optimizers(script)

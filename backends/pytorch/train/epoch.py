@@ -21,6 +21,7 @@ from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
 from backends.pytorch.train.functions import call_computed, inline_objective
+from backends.pytorch.train.guarding import take_watched, watch_step
 from backends.pytorch.train.inlining import Inlined
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.optimizing import (
@@ -52,6 +53,7 @@ def write_epoch(script: ScriptSpec) -> Function:
             *when(script.replicated, "replica: nn.Module"),
             "columns: list[Tensor]",
             "epoch: int",
+            *take_watched(script),
         ),
         "float",
         tuple(_write_body(script)),
@@ -133,13 +135,17 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         "losses = torch.zeros(steps, device=device)",
         *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
         f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
-        suite(f"for step, {spell_rows(script)} in enumerate(bar):", _write_step(script)),
+        suite(
+            f"for step, {spell_rows(script)} in enumerate(bar):",
+            [*watch_step(script), *_write_step(script)],
+        ),
         *when(script.distributed, mean),
         suite(
             "if not losses.isfinite().all():",
             [
                 "step = int(losses.isfinite().logical_not().nonzero()[0])",
-                'sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")',
+                'text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"',
+                f"raise FloatingPointError(text{', step' * script.guards})",
             ],
         ),
         "return losses.mean().item()",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from backends.pytorch.train.averaging import average_epochs
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.epoch import unpack_parts
+from backends.pytorch.train.guarding import check_weights
 from backends.pytorch.train.models import emit_replica
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import (
@@ -51,7 +52,14 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     replica = ", replica" if script.replicated else ""
     yield "epoch, started = len(history) + 1, time.perf_counter()"
     trained = "trained" if script.alternates else "loss"
-    yield f'{trained} = train_epoch(parts{replica}, splits["train"], epoch)'
+    call = f'{trained} = train_epoch(parts{replica}, splits["train"], epoch)'
+    if script.guards:
+        found = 'find_fault(fault, splits["train"], epoch, out / "last.pt")'
+        yield suite("try:", [call])
+        yield suite("except FloatingPointError as fault:", [found])
+        yield check_weights()
+    else:
+        yield call
     if script.distributed and script.has_buffers:
         yield suite(
             "for buffer in model.buffers():  # running statistics: each process has its own",

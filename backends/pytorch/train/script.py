@@ -8,7 +8,7 @@ from backends.pytorch.train.averaging import emit_decays, write_averaging
 from backends.pytorch.train.batches import write_batches, write_repeating
 from backends.pytorch.train.checkpoints import write_checkpoints
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
-from backends.pytorch.train.entry import write_main
+from backends.pytorch.train.entry import write_main, write_make_parts
 from backends.pytorch.train.epoch import (
     write_epoch,
     write_measure,
@@ -20,6 +20,7 @@ from backends.pytorch.train.functions import (
     emit_condition_functions,
     emit_objective_function,
 )
+from backends.pytorch.train.guarding import write_find_fault, write_watch
 from backends.pytorch.train.judging import write_judging
 from backends.pytorch.train.loading import reads_folder, write_loaders
 from backends.pytorch.train.measuring import write_evaluation
@@ -114,7 +115,9 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
         return
     yield from write_sampling(script)
     yield from write_sharing(script)
+    yield from write_make_parts(script)
     yield from write_checkpoints(script)
+    yield from write_find_fault(script)
     yield write_train(script)
     yield write_main(script, _describe(script))
 
@@ -130,6 +133,7 @@ def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_averaging(script)
     yield from write_updates(script)
     yield from write_batches(script)
+    yield from write_watch(script)
     if script.alternates:
         yield from write_step_epoch(script)
     else:

@@ -27,6 +27,7 @@ from backends.pytorch.train.epoch import (
     wrap_doc,
 )
 from backends.pytorch.train.functions import call_computed
+from backends.pytorch.train.guarding import take_watched, watch_step
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -48,7 +49,7 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
     drawn = ", as are draws," if script.draws_in_epochs or script.nets_draw else ""
     yield Function(
         "train_epoch",
-        ("parts: Parts", "columns: list[Tensor]", "epoch: int"),
+        ("parts: Parts", "columns: list[Tensor]", "epoch: int", *take_watched(script)),
         "dict[str, float]",
         tuple(_write_body(script)),
         wrap_doc(
@@ -152,6 +153,7 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
+    yield from watch_step(script)
     yield from compute_numbers(script)
     if not script.divides:
         yield from _write_rows(script, CHOSEN)
@@ -210,10 +212,11 @@ def _write_read_mean(script: ScriptSpec) -> Function:
                 [
                     "index = int(values.isfinite().int().argmin())",
                     "step = list(losses)[index]",
-                    'sys.exit(f"the loss of {name} is {values[index]:g} at step {step}")',
+                    'text = f"the loss of {name} is {values[index]:g} at step {step}"',
+                    f"raise FloatingPointError(text{', step' * script.guards})",
                 ],
             ),
             "return values.mean().item()",
         ),
-        ("The mean of the losses of a step; ends the training where one is not finite.",),
+        ("The mean of the losses of a step; an error where one is not finite.",),
     )

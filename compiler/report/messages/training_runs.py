@@ -38,6 +38,7 @@ def loss_not_finite(
     value: str,
     place: str,  # "epoch 1, step 1"
     name: str | None = None,  # that of one of several steps
+    found: str | None = None,  # "conv is the first layer whose results are not finite"
 ) -> Text:
     """The loss became infinite or stopped being a number, and nothing can be learned from it.
 
@@ -45,13 +46,33 @@ def loss_not_finite(
     on the gradients (`clip 1.0`) or `precision bf16` in place of `f16` helps too. A logarithm of
     zero, a division by zero and missing values in the data have the same effect in the first
     step, and so has a batch of which no target counts (`ignore_index`): its mean is one of nothing.
+
+    The epoch runs again up to that step, to find the first layer whose results are not finite, and
+    the rows of the batch in which that is so. Where there is none, the loss makes it of numbers.
+    `last.pt` stays as the last finished epoch left it.
     """
     if place in ("epoch 1, step 1", "step 1"):
         advice = "look for missing values in the data, log(0) and division by zero in the spec"
     else:
         advice = "try a lower `lr`, a warm-up, or `clip 1.0`"
     loss = f"the loss of `{name}`" if name is not None else "the loss"
-    return Text(f"{loss} is {value} at {place}", label="stopped there", help=advice)
+    notes = (found,) if found is not None else ()
+    return Text(f"{loss} is {value} at {place}", label="stopped there", notes=notes, help=advice)
+
+
+@message("W1563")
+def weight_not_finite(span: Span | None, path: str, epoch: int) -> Text:
+    """A weight became infinite or stopped being a number in the last step of an epoch, whose losses
+    were numbers still. The epoch is not kept: `last.pt` holds the one before it.
+
+    What makes a loss infinite does it here, too (`weft explain W0861`): most often a learning rate
+    that is too high.
+    """
+    return Text(
+        f"`{path}` is not finite after epoch {epoch}",
+        label="stopped there",
+        help="try a lower `lr`, a warm-up, or `clip 1.0`",
+    )
 
 
 @message("W0862")

@@ -14,8 +14,9 @@ import json
 import math
 import time
 import zlib
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -99,7 +100,32 @@ def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:
     return groups
 
 
-def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
+def watch_layers(model: nn.Module, rows: Tensor) -> None:
+    """Ends the next step at the first layer whose results are not finite."""
+
+    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
+        results = result if isinstance(result, tuple | list) else [result]
+        for tensor in filter(torch.is_tensor, results):
+            if tensor.isfinite().all():
+                continue
+            found = rows
+            if tensor.shape[:1] == rows.shape:
+                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
+            text = f"{name} is the first layer whose results are not finite"
+            text += f", in training rows {found[:8].tolist()}"
+            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
+                text += ", nor is what it is given"
+            if not all(p.isfinite().all() for p in module.parameters()):
+                text += ", nor are its weights"
+            raise FloatingPointError(text)
+
+    for name, module in model.named_modules():
+        module.register_forward_hook(partial(check, name or "the net"))
+
+
+def train_epoch(
+    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
+) -> float:
     """Trains on full batches of all rows; the order follows from seed and epoch."""
     model, optimizer_1, optimizer_2 = parts.values()
     model.train()
@@ -111,6 +137,8 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     losses = torch.zeros(steps, device=device)
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
+        if step == watched:
+            watch_layers(model, chosen)
         features, label = (column[chosen] for column in columns)
         loss, *_ = compute_loss(
             model["body"], model["frozen"], model["head"], features, label
@@ -122,7 +150,8 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
+        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
+        raise FloatingPointError(text, step)
     return losses.mean().item()
 
 
@@ -181,6 +210,20 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     }
 
 
+def make_parts(device: str) -> Parts:
+    """What is trained, as it begins, and what trains it."""
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict(
+        {"body": Body(width=24), "frozen": Body(), "head": Head(24)}
+    ).to(device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("frozen.")
+    group_1, group_2 = split_parameters(model)
+    optimizer_1 = torch.optim.AdamW(group_1, lr=LEARNING_RATES[0], fused=True)
+    optimizer_2 = torch.optim.SGD(group_2, lr=LEARNING_RATES[1], fused=True)
+    return {"model": model, "optimizer_1": optimizer_1, "optimizer_2": optimizer_2}
+
+
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
     best, epoch = (-math.inf,), 0
@@ -219,12 +262,36 @@ def load(path: Path, parts: Parts) -> History:
     return state["history"]
 
 
+def find_fault(
+    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
+) -> NoReturn:
+    """Ends the process where a loss is not finite, and says where that begins: the epoch
+    runs again up to that step, from the state that it began with.
+    """
+    text, step = fault.args
+    parts = make_parts(str(columns[0].device))
+    if last.exists():
+        load(last, parts)
+    try:
+        train_epoch(parts, columns, epoch, step)
+    except FloatingPointError as found:
+        if len(found.args) == 1:  # of a layer
+            text += f": {found}"
+    sys.exit(text)
+
+
 def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
     """Trains on after the epochs of the history and adds to it."""
     model, optimizer_1, optimizer_2 = parts.values()
     while len(history) < EPOCHS:
         epoch, started = len(history) + 1, time.perf_counter()
-        loss = train_epoch(parts, splits["train"], epoch)
+        try:
+            loss = train_epoch(parts, splits["train"], epoch)
+        except FloatingPointError as fault:
+            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        for name, value in model.named_parameters():
+            if not value.isfinite().all():
+                sys.exit(f"{name} is not finite after epoch {epoch}")
         record = {"epoch": epoch, "train.loss": loss}
         measured = evaluate(model, splits["val"])
         record |= {f"val.{name}": value for name, value in measured.items()}
@@ -257,16 +324,8 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict(
-        {"body": Body(width=24), "frozen": Body(), "head": Head(24)}
-    ).to(device)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not name.startswith("frozen.")
-    group_1, group_2 = split_parameters(model)
-    optimizer_1 = torch.optim.AdamW(group_1, lr=LEARNING_RATES[0], fused=True)
-    optimizer_2 = torch.optim.SGD(group_2, lr=LEARNING_RATES[1], fused=True)
-    parts = {"model": model, "optimizer_1": optimizer_1, "optimizer_2": optimizer_2}
+    parts = make_parts(device)
+    model = parts["model"]
     history = load(last, parts) if resume else []
     out.mkdir(parents=True, exist_ok=True)
     if not resume:  # nothing of an earlier training stays
