@@ -56,8 +56,7 @@ def loss_not_finite(
     else:
         advice = "try a lower `lr`, a warm-up, or `clip 1.0`"
     loss = f"the loss of `{name}`" if name is not None else "the loss"
-    notes = (found,) if found is not None else ()
-    return Text(f"{loss} is {value} at {place}", label="stopped there", notes=notes, help=advice)
+    return Text(f"{loss} is {value} at {place}", label=found or "stopped there", help=advice)
 
 
 @message("W1563")
