@@ -131,6 +131,13 @@ def test_an_int_is_rows_and_a_float_is_a_share() -> None:
     half = read_split("random, train=0.5, test=25%")
     assert isinstance(half, Split)
     assert [len(rows) for rows in half.divide(150).values()] == [75, 37]
+    rest = read_split("in_order, test=10%, val=20%")
+    assert isinstance(rest, Split)
+    assert {n: list(rows[[0, -1]]) for n, rows in rest.divide(150).items()} == {
+        "train": [0, 104],
+        "val": [105, 134],
+        "test": [135, 149],
+    }
     whole = read_split("in_order, train=1.0")
     assert isinstance(whole, Split)
     assert len(whole.divide(150)["train"]) == 150
@@ -146,7 +153,7 @@ def test_an_int_is_rows_and_a_float_is_a_share() -> None:
         ("in_order, train=80%, test=30%", "the shares add up to 110%"),
         ("in_order, train=true", "this is true"),
         (f"in_order, train=1{'0' * 400}", "this is more than a 64-bit float can hold"),
-        ("in_order, test=10%", "there is no share for `train`"),
+        ("in_order, test=10", "there is no share for `train`"),
     ],
 )
 def test_shares_that_cannot_be(clause: str, label: str) -> None:

@@ -217,6 +217,7 @@ LAYERS = [
     case("gated_feed_forward", "sequence", hidden=6),
     case("gated_feed_forward", "x", hidden=4, act=Word("gelu"), bias=True),
     case("squared_relu", "x"),
+    case("quick_gelu", "x"),
     case("log_softmin", "x", axis=-1),
     case("log_softmin", "image", axis=1),
     case("snake", "x"),

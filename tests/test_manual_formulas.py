@@ -43,7 +43,8 @@ WITHOUT_FORMULA = {
     "block": {
         *("argsort", "class_shares", "diag", "overlap_axes"),
         *("add_learned", "add_sinusoidal", "image_tokens", "self_attention", "mlp"),  # nets
-        *("encoder_block", "transformer_decoder_layer", "transformer_encoder_layer"),
+        *("encoder_block", "pre_norm_block"),
+        *("transformer_decoder_layer", "transformer_encoder_layer"),
         *("basic_block", "bottleneck", "conv_bn", "squeeze_excite"),
         *("affine", "box_grid", "join_grid", "perspective_grid", "rotate", "sample_both"),  # places
         *("cutmix", "elastic"),

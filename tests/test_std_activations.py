@@ -38,6 +38,7 @@ IMAGES = DRAWN.normal(size=(3, 12, 2, 3)).astype(np.float32)
         ("reglu(x)", lambda x: functional.relu(x[:, :3]) * x[:, 3:]),
         ("reglu(x, gate_last=true)", lambda x: x[:, :3] * functional.relu(x[:, 3:])),
         ("squared_relu(x)", lambda x: functional.relu(x) ** 2),
+        ("quick_gelu(x)", lambda x: x * torch.sigmoid(1.702 * x)),
         ("log_softmin(x, axis=1)", lambda x: functional.softmin(x, dim=1).log()),
     ],
 )

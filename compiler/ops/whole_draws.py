@@ -147,6 +147,7 @@ class Categorical(Draw):
     """
 
     name = "categorical"
+    aliases = ("sample_categorical",)
     variable = "drawn"
     operands = (Operand("logits"),)
 

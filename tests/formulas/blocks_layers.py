@@ -63,6 +63,11 @@ def squared_relu(x: Array) -> Array:
     return np.asarray(np.maximum(x, 0) ** 2)
 
 
+@FORMULAS.of("quick_gelu", "x * sigmoid(1.702 x)")
+def quick_gelu(x: Array) -> Array:
+    return np.asarray(x / (1 + np.exp(-1.702 * x)))
+
+
 @FORMULAS.of("log_softmin", "y = log_softmax(-x)")
 def log_softmin(x: Array, axis: int) -> Array:
     return np.asarray(np.log(np.exp(-x) / np.exp(-x).sum(axis=axis, keepdims=True)))

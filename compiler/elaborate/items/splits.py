@@ -184,8 +184,9 @@ class _Reader:
             self.read_share(operand, shares)
         if not self.accepted:
             return None
-        if method != "given" and "train" not in shares:
-            self.report(bad_shares(self.clause.word.span, "there is no share for `train`"))
+        if method != "given" and "train" not in shares and not self.add_rest(shares):
+            advice = "say how many rows `train` has, or give the others in percent"
+            self.report(bad_shares(self.clause.word.span, "there is no share for `train`", advice))
             return None
         if method == "given" and not self.check_cut(shares):
             return None
@@ -194,6 +195,15 @@ class _Reader:
             self.report(bad_shares(self.clause.span, f"the shares add up to {100 * total:g}%"))
             return None
         return tuple((name, shares[name]) for name in ORDER if name in shares)
+
+    def add_rest(self, shares: dict[str, int | float]) -> bool:
+        """Gives `train` what the others leave, as scikit-learn does; False where that is nothing,
+        or follows from the number of rows."""
+        rest = 1 - sum(shares.values())
+        if not shares or rest < 1e-9 or any(isinstance(share, int) for share in shares.values()):
+            return False
+        shares["train"] = round(rest, 12)
+        return True
 
     def read_share(self, operand: Operand, shares: dict[str, int | float]) -> None:
         """One `train=80%`."""

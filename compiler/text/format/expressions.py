@@ -81,7 +81,11 @@ class ExpressionFormatter:
             if depth == 0:
                 break
             index += 1
-        start, end = self.next_start(), self.tokens.ends[index]
+        return self.is_on_one_line(self.tokens.ends[index])
+
+    def is_on_one_line(self, end: int) -> bool:
+        """Whether what comes next, up to that place, stands on one line and holds no comment."""
+        start = self.next_start()
         has_comment = bool(self.comments) and self.comments[-1][0] < end
         return not has_comment and "\n" not in self.tokens.source.text[start:end]
 

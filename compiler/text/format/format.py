@@ -98,10 +98,12 @@ class Formatter(ExpressionFormatter):
         return parts
 
     def reference(self, reference: Reference) -> Doc:
-        """`gan.G`, `DigitNet(width=8)`."""
-        parts = [self.path(reference.path)]
+        """`gan.G`, `DigitNet(width=8)`, `vae(beta=2).decoder`."""
+        parts = [self.path(reference.path[: len(reference.path) - reference.inside])]
         if reference.arguments is not None:
             parts.append(self.arguments(reference.arguments))
+        for _ in range(reference.inside):
+            parts += [self.take("."), self.take()]
         return parts
 
     def path(self, names: tuple[syntax.Name, ...]) -> Doc:
@@ -115,7 +117,10 @@ class Formatter(ExpressionFormatter):
 
     def body(self, statements: tuple[Statement, ...]) -> Doc:
         """A body in braces: on one line where the author wrote it so and it fits."""
-        on_one_line = self.body_on_one_line()
+        return Group(self.braces(statements, on_one_line=self.body_on_one_line()))
+
+    def braces(self, statements: tuple[Statement, ...], *, on_one_line: bool) -> list[Doc]:
+        """A body in braces, which is on one line where what it stands in is, if it may be."""
         parts: list[Doc] = [" ", self.take("{")]
         inner: list[Doc] = []
         for number, statement in enumerate(statements):
@@ -130,7 +135,7 @@ class Formatter(ExpressionFormatter):
                 inner.append(Fill("  ", self.statement(statement)))
         inner.append(self.gap())
         parts += [Nest(inner), Line(" ") if on_one_line else Hard(), self.take("}")]
-        return Group(parts)
+        return parts
 
     def gap(self) -> Doc:
         """Comments before the next token that stand on lines of their own."""
@@ -190,16 +195,21 @@ class Formatter(ExpressionFormatter):
         return [*parts, Nest(tails), *([self.body(clause.body)] if clause.body is not None else [])]
 
     def branch(self, statement: syntax.If) -> Doc:
-        """`if c { … } else if d { … } else { … }`."""
-        parts: list[Doc] = []
+        """`if c { … } else if d { … } else { … }`: on one line where the author wrote it so and it
+        fits, or else no body of it is."""
+        if statement.otherwise is None:
+            parts: list[Doc] = [self.take("if"), " ", self.expression(statement.condition)]
+            return [*parts, self.body(statement.then)]
+        on_one_line = self.is_on_one_line(statement.span.end)
+        parts = []
         while True:
             parts += [self.take("if"), " ", self.expression(statement.condition)]
-            parts.append(self.body(statement.then))
+            parts += self.braces(statement.then, on_one_line=on_one_line)
             if statement.otherwise is None:
-                return parts
+                return Group(parts)
             parts += [" ", self.take("else")]
             if self.peek() == "{":
-                return [*parts, self.body(statement.otherwise)]
+                return Group([*parts, *self.braces(statement.otherwise, on_one_line=on_one_line)])
             parts.append(" ")
             match statement.otherwise:
                 case (syntax.If() as following,):
@@ -224,11 +234,13 @@ class Formatter(ExpressionFormatter):
     # --- operands -------------------------------------------------------------------------------
 
     def operands(self, operands: tuple[Operand, ...], *, spaced: bool) -> Doc:
-        """Operands of a clause; the first sets its name apart from its value if `spaced`."""
+        """Operands of a clause. If `spaced`, names that it binds are set apart from their values:
+        the first one, and others whose value is no plain number, word or list, as options have."""
         first = self.operand(operands[0], spaced=spaced)
         rest = []
         for operand in operands[1:]:
-            rest.append([self.take(","), " ", self.operand(operand, spaced=False)])
+            own = spaced and not isinstance(operand.value, PLAIN)
+            rest.append([self.take(","), " ", self.operand(operand, spaced=own)])
         return [first, *rest]
 
     def operand(self, operand: Operand, *, spaced: bool) -> Doc:
@@ -245,7 +257,18 @@ class Formatter(ExpressionFormatter):
         return self.expression(operand.value)
 
 
+PLAIN = (
+    syntax.Bool,
+    syntax.ListExpr,
+    syntax.Name,
+    syntax.Number,
+    syntax.String,
+    syntax.Unary,
+)
+"""What options of a clause have as values."""
+
+
 def _binds(operands: tuple[Operand, ...]) -> bool:
     """Whether a clause binds a name (`metric top5 = top_k(y, label)`) rather than giving sizes by
     name (`fix h=32, w=32`)."""
-    return len(operands) == 1 and not isinstance(operands[0].value, syntax.Number)
+    return not isinstance(operands[0].value, syntax.Number)

@@ -121,11 +121,17 @@ class TreeBuilder:
     def path(self, span: Span, *names: Name) -> tuple[Name, ...]:
         return names
 
-    def ref(
-        self, span: Span, path: tuple[Name, ...], arguments: tuple[Argument, ...] | None
+    def ref(self, span: Span, path: tuple[Name, ...]) -> Reference:
+        return Reference(span, path, None)
+
+    def called_ref(
+        self,
+        span: Span,
+        path: tuple[Name, ...],
+        arguments: tuple[Argument, ...] | None,
+        *inside: Name,
     ) -> Reference:
-        called = self.source.text[span.end - 1] == ")"
-        return Reference(span, path, arguments or () if called else None)
+        return Reference(span, (*path, *inside), arguments or (), len(inside))
 
     def refs(self, span: Span, *references: Reference) -> tuple[Reference, ...]:
         return references

@@ -225,10 +225,12 @@ class Parameter(Node):
 
 @dataclass(frozen=True)
 class Reference(Node):
-    """`gan.G`, `DigitNet(width=8)`: a path, and arguments where it is called."""
+    """`gan.G`, `DigitNet(width=8)`: a path, and arguments where it is called. The last `inside` of
+    its names stand behind the arguments: `vae(beta=2).decoder`."""
 
     path: tuple[Name, ...]
     arguments: tuple[Argument, ...] | None
+    inside: int = 0
 
 
 @dataclass(frozen=True)
