@@ -54,7 +54,9 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
             maker = step.producers.get(value.name)
             wish = value.name
             if wish.startswith("%"):
-                wish = maker.op.name if maker is not None else use.name
+                wish = f"{use.name}_term"
+                if maker is not None and not maker.op.operator:
+                    wish = maker.op.name
             names[value.name] = free_name(wish, outputs, ".")
             outputs[names[value.name]] = Output(names[value.name], value, "", use.span)
     metric = BatchMean(tuple(term.part for term in terms))

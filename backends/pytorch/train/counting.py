@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import final
 
 from backends.pytorch.fold.printed import Printed
+from backends.pytorch.terms.naming import user_name
 from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node
 from compiler.ops.arithmetic import Div
@@ -51,23 +53,26 @@ class CountLabels(Printed):
 
 def guard_losses(step: Graph, data: DataSet) -> Graph:
     """An objective with every mean that may be one of nothing written as a sum and a count."""
-    nodes = [made for node in step.nodes for made in _guard(step, data, node)]
-    return replace(step, nodes=tuple(nodes))
+    parts = (_guard(step, data, node, place) for place, node in enumerate(step.nodes))
+    return replace(step, nodes=tuple(chain.from_iterable(parts)))
 
 
-def _guard(step: Graph, data: DataSet, node: Node) -> Iterator[Node]:
+def _guard(step: Graph, data: DataSet, node: Node, place: int) -> Iterator[Node]:
     loss = node.op
     if isinstance(loss, ClassLoss) and is_counted(node):
         ignores = _may_ignore(step, data, node, loss.ignore_index)
         if ignores or 0 in (loss.weight or ()):
-            yield from _divide(node, loss, CountLabels(loss, ignores))
+            yield from _divide(node, loss, CountLabels(loss, ignores), place)
             return
     yield node
 
 
-def _divide(node: Node, loss: ClassLoss, count: CountLabels) -> Iterator[Node]:
-    """The nodes of a mean: the sum, the count, and the quotient."""
-    names = (f"{node.output.name}.total", f"{node.output.name}.counted")
+def _divide(node: Node, loss: ClassLoss, count: CountLabels, place: int) -> Iterator[Node]:
+    """The nodes of a mean: the sum, the count, and the quotient. What the author gave no name is
+    called after the loss."""
+    names = [f"{loss.name}.{end}.{place}" for end in ("total", "counted")]
+    if user_name(node.output.name):
+        names = [f"{node.output.name}.{end}" for end in ("total", "counted")]
     total, counted = (replace(node.output, name=name) for name in names)
     summed = replace(loss, reduction="sum")  # type: ignore[type-var]
     yield replace(node, op=summed, outputs=(total,))

@@ -139,12 +139,12 @@ def compute_loss(
     # digits_image: [batch, 64]; digits_label: i64[batch]; inverted_image: [batch, 64]
     h, logits = m(digits_image)
     h_2, _ = m(inverted_image)
-    x7_total = F.cross_entropy(logits, digits_label, reduction="sum")
-    x7_counted = (digits_label != -100).sum().clamp(min=1)
-    cross_entropy = x7_total / x7_counted
-    mul = 0.3 * F.mse_loss(h.mean(0), h_2.mean(0))
-    loss = cross_entropy + mul
-    return loss, logits, h, h_2, cross_entropy, mul
+    cross_entropy_total = F.cross_entropy(logits, digits_label, reduction="sum")
+    cross_entropy_counted = (digits_label != -100).sum().clamp(min=1)
+    cross_entropy = cross_entropy_total / cross_entropy_counted
+    loss_term = 0.3 * F.mse_loss(h.mean(0), h_2.mean(0))
+    loss = cross_entropy + loss_term
+    return loss, logits, h, h_2, cross_entropy, loss_term
 
 
 def compute_figures(m: nn.Module, inverted_image: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
         digits_image, digits_label, inverted_image, inverted_label = (
             column[start : start + BATCH] for column in columns
         )
-        _, logits, h, h_2, cross_entropy, mul = compute_loss(
+        _, logits, h, h_2, cross_entropy, loss_term = compute_loss(
             model["m"], digits_image, digits_label, inverted_image
         )
         size = len(digits_image)
@@ -261,7 +261,7 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
             loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
         )
         loss_count_1 += loss_counted_1
-        loss_total_2 += mul.double() * size
+        loss_total_2 += loss_term.double() * size
         correct += (logits.argmax(1) == digits_label).sum()
         undefined += ((digits_label != -100) * (~logits.amax(1).isfinite())).sum()
         squares += (h.double() - h_2).square().sum()

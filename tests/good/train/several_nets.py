@@ -80,9 +80,9 @@ def compute_loss(
     logits = head(body(features))  # [batch, 3]
     twice = head(body(2 * features))
     rest = frozen(features)  # [batch, 16]
-    x6_total = F.cross_entropy(logits, label, reduction="sum")
-    x6_counted = (label != -100).sum().clamp(min=1)
-    cross_entropy = x6_total / x6_counted
+    cross_entropy_total = F.cross_entropy(logits, label, reduction="sum")
+    cross_entropy_counted = (label != -100).sum().clamp(min=1)
+    cross_entropy = cross_entropy_total / cross_entropy_counted
     mse = F.mse_loss(twice, logits)
     mean = (rest**2).mean()
     loss = cross_entropy + mse + mean
