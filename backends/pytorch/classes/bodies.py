@@ -170,7 +170,9 @@ class BodyMaker:
             if isinstance(child, Spelled)
             for path in child.owned
         )
-        source = next(iter(formals), None) or next(iter(node.reads), None) or next(own)
+        source = next(iter(formals), None) or next(iter(node.reads), None) or next(own, None)
+        if source is None:  # a function of nothing: on the CPU
+            return rebuild(node.expression, _leave_device_out), node.reads
         reads = node.reads if source in node.reads else (*node.reads, source)
         place = reads.index(source)
         device = Tree(Form.ATTRIBUTE, "device", (Operand(place),))
@@ -353,6 +355,17 @@ class BodyMaker:
         if not sizes:  # a scalar: `torch.zeros(())`
             return call(made, Tree(Form.TUPLE), keys=keys), starts
         return call(made, *sizes, keys=keys), starts
+
+
+def _leave_device_out(part: Part) -> Part:
+    """A call without the argument that says on which device."""
+    if not isinstance(part, Tree) or part.form not in (Form.CALL, Form.METHOD):
+        return part
+    first = len(part.parts) - len(part.keys)
+    named = zip(part.keys, part.parts[first:], strict=True)
+    kept = [(k, p) for k, p in named if not (isinstance(p, Tree) and p.form is Form.DEVICE)]
+    parts = (*part.parts[:first], *(p for _, p in kept))
+    return replace(part, parts=parts, keys=tuple(k for k, _ in kept))
 
 
 def _name_layer(value: object) -> Hint | None:

@@ -395,7 +395,8 @@ def _make_average(
         body.report(not_a_net_of_the_train(place, word, found))
         return POISON
     if source.source is not None:
-        body.report(not_a_net_of_the_train(place, word, f"the average {source.name}"))
+        advice = f"follow the net that `{source.name}` follows, by another decay"
+        body.report(not_a_net_of_the_train(place, word, f"the average {source.name}", advice))
         return POISON
     layer = replace(source.layer) if isinstance(source.layer, BlockLayer) else source.layer
     adapters = tuple(step for step in source.loads if isinstance(step, AddAdapters))

@@ -109,6 +109,8 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
         readings.insert(1, (counts[0], True))
     elif run_time:
         readings += [(count, True) for count in counts]
+    elif not supplied:  # numbers alone: `cast(0.5, f16)`
+        readings.append((0, True))
     for count, loosely in readings:
         match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
         if match.holds:

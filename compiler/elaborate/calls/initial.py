@@ -17,7 +17,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import Hint
 from compiler.ops.registry import OPS
-from compiler.report.messages.nets import no_initializer, start_needs_axes
+from compiler.report.messages.nets import no_initializer, numbers_differ, start_needs_axes
 from compiler.report.messages.shapes import shape_not_settled
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
@@ -66,7 +66,10 @@ def settle_initializer(body: Body, given: ArgumentValue, type: TensorType) -> Hi
         return _make("constant", value=numbers[0]), hints
     if numbers is not None and len(numbers) == type.size.known:
         return _make("values", numbers=tuple(numbers)), ()
-    _refuse(body, given.span, describe(value))
+    if numbers is not None:
+        body.report(numbers_differ(given.span, len(numbers), str(type)))
+    else:
+        _refuse(body, given.span, describe(value))
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.elaborate.api import GraphContext
-from compiler.elaborate.scopes.context import Body, ClauseTable
+from compiler.elaborate.scopes.context import AUGMENTATION, Body, ClauseTable
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Refused, Tensor
 from compiler.ir.graph import Graph
@@ -24,7 +24,7 @@ from compiler.rows.usage import needs_care, trace_columns
 from compiler.text.tree.syntax import Binding, Clause, Statement
 from compiler.types.dims import Dim
 
-CLAUSES = ClauseTable("an augmentation", {})
+CLAUSES = ClauseTable(AUGMENTATION, {})
 """Those of an augmentation: none."""
 
 

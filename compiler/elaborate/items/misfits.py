@@ -155,7 +155,10 @@ def _find_idle_averages(train: Train) -> Iterator[Message]:
             source = net.source.removesuffix(".")
             why = "is solved for at once" if solves else "is frozen"
             place, word = net.net.span or train.span, net.average.name
-            yield not_a_net_of_the_train(place, word, f"`{source}`, which {why}")
+            advice = f"leave the average out: it would stay as `{source}` is"
+            if solves:
+                advice = "use weights that are solved for as they are, or an optimizer that steps"
+            yield not_a_net_of_the_train(place, word, f"`{source}`, which {why}", advice)
         elif net.average.epochs is not None:
             yield from _find_unfit_average(train, net, net.average.name, net.average.epochs)
 
@@ -177,4 +180,5 @@ def _find_unfit_average(
     inputs = [item.name for item in net.net.graph.inputs]
     if norms and (inputs[1:] or inputs[0] not in find_given(train, source).columns):
         found = f"`{source.name}`, whose batch norms need one input that is a column"
-        yield not_a_net_of_the_train(place, word, found)
+        advice = f"give `{source.name}` a column where it is applied first, or use `ema`"
+        yield not_a_net_of_the_train(place, word, found, advice)

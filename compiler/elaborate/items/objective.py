@@ -219,8 +219,10 @@ def _check_limited(
     return False
 
 
-def check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]) -> bool:
-    """Whether every pattern names a parameter."""
+def check_patterns(
+    body: Body, patterns: Sequence[Pattern], paths: Sequence[str], what: str = "parameter"
+) -> bool:
+    """Whether every pattern names one of these; `what` they are is told where it does not."""
     accepted = True
     for pattern in patterns:
         if not any(path_matches(path, pattern.text) for path in paths):
@@ -230,7 +232,8 @@ def check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]
             if near is not None and pattern.text.endswith(".*") and near not in paths:
                 near += ".*"
             shown = tuple(dict.fromkeys(paths))
-            body.report(pattern_matches_nothing(pattern.span, pattern.text, shown, near))
+            told = pattern_matches_nothing(pattern.span, pattern.text, shown, near, what)
+            body.report(told)
     return accepted
 
 

@@ -55,7 +55,7 @@ def check_recomputed(body: Body, patterns: Sequence[Pattern], nets: Sequence[Tra
     statistics of a batch norm would move twice a step."""
     blocks = list_blocks(nets)
     for pattern in patterns:
-        if not check_patterns(body, [pattern], list(blocks)):
+        if not check_patterns(body, [pattern], list(blocks), "block or layer"):
             continue
         for path in find_recomputed(nets, [pattern.text]):
             norm = next((node for node in blocks[path] if node.op.over_batch), None)

@@ -7,11 +7,21 @@ from functools import partial
 
 from compiler.elaborate.bodies.code_clauses import declare_weight, read_operands
 from compiler.elaborate.calls.initial import Hinted, read_start
+from compiler.elaborate.calls.primitives import make_constant
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, ListValue, NetValue, Poison, Tensor, Val
+from compiler.elaborate.values.values import (
+    POISON,
+    ArgumentValue,
+    Known,
+    ListValue,
+    NetValue,
+    Poison,
+    Tensor,
+    Val,
+)
 from compiler.ir.graph import Parameter
 from compiler.program.train import START_OUTPUT, Train, Update
 from compiler.records import dataclass
@@ -31,7 +41,7 @@ from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.handed import Handing
 from compiler.text.tree.syntax import Attribute, Clause, Declare, Expr, Name
-from compiler.types.tensor import TensorType
+from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import INITIALIZERS
 from compiler.vocabulary.initializers.given import Zeros
 
@@ -107,7 +117,9 @@ def _read_start(
     name = declare.name.text
     if start.type != type:
         place = declare.type.span
-        body.report(update_differs(expression.span, name, str(type), _describe(start), place))
+        advice = _advise(type, start.type)
+        told = update_differs(expression.span, name, str(type), _describe(start), place, advice)
+        body.report(told)
         return None
     found.append(StartEntry(name, start, expression.span))
     return Zeros(), ()
@@ -138,6 +150,7 @@ def read_updates(
         if name.text in known:
             body.report(updated_twice(name.span, name.text, known[name.text].span))
             continue
+        value = _give_type(body, buffer, ArgumentValue(value, operand.value.span))
         if _fits(body, buffer, value, operand.value.span):
             assert isinstance(value, Tensor), "it fits"
             entry = UpdateEntry(name.text, value, name.span, operand.value.span)
@@ -192,6 +205,16 @@ def find_buffers(body: Body) -> Mapping[str, Parameter]:
     return {path: parameter for path, parameter in found if parameter is not None}
 
 
+def _give_type(body: Body, buffer: Parameter, given: ArgumentValue) -> Val:
+    """A number as a tensor, where a buffer that holds one number becomes it."""
+    value = given.value
+    known = isinstance(value, Known) and (value.is_number or isinstance(value.value, bool))
+    if not known or buffer.value.type.rank:
+        return value
+    assert isinstance(value, Known), "it is a number"
+    return make_constant(body, value, [buffer.value.type], given)
+
+
 def _fits(body: Body, buffer: Parameter, value: Val, span: Span) -> bool:
     """Whether a buffer can become a value; reported where it cannot."""
     if isinstance(value, Poison):
@@ -200,9 +223,23 @@ def _fits(body: Body, buffer: Parameter, value: Val, span: Span) -> bool:
         return True
     place = buffer.origin
     assert place is not None, "a spec has declared it"
-    wanted = str(buffer.value.type)
-    body.report(update_differs(span, buffer.path, wanted, _describe(value), place))
+    wanted = buffer.value.type
+    found = value.type if isinstance(value, Tensor) else None
+    advice = _advise(wanted, found)
+    told = update_differs(span, buffer.path, str(wanted), _describe(value), place, advice)
+    body.report(told)
     return False
+
+
+def _advise(wanted: TensorType, found: TensorType | None) -> str:
+    """What makes a tensor that a buffer can become of what was found."""
+    if found is None:
+        shape = ", ".join(map(str, wanted.shape))
+        dtype = "" if wanted.dtype is DType.F32 else f", dtype={wanted.dtype}"
+        return f"a tensor belongs here: `full([{shape}], 1{dtype})` holds one number everywhere"
+    if found.shape == wanted.shape:
+        return f"`cast(x, {wanted.dtype})` converts"
+    return "keep axes that a mean takes away with `keep=true`"
 
 
 def find_update_faults(train: Train) -> Iterator[Message]:

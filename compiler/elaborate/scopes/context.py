@@ -76,6 +76,10 @@ class Abandoned(Exception):
 ClauseHandler = Callable[["Body", Clause], None]
 
 
+AUGMENTATION = "an augmentation"
+"""The place whose statements change rows at random."""
+
+
 @dataclass(frozen=True)
 class ClauseTable:
     """The clause words that mean something in a kind of body ("a model")."""

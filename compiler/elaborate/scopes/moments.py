@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import AUGMENTATION, Body
 from compiler.elaborate.values.values import Tensor
 from compiler.ir.builder import own_names
 from compiler.ir.frame import Site
@@ -45,4 +45,5 @@ def make_number(body: Body, op: OfTime, span: Span, names: tuple[str, ...] = ())
 
 def refuse_time(body: Body, name: Name) -> None:
     """Reports such a word where there is no training."""
-    body.report(time_outside_train(name.span, name.text, is_ramp=RAMPS.get(name.text) is not None))
+    is_ramp, augments = RAMPS.get(name.text) is not None, body.clauses.place == AUGMENTATION
+    body.report(time_outside_train(name.span, name.text, is_ramp=is_ramp, augments=augments))

@@ -52,7 +52,8 @@ def augments_to_other(span: Span | None, column: str, found: str, expected: str)
     return Text(
         f"the column `{column}` changes its type",
         label=f"this is {found}, and the column is {expected}",
-        help="rows that are not augmented are used too: change the column itself",
+        help=f"rows that are not augmented are used too: change it for all of them, by "
+        f"`{column} = …` outside of `augment`",
     )
 
 

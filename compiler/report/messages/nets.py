@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Label, Text, message
+from compiler.report.messages.wording import count as count_of
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
 
@@ -206,6 +207,27 @@ def no_initializer(
         "this is not an initializer",
         label=f"did you mean `{suggestion}`?" if suggestion else f"this is {found}",
         help=f"a number, a list of numbers, or one of {', '.join(f'`{k}`' for k in known)}",
+    )
+
+
+@message(
+    "W1495",
+    bad=(
+        "model M() {\n    input x: f32[batch, 3]\n    param p: f32[3] = [1, 2]\n"
+        "    output y = x + p\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 3]\n    param p: f32[3] = [1, 2, 3]\n"
+        "    output y = x + p\n}\n"
+    ),
+)
+def numbers_differ(span: Span | None, count: int, wanted: str) -> Text:
+    """A weight or a buffer starts as a list of more or fewer numbers than it holds. The list has
+    one for each entry, row by row; one number alone stands for all entries."""
+    return Text(
+        f"the list does not fill {wanted}",
+        label=count_of(count, "number"),
+        help="give a number for each entry, or one number for all",
     )
 
 

@@ -112,14 +112,19 @@ def nothing_trained(span: Span | None, reason: str) -> Text:
 
 @message("W0616", bad=train_spec('freeze "stem.*"'), good=train_spec('freeze "dense.bias"'))
 def pattern_matches_nothing(
-    span: Span | None, pattern: str, paths: tuple[str, ...], suggestion: str | None
+    span: Span | None,
+    pattern: str,
+    paths: tuple[str, ...],
+    suggestion: str | None,
+    what: str = "parameter",
 ) -> Text:
-    """A pattern of parameter paths names no parameter. `weft show` lists the paths; `*` stands
-    for any text, and a path without `*` means everything below it."""
+    """A pattern of parameter paths names no parameter, or one of `checkpoint_activations` no block
+    or layer. `weft show` lists the paths; `*` stands for any text, and a path without `*` means
+    everything below it."""
     return Text(
-        f'no parameter matches "{pattern}"',
+        f'no {what} matches "{pattern}"',
         label=f'did you mean "{suggestion}"?' if suggestion else "",
-        help=f"the parameters are {list_words(paths)}" if paths else None,
+        help=f"there are {list_words(paths)}" if paths else f"there is no {what}",
     )
 
 

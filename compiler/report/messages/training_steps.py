@@ -127,7 +127,7 @@ def average_outside_train(span: Span | None, word: str, place: str) -> Text:
     bad=gan_spec("net smooth = ema(Generator())", CRITIC, GENERATOR),
     good=gan_spec(AVERAGE, CRITIC, GENERATOR),
 )
-def not_a_net_of_the_train(span: Span | None, word: str, found: str) -> Text:
+def not_a_net_of_the_train(span: Span | None, word: str, found: str, advice: str = "") -> Text:
     """`ema` and `swa` follow a net that the same train declares with `net`, and that a step of it
     changes: there is nothing to follow in a model that nobody trains, a frozen net, or another
     average. Batch norms of a net that `swa` follows get new statistics, over all rows of the column
@@ -135,5 +135,6 @@ def not_a_net_of_the_train(span: Span | None, word: str, found: str) -> Text:
     return Text(
         f"`{word}` takes a net that the train changes",
         label=f"not {found}",
-        help=f"declare the net first: `net student = Net()`, `net smooth = {word}(student)`",
+        help=advice
+        or f"declare the net first: `net student = Net()`, `net smooth = {word}(student)`",
     )

@@ -44,12 +44,21 @@ def parts_unequal(span: Span | None, batch: int, parts: int) -> Text:
     bad="model Net {\n    input x: f32[n, 4]\n    output y = x * min(1.0, step / 1000)\n}\n",
     good=train_spec(minimize="min(1.0, step / 100) * cross_entropy(logits, label) with adam"),
 )
-def time_outside_train(span: Span | None, word: str, *, is_ramp: bool) -> Text:
+def time_outside_train(
+    span: Span | None, word: str, *, is_ramp: bool, augments: bool = False
+) -> Text:
     """`step`, `epoch` and ramps follow from how far a training is. A model or a block is used
     without one too, and data are read before it: a train computes such a number, and gives it to
-    a block as an argument."""
+    a block as an argument. An augmentation belongs to the data, which several trains may share:
+    what is to grow with the training is written in the train."""
     what = "ramp" if is_ramp else "count"
     advice = "compute it in a train, and give it to a block as an argument"
+    if augments:
+        return Text(
+            f"`{word}` is a {what} of a training",
+            label="an augmentation is the same in every epoch",
+            help="change rows in the train itself, or by a number that is drawn",
+        )
     if word == "linear":
         advice = f"for the layer, write `dense(n)`; for the number, {advice}"
     return Text(f"`{word}` is a {what} of a training", label="nothing is trained here", help=advice)

@@ -68,14 +68,16 @@ def updated_twice(span: Span | None, name: str, first: Span) -> Text:
     bad=_order(center_spec("update center = logits")),
     good=GOOD,
 )
-def update_differs(span: Span | None, name: str, wanted: str, found: str, place: Span) -> Text:
+def update_differs(
+    span: Span | None, name: str, wanted: str, found: str, place: Span, advice: str
+) -> Text:
     """What a buffer is to become has another shape or dtype than the buffer. Nothing is spread or
     converted: a mean that lost an axis would be copied to every row."""
     return Text(
         f"`{name}` cannot become this",
         label=f"is {found}",
         labels=(Label(place, f"the buffer is {wanted}"),),
-        help="keep axes that a mean takes away with `keep=true`; `cast(x, i64)` converts",
+        help=advice,
     )
 
 
