@@ -358,6 +358,57 @@ def test_what_cannot_be_updated_is_told(old: str, new: str, code: str, tmp_path:
     assert find_codes(DINO.replace(old, new), tmp_path) == {code}
 
 
+def test_buffers_of_one_number_become_numbers(tmp_path: Path) -> None:
+    spec = f"""{VIEWS}
+train fit of Net(k=3) on iris {{
+    buffer whole: i64[] = zeros
+    buffer part: f32[] = zeros
+    buffer half: f16[] = zeros
+    buffer said: bool[] = zeros
+    buffer many: f32[2, 2] = ones
+    minimize cross_entropy(code, label) + 0 * part with adamw(lr=1e-2)
+    update whole = 7
+    update part = 2
+    update half = cast(0.75, f16)
+    update said = true
+    update many = full([2, 2], 0.5)
+    batch 24  epochs 1  seed 0
+}}
+"""
+    train(spec, tmp_path)
+    check_state(
+        tmp_path,
+        whole=torch.tensor(7),
+        part=torch.tensor(2.0),
+        half=torch.tensor(0.75, dtype=torch.float16),
+        said=torch.tensor(True),
+        many=torch.full((2, 2), 0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "update", "code", "said"),
+    [
+        ("i64[] = 0", "0.5", "W1505", "`cast(x, i64)` converts"),
+        ("i64[2] = 0", "3", "W1505", "`full([2], 1, dtype=i64)`"),
+        ("f32[2] = 0", "mean(x, axis=0)", "W1505", "keep=true"),
+        ("f32[3] = [1, 2]", "n", "W1495", "a number for each entry"),
+        ("f32[2, 2] = [1, 2, 3]", "n", "W1495", "a number for each entry"),
+    ],
+)
+def test_what_would_fit_a_buffer_is_said(
+    start: str, update: str, code: str, said: str, tmp_path: Path
+) -> None:
+    text = DINO.replace("batch 24", f"buffer n: {start}\n    update n = {update}\n    batch 24")
+    save_data(tmp_path)
+    (tmp_path / "spec.weft").write_text(text)
+    sink = Sink()
+    check(tmp_path / "spec.weft", sink=sink)
+    (message,) = sink.messages
+    assert message.code == code
+    assert said in str(message.text.help)
+
+
 def find_codes(spec: str, folder: Path) -> set[str]:
     save_data(folder)
     path = folder / "spec.weft"

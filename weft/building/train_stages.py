@@ -23,8 +23,8 @@ from weft.building.stage import BuildContext, Metadata, Stage
 from weft.building.training_pictures import draw_curves, embed_samples
 from weft.deployed.compiling import check_data
 from weft.deployed.trained_data import BEST, find_data, list_fitted
-from weft.inspection.inspecting import INSPECTED, hash_file
-from weft.inspection.page import embed_inspection
+from weft.inspection.inspecting import hash_file, list_inspected
+from weft.inspection.page import embed_inspections
 from weft.results.cache import Cache
 from weft.results.progress import Follow, follow_epochs
 from weft.results.setting_aside import CODE, set_aside
@@ -172,6 +172,6 @@ class TrainStages:
         pictures = [
             *draw_curves(records, results.best_epoch),
             *embed_samples(train, folder),
-            *embed_inspection(folder / INSPECTED, hash_file(folder / BEST)),
+            *embed_inspections(list_inspected(train, folder), hash_file(folder / BEST)),
         ]
         return Section(self.name, tuple(rows), metadata, tuple(charts), tuple(pictures))

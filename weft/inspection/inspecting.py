@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import unknown_item
 from compiler.report.messages.inspecting import nothing_to_show
 from compiler.report.suggestions import did_you_mean
 from compiler.system.files import parse_json, replacing, write_text
-from compiler.writing.names import safe_name
+from compiler.writing.names import name_all, safe_name
 from weft.inspection.methods import METHODS, Drawn, Found, NothingToShow, draw_inputs
 from weft.inspection.page import SUMMARY, write_inspection
 from weft.inspection.pictures import write_png
@@ -26,6 +27,21 @@ Array = NDArray[Any]
 PAGE = "inspect.html"
 INSPECTED = "inspect"
 """The folder of a training that inspections are written to."""
+
+
+def find_folder(train: Train, net: TrainedNet, folder: Path) -> Path:
+    """Where an inspection of a net is written, in the folder of its training: of several nets each
+    has its own."""
+    if len(train.nets) == 1:
+        return folder / INSPECTED
+    return folder / INSPECTED / name_all(other.name for other in train.nets)[net.name]
+
+
+def list_inspected(train: Train, folder: Path) -> list[Path]:
+    """Where inspections of the nets of a train would be, in the folder of its training."""
+    return [find_folder(train, net, folder) for net in train.nets]
+
+
 FEATURES, MARKS = "features.npz", "attributions.npz"
 
 

@@ -160,7 +160,8 @@ def _judge(subject: Subject, marks: Array) -> dict[str, Any]:
         marks,
         seed=subject.train.seed % 2**32,
     )
-    return {"deleted": SHARE, "fall_marked": found.marked, "fall_random": found.random}
+    figures = {"deleted": SHARE, "fall_marked": found.marked, "fall_random": found.random}
+    return figures | {"fall_of": "probability" if subject.scored.tells_classes else "score"}
 
 
 def show_attention(subject: Subject) -> Found:

@@ -48,11 +48,14 @@ def write_inspection(found: Mapping[str, Any]) -> str:
 
 
 def describe_row(row: Mapping[str, Any]) -> str:
-    """`row 7: predicted 3 (0.981), label 3`."""
-    said = f"row {row['row']}: predicted {row['predicted']}"
-    if row["class"] != row["predicted"]:
-        said += f", explained for {row['class']}"
-    said += f" ({row['probability']:.3f})"
+    """`row 7: predicted 3 (0.981), label 3`; without classes `row 7: y[3] = 1.25`."""
+    if "predicted" not in row:
+        said = f"row {row['row']}: {row['entry']} = {row['score']:.4g}"
+    else:
+        said = f"row {row['row']}: predicted {row['predicted']}"
+        if row["class"] != row["predicted"]:
+            said += f", explained for {row['class']}"
+        said += f" ({row['probability']:.3f})"
     return f"{said}, label {row['label']}" if "label" in row else said
 
 
@@ -61,10 +64,10 @@ def describe_notes(method: str, notes: Mapping[str, Any]) -> str:
     parts = []
     for name, value in notes.items():
         if name == "deleted":
+            marked, random = notes["fall_marked"], notes["fall_random"]
             parts.append(
-                f"the probability falls by {notes['fall_marked']:.3f} where the {value:.0%} of "
-                f"places that are marked highest are deleted, by {notes['fall_random']:.3f} where "
-                "random ones are"
+                f"the {notes['fall_of']} falls by {marked:.3f} where the {value:.0%} of places "
+                f"that are marked highest are deleted, by {random:.3f} where random ones are"
             )
         elif not name.startswith("fall_"):
             shown = json.dumps(value) if not isinstance(value, str) else value
@@ -86,9 +89,13 @@ def _write_figure(source: str, title: str) -> str:
     return f'<figure><img src="{address}" alt="{shown}"><figcaption>{shown}</figcaption></figure>'
 
 
-def embed_inspection(folder: Path, weights: str) -> Sequence[str]:
-    """The pictures of an inspection as figures that stand alone, for the report of a build; none
-    where there is no inspection of weights with this hash."""
+def embed_inspections(folders: Sequence[Path], weights: str) -> Sequence[str]:
+    """The pictures of inspections as figures that stand alone, for the report of a build; none of
+    one that there is not, or not of weights with this hash."""
+    return [figure for folder in folders for figure in _embed_inspection(folder, weights)]
+
+
+def _embed_inspection(folder: Path, weights: str) -> Sequence[str]:
     try:
         found = parse_json((folder / SUMMARY).read_text(encoding="utf-8"))
         if not isinstance(found, dict) or found["sha256"] != weights:

@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 from backends.pytorch.run.attribution import ScoredNet
 from backends.pytorch.run.running import find_other_settings
 from backends.pytorch.train.settings import OF_FIGURES
-from compiler.ir.graph import Graph
+from compiler.compression.attach import find_calls
+from compiler.ir.graph import Graph, Value
 from compiler.loading import read_trained
+from compiler.ops.class_losses import ClassLoss
 from compiler.program.program import Program
 from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.evaluating import built_otherwise
 from compiler.report.messages.files import nothing_to_do, unknown_item
-from compiler.report.messages.inspecting import bad_rows, no_such_class, no_such_row
+from compiler.report.messages.inspecting import (
+    bad_rows,
+    no_such_class,
+    no_such_row,
+    not_trained_yet,
+)
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.class_words import find_target_words
 from weft.deployed.given import need_input
@@ -105,8 +112,17 @@ class Subject:
         count = self.scores.shape[1]
         if re.fullmatch("[0-9]{1,9}", name) and int(name) < count:
             return int(name)
-        output = next(o.name for o in self.graph.outputs if o.value.name == self.scored.output.name)
-        raise CompileError([no_such_class(None, name, output, count, self.words)])
+        raise CompileError([no_such_class(None, name, self._output, count, self.words)])
+
+    @property
+    def _output(self) -> str:
+        """What the output with the scores is called."""
+        return next(o.name for o in self.graph.outputs if o.value.name == self.scored.output.name)
+
+    def name_entry(self, number: int) -> str:
+        """An entry of the scores that is no class: `y[3]`, `y` where there is one."""
+        output = self._output
+        return f"{output}[{number}]" if self.scores.shape[1] > 1 else output
 
     def name_class(self, number: int) -> str:
         """The word of a class, else its number."""
@@ -139,7 +155,9 @@ def open_subject(program: Program, name: str | None, folder: Path, choice: Choic
     """
     train, net = _choose_net(program, name)
     weights_file = folder / train.name / BEST
-    need_input(weights_file, build=True)
+    if not weights_file.exists():
+        raise CompileError([not_trained_yet(None, train.name, str(weights_file))])
+    need_input(weights_file)
     others = find_other_settings(train, weights_file)
     built = tuple(text for key, text in others.items() if key not in OF_FIGURES)
     if built:
@@ -154,7 +172,8 @@ def open_subject(program: Program, name: str | None, folder: Path, choice: Choic
     rows = _read_rows(choice.rows, split, len(place.data.rows[split]))
     graph = net.net.graph
     own = {p.path: weights[net.prefix + p.path] for p in graph.parameters}
-    scored = ScoredNet(graph, own, choose_output(graph, choice.output))
+    output = choose_output(graph, choice.output)
+    scored = ScoredNet(graph, own, output, tells_classes=_tells_classes(train, net, output))
     words = _find_words(train, net)
     return Subject(train, net, place, scored, split, rows, choice, weights_file, words)
 
@@ -211,6 +230,28 @@ def _list_labels(train: Train, net: TrainedNet) -> Iterator[tuple[str, Any]]:
             yield item.name, item.value
 
 
+def _tells_classes(train: Train, net: TrainedNet, output: Value) -> bool:
+    """Whether a loss or a metric takes an output of a net, or what becomes of it entry by entry,
+    for scores of classes."""
+    calls = find_calls(train.graph, net)
+    found = [call.values.get(output.name) for call in calls]
+    scores = {value.name for value in found if value is not None}
+    shapes = {value.type.shape for value in found if value is not None}
+    for node in train.graph.nodes:
+        if not any(v is not None and v.name in scores for v in node.inputs):
+            continue
+        if isinstance(node.op, ClassLoss):
+            return True
+        scores |= {v.name for v in node.outputs if v.type.shape in shapes}
+    outputs = {o.name: o.value for o in train.graph.outputs}
+    for use in train.metrics:
+        first, *others = (outputs[name] for name in use.reads)
+        whole = (v for v in others if not v.type.dtype.is_float and v.type.rank < first.type.rank)
+        if first.name in scores and any(whole):
+            return True
+    return False
+
+
 def _find_words(train: Train, net: TrainedNet) -> tuple[str, ...]:
     """The words of the classes, where the label is a column of words."""
     for _, value in _list_labels(train, net):
@@ -224,15 +265,15 @@ def describe_rows(subject: Subject) -> Sequence[Mapping[str, Any]]:
     labels = subject.read_labels(subject.rows)
     found = []
     for index, row in enumerate(subject.rows.tolist()):
-        predicted = int(subject.scores[index].argmax())
         chosen = int(subject.classes[index])
-        entry: dict[str, Any] = {
-            "row": row,
-            "predicted": subject.name_class(predicted),
-            "class": subject.name_class(chosen),
-            "score": float(subject.scores[index, chosen]),
-            "probability": float(subject.probabilities[index, chosen]),
-        }
+        entry: dict[str, Any] = {"row": row, "score": float(subject.scores[index, chosen])}
+        if subject.scored.tells_classes:
+            predicted = int(subject.scores[index].argmax())
+            entry["predicted"] = subject.name_class(predicted)
+            entry["class"] = subject.name_class(chosen)
+            entry["probability"] = float(subject.probabilities[index, chosen])
+        else:
+            entry["entry"] = subject.name_entry(chosen)
         if labels is not None:
             entry["label"] = subject.name_class(int(labels[index]))
         found.append(entry)

@@ -36,11 +36,13 @@ DRAWS = 16
 @dataclass(frozen=True)
 class ScoredNet:
     """A net with its weights, and the output that has its scores: `[rows]`, or `[rows, classes]`
-    with further axes that are summed over."""
+    with further axes that are summed over. `tells_classes`: they are scores of classes, and no
+    other numbers, of which there are no probabilities."""
 
     graph: Graph
     weights: Mapping[str, Array]
     output: Value
+    tells_classes: bool = True
 
     def observe(self, inputs: Mapping[str, Array], values: Sequence[Value]) -> list[Array]:
         """What the net makes of inputs on its way, without gradients."""
@@ -58,7 +60,10 @@ class ScoredNet:
 
     def find_probabilities(self, scores: Array) -> Array:
         """Probabilities of classes (`[rows, classes]`): the scores themselves where the net puts
-        out what lies between 0 and 1, else their softmax, and the sigmoid of a single one."""
+        out what lies between 0 and 1, else their softmax, and the sigmoid of a single one. Without
+        classes the scores as they are."""
+        if not self.tells_classes:
+            return scores
         low, high = find_limits(self.graph, self.output)
         if low >= 0 and high <= 1 and self.output.type.rank <= 2:
             return scores

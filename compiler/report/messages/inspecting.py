@@ -139,3 +139,24 @@ def nothing_to_show(span: Span | None, method: str, reason: str) -> Text:
         label=reason,
         help="leave `--only` out: then everything is shown that applies",
     )
+
+
+@message(
+    "W1496",
+    console=FIT
+    + """\
+$ weft inspect fit.weft -o out
+""",
+    mended="""\
+$ weft train fit.weft -o out
+$ weft inspect fit.weft -o out --only saliency
+""",
+)
+def not_trained_yet(span: Span | None, train: str, path: str) -> Text:
+    """`weft inspect` reads the weights of a train from the folder of `weft train` or `weft build`,
+    and there are none yet, or they are in another folder: `-o DIR` is the same for all of these."""
+    return Text(
+        f"`{train}` is not trained yet",
+        label=f"there is no `{path}`",
+        help="run `weft train` or `weft build` first, or give the folder of an earlier one as `-o`",
+    )

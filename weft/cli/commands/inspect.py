@@ -77,8 +77,9 @@ def inspect_command(
     """Look into a trained net: Grad-CAM, integrated gradients, saliency, attention, the filters of
     the first layer, and features of all rows with PCA and t-SNE.
 
-    Writes pictures, arrays and inspect.html into DIR/TRAIN/inspect; the report of the next
-    `weft build` shows the pictures too. Rows are counted from 0 within their split.
+    Writes pictures, arrays and inspect.html into DIR/TRAIN/inspect, of several nets into
+    DIR/TRAIN/inspect/NET; the report of the next `weft build` shows the pictures too. Rows are
+    counted from 0 within their split.
 
     Examples:
 
@@ -89,7 +90,7 @@ def inspect_command(
         weft inspect digits.weft --only features --split val
     """
     from weft.deployed.trained_data import find_words
-    from weft.inspection.inspecting import INSPECTED, PAGE, inspect_net
+    from weft.inspection.inspecting import PAGE, find_folder, inspect_net
     from weft.inspection.page import describe_notes, describe_row
     from weft.inspection.subject import Choice, open_subject
     from weft.results.chosen import read_chosen
@@ -100,7 +101,7 @@ def inspect_command(
     program = check_file(file, assignments, words=words, chosen=read_chosen(root))
     choice = Choice(rows, split, class_, layer, features, scores)
     subject = open_subject(program, name, root, choice)
-    folder = root / subject.train.name / INSPECTED
+    folder = find_folder(subject.train, subject.net, root / subject.train.name)
     with hold_folder(root, [subject.train.name]):
         found = inspect_net(subject, only or (), folder)
     if form is OutputFormat.JSON:
