@@ -178,7 +178,7 @@ ARROWS = {
     ),
     "weft.inspection": (
         "compiler.system compiler.report compiler.writing compiler.ir compiler.program "
-        "compiler.loading compiler.rows compiler.compression backends.pytorch.run "
+        "compiler.loading compiler.ops compiler.rows compiler.compression backends.pytorch.run "
         "backends.pytorch.train weft.deployed"
     ),
     "weft.building": (
