@@ -209,6 +209,7 @@ CHANGES = {
     "accumulate": ("", "accumulate 2"),
     "precision": ("", "precision bf16"),
     "clip": ("", "clip 1.0"),
+    "checkpoint": ("", "checkpoint every=5steps"),
     "layout": ("", 'layout "channels_last"'),
     "processes": ("", "processes ddp"),
     "compile": ("", "compile true"),

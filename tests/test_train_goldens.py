@@ -64,6 +64,8 @@ SPECS = {
     "gan_shared": share(GAN),
     "judged": ENSEMBLE,
     "augmented": AUGMENTED,
+    "kept_shared": share(VAE.replace("epochs 3", "epochs 3  checkpoint every=200steps")),
+    "kept_steps": GAN.replace("epochs 2", "epochs 2  checkpoint every=10min"),
 }
 LONGEST = {"digits": 285, "digits_shared": 335, "several_data": 430, "several_data_shared": 480}
 """Lines that a script may have."""

@@ -203,6 +203,19 @@ class Clip:
     limit: float
 
 
+STEPS, SECONDS = "steps", "seconds"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`checkpoint every=500steps` or `every=10min`: how often a state is kept within an epoch. What
+    `every` counts is its `unit`, steps or seconds."""
+
+    every: float
+    unit: str
+    span: Span | None = None
+
+
 @TRAIN.fills
 @dataclass(frozen=True)
 class Train:
@@ -282,6 +295,12 @@ class Train:
     clip: Clip | None = clause(
         "clip norm=1.0",
         "the longest gradient, as the norm over all parameters, or `value=`, its largest entry",
+        default=None,
+    )
+    checkpoint: Checkpoint | None = clause(
+        "checkpoint every=500steps",
+        "how often a state is kept within an epoch, too, in steps or in time (`every=10min`): an "
+        "interrupted training goes on from there",
         default=None,
     )
     layout: str = clause(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.judging import SAVED
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import quote_docstring, write_string
@@ -15,7 +15,7 @@ def write_checkpoints(script: ScriptSpec) -> Iterator[Function]:
     if not script.keeps_last:
         yield _write_find_best(script)
     yield _write_save(script)
-    yield _write_load()
+    yield _write_load(script)
 
 
 def _write_find_best(script: ScriptSpec) -> Function:
@@ -52,10 +52,15 @@ def _write_save(script: ScriptSpec) -> Function:
     if "layout" in script.said:
         weights = f"{{k: v.contiguous() for k, v in {weights}.items()}}"
     best: list[Statement] = [f"weights = {weights}", *SAVED]
-    chosen = best if script.keeps_last else [suite("if find_best(history) == len(history):", best)]
+    kept = script.train.checkpoint is not None
+    tests = [] if script.keeps_last else ["find_best(history) == len(history)"]
+    tests += ["not (history and begun)"] if kept else []
+    chosen = [suite(f"if {' and '.join(tests)}:", best)] if tests else best
+    begun = '"begun": begun, ' if kept else ""
+    left = "steps or an epoch leave" if kept else "an epoch leaves"
     return Function(
         "save",
-        ("out: Path", "parts: Parts", "history: History"),
+        ("out: Path", "parts: Parts", "history: History", *when(kept, "begun: dict[str, Any]")),
         "None",
         (
             'part = out / "last.part"',
@@ -63,24 +68,26 @@ def _write_save(script: ScriptSpec) -> Function:
             'part.replace(out / "metrics.jsonl")',
             *chosen,
             "state = {name: value.state_dict() for name, value in parts.items()}",
-            'torch.save({"settings": SETTINGS, "history": history, **state}, part)',
+            f'torch.save({{"settings": SETTINGS, "history": history, {begun}**state}}, part)',
             'part.replace(out / "last.pt")',
         ),
-        ("Writes what an epoch leaves, each file whole or not at all.",),
+        (f"Writes what {left}, each file whole or not at all.",),
     )
 
 
-def _write_load() -> Function:
+def _write_load(script: ScriptSpec) -> Function:
+    kept = script.train.checkpoint is not None
+    since = ", and the steps since" if kept else ""
     refusal = "{path} was trained with {state['settings']}, not {SETTINGS}"
     return Function(
         "load",
         ("path: Path", "parts: Parts"),
-        "History",
+        "tuple[History, dict[str, Any]]" if kept else "History",
         (
             'state = torch.load(path, map_location="cpu", weights_only=True)',
             suite('if state["settings"] != SETTINGS:', [f'sys.exit(f"{refusal}")']),
             suite("for name, part in parts.items():", ["part.load_state_dict(state[name])"]),
-            'return state["history"]',
+            'return state["history"], state["begun"]' if kept else 'return state["history"]',
         ),
-        ("Restores the parts and returns what the finished epochs gave.",),
+        (f"Restores the parts and returns what the finished epochs gave{since}.",),
     )

@@ -110,7 +110,11 @@ def write_parts(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     """Statements that go on with a training, or begin one and train."""
-    yield "history = load(last, parts) if resume else []"
+    kept = script.train.checkpoint is not None
+    if kept:
+        yield "history, begun = load(last, parts) if resume else ([], {})"
+    else:
+        yield "history = load(last, parts) if resume else []"
     if not script.statistics:
         yield "out.mkdir(parents=True, exist_ok=True)"
     removed = suite(
@@ -119,7 +123,7 @@ def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     rank = "RANK == 0 and " if script.distributed else ""
     note = "  # nothing of an earlier training stays"
     yield suite(f"if {rank}not resume:{note}", [removed, *forget_samples(script)])
-    yield "train(parts, splits, history, out)"
+    yield f"train(parts, splits, history{', begun' * kept}, out)"
 
 
 def _write_results(script: ScriptSpec) -> Iterator[Statement]:

@@ -19,10 +19,17 @@ from backends.pytorch.train.batches import (
 )
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
-from backends.pytorch.train.draws import COUNT, DRAWS, EPOCH_SEED
+from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.functions import call_computed, inline_objective
 from backends.pytorch.train.guarding import take_watched, watch_step
 from backends.pytorch.train.inlining import Inlined
+from backends.pytorch.train.keeping import (
+    begin_losses,
+    begin_step,
+    end_step,
+    seed_epoch,
+    take_kept,
+)
 from backends.pytorch.train.matching import spell_match
 from backends.pytorch.train.optimizing import (
     emit_backward,
@@ -53,6 +60,7 @@ def write_epoch(script: ScriptSpec) -> Function:
             *when(script.replicated, "replica: nn.Module"),
             "columns: list[Tensor]",
             "epoch: int",
+            *take_kept(script),
             *take_watched(script),
         ),
         "float",
@@ -95,10 +103,7 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         *frozen,
         *_write_thaws(script),
         "rows, device = len(columns[0]), columns[0].device",
-        *when(script.nets_draw, f"torch.manual_seed(SEED + 1000 * epoch{rank})"),
-        *when(
-            script.draws_in_epochs, f"{DRAWS} = torch.Generator(device).manual_seed({EPOCH_SEED})"
-        ),
+        *seed_epoch(script, rank),
         *divide_rows(script),
     ]
 
@@ -133,11 +138,17 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
         *begin_epoch(script),
         "losses = torch.zeros(steps, device=device)",
+        *begin_losses(script, counted=False),
         *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
         f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
         suite(
             f"for step, {spell_rows(script)} in enumerate(bar):",
-            [*watch_step(script), *_write_step(script)],
+            [
+                *begin_step(script),
+                *watch_step(script),
+                *_write_step(script),
+                *end_step(script, counted=False),
+            ],
         ),
         *when(script.distributed, mean),
         suite(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.averaging import average_epochs
-from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.epoch import unpack_parts
 from backends.pytorch.train.guarding import check_weights
 from backends.pytorch.train.models import emit_replica
@@ -34,6 +34,7 @@ def write_train(script: ScriptSpec) -> Function:
             "parts: Parts",
             "splits: Splits",
             "history: History",
+            *when(script.train.checkpoint, "begun: dict[str, Any]"),
             "out: Path",
         ),
         "None",
@@ -52,7 +53,8 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     replica = ", replica" if script.replicated else ""
     yield "epoch, started = len(history) + 1, time.perf_counter()"
     trained = "trained" if script.alternates else "loss"
-    call = f'{trained} = train_epoch(parts{replica}, splits["train"], epoch)'
+    kept = ", begun, partial(save, out, parts, history)" if script.train.checkpoint else ""
+    call = f'{trained} = train_epoch(parts{replica}, splits["train"], epoch{kept})'
     if script.guards:
         found = 'find_fault(fault, splits["train"], epoch, out / "last.pt")'
         yield suite("try:", [call])
@@ -60,6 +62,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
         yield check_weights()
     else:
         yield call
+    yield from when(script.train.checkpoint, "begun = {}")
     if script.distributed and script.has_buffers:
         yield suite(
             "for buffer in model.buffers():  # running statistics: each process has its own",
@@ -81,7 +84,7 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     if script.distributed:
         yield suite("if RANK > 0:", ["continue"])
     yield from call_samples(script)
-    yield "save(out, parts, history)"
+    yield f"save(out, parts, history{', begun' if script.train.checkpoint else ''})"
     names = (*script.splits, *(metric.name for metric in script.train.metrics))
     shown = "name" if all(name.isprintable() for name in names) else "name!r"
     yield f'print(*(f"{{{shown}}} {{value:.4g}}" for name, value in record.items()), flush=True)'

@@ -49,6 +49,7 @@ def ramp_train(train: Train, least: float, most: float, steps: int) -> Train:
         metrics=(),
         samples=(),
         loggers=(),
+        checkpoint=None,
         until=None,
         processes="one",
     )

@@ -76,6 +76,7 @@ def write_find_fault(script: ScriptSpec) -> Iterator[Function]:
     if not script.guards:
         return
     replica = ", replica" if script.replicated else ""
+    kept = script.train.checkpoint is not None
     eager = 'torch.compiler.set_stance("force_eager")  # a compiled net calls no hooks'
     yield Function(
         "find_fault",
@@ -84,11 +85,15 @@ def write_find_fault(script: ScriptSpec) -> Iterator[Function]:
         (
             "text, step = fault.args",
             "parts = make_parts(str(columns[0].device))",
-            suite("if last.exists():", ["load(last, parts)"]),
+            *when(kept, "begun: dict[str, Any] = {}"),
+            suite("if last.exists():", [f"{'_, begun = ' * kept}load(last, parts)"]),
             *when(script.replicated, 'model = parts["model"]'),
             *emit_replica(script),
             *when(script.train.compiled, eager),
-            suite("try:", [f"train_epoch(parts{replica}, columns, epoch, step)"]),
+            suite(
+                "try:",
+                [f"train_epoch(parts{replica}, columns, epoch{', begun, None' * kept}, step)"],
+            ),
             suite(
                 "except FloatingPointError as found:",
                 [suite("if len(found.args) == 1:  # of a layer", ['text += f": {found}"'])],

@@ -22,6 +22,7 @@ from backends.pytorch.train.functions import (
 )
 from backends.pytorch.train.guarding import write_find_fault, write_watch
 from backends.pytorch.train.judging import write_judging
+from backends.pytorch.train.keeping import emit_interval
 from backends.pytorch.train.loading import reads_folder, write_loaders
 from backends.pytorch.train.measuring import write_evaluation
 from backends.pytorch.train.models import find_classes
@@ -185,6 +186,7 @@ def _write_constants(script: ScriptSpec, *, finds: bool) -> Iterator[Statement]:
     if train.until is not None:
         better = f"epochs without a better {show(script.monitor.name)}"
         yield f"PATIENCE = {train.until.epochs}  # {better}"
+    yield from emit_interval(script)
     yield from emit_name(script)
     if not finds:
         yield emit_settings(script)

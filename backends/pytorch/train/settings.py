@@ -128,6 +128,8 @@ def _describe_state(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     for net in script.followers:
         assert net.average is not None, "it follows another"
         yield f"average {net.name}", f"{write_call(net.average)} of {net.source.removesuffix('.')}"
+    if train.checkpoint is not None:
+        yield "checkpoint", "within epochs"
     if train.buffers:
         yield "buffers", ", ".join(_describe_buffers(script))
     if train.updates:

@@ -28,6 +28,7 @@ from backends.pytorch.train.epoch import (
 )
 from backends.pytorch.train.functions import call_computed
 from backends.pytorch.train.guarding import take_watched, watch_step
+from backends.pytorch.train.keeping import begin_losses, begin_step, end_step, take_kept
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -49,7 +50,13 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
     drawn = ", as are draws," if script.draws_in_epochs or script.nets_draw else ""
     yield Function(
         "train_epoch",
-        ("parts: Parts", "columns: list[Tensor]", "epoch: int", *take_watched(script)),
+        (
+            "parts: Parts",
+            "columns: list[Tensor]",
+            "epoch: int",
+            *take_kept(script),
+            *take_watched(script),
+        ),
         "dict[str, float]",
         tuple(_write_body(script)),
         wrap_doc(
@@ -141,6 +148,7 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
     yield from begin_epoch(script)
     empty = ", ".join(f"{write_string(step.step.name)}: {{}}" for step in script.steps)
     yield f"losses: dict[str, dict[int, Tensor]] = {{{empty}}}"
+    yield from begin_losses(script, counted=True)
     if script.distributed:
         yield "hidden = RANK > 0 or not sys.stderr or None"
     hidden = "hidden" if script.distributed else "not sys.stderr or None"
@@ -153,6 +161,7 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
+    yield from begin_step(script)
     yield from watch_step(script)
     yield from compute_numbers(script)
     if not script.divides:
@@ -162,6 +171,7 @@ def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
         every = step.step.every
         yield from [suite(f"if step % {every} == 0:", taken)] if every > 1 else taken
     yield from call_updates(script, "")
+    yield from end_step(script, counted=True)
 
 
 def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:

@@ -11,7 +11,7 @@ from compiler.ir.sizes import ROWS
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program.train import Train, TrainedNet
+from compiler.program.train import STEPS, Train, TrainedNet
 from compiler.report.diagnostics import Message
 from compiler.report.messages.derivatives import grad_by_frozen
 from compiler.report.messages.evaluating_trains import evaluates_fresh
@@ -26,6 +26,7 @@ from compiler.report.messages.training_time import (
     not_with_whole_batches,
     parts_unequal,
     time_not_here,
+    time_not_shared,
 )
 
 
@@ -117,11 +118,19 @@ def _find_divided(train: Train) -> Iterator[Message]:
     """Batches that do not divide, and optimizers that need whole ones."""
     if train.batch % train.accumulate:
         yield parts_unequal(train.span, train.batch, train.accumulate)
-    divided = [("`accumulate`", train.accumulate > 1), ("`epoch`", train.epoch_steps is not None)]
+    kept = train.checkpoint
+    if kept is not None and kept.unit != STEPS and train.processes == "ddp":
+        yield time_not_shared(kept.span)
+    whole = ("`epoch`", "`checkpoint`")
+    divided = [
+        ("`accumulate`", train.accumulate > 1),
+        ("`epoch`", train.epoch_steps is not None),
+        ("`checkpoint`", kept is not None),
+    ]
     for group in train.groups:
         optimizer = group.optimizer
         for word, said in divided if optimizer.evaluates or optimizer.solves else ():
-            if said and (optimizer.solves or word != "`epoch`"):
+            if said and (optimizer.solves or word not in whole):
                 yield not_with_whole_batches(group.span or train.span, word, optimizer.name)
 
 

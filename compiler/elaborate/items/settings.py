@@ -12,7 +12,14 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
-from compiler.program.train import Clip, EarlyStop, ParameterGroup
+from compiler.program.train import (
+    SECONDS,
+    STEPS,
+    Checkpoint,
+    Clip,
+    EarlyStop,
+    ParameterGroup,
+)
 from compiler.records import dataclass
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.metrics import direction_needed, figure_is_a_chart
@@ -116,6 +123,33 @@ def read_clip(body: Body, clause: Clause) -> Clip | None:
             body.report(setting_range(expression.span, "clip", "", f"{number:g}", "above 0"))
             return None
     expected = f"{Positive.text} belongs here, not {describe_given(value)}"
+    malformed(body, clause, expression.span, expected)
+    return None
+
+
+def read_checkpoint(body: Body, clause: Clause) -> Checkpoint | None:
+    """`checkpoint every=500steps`, `checkpoint every=10min`."""
+    operands = read_operands(body, clause)
+    if not operands:
+        return None
+    operand, *more = operands
+    expression = operand.value
+    if more or operand.name is None or operand.name.text != "every":
+        place = more[0].span if more else operand.span
+        malformed(body, clause, place, "it takes `every=` and nothing else")
+        return None
+    if isinstance(expression, Declare):
+        malformed(body, clause, operand.span, "it takes a value, no type")
+        return None
+    value = body.evaluate(expression)
+    match value:
+        case Poison():
+            return None
+        case Known(int() as number, unit="step" | "steps") if number >= 1:
+            return Checkpoint(number, STEPS, clause.word.span)
+        case Known(int() | float() as number, unit="s" | "min" | "h") if number > 0:
+            return Checkpoint(float(number), SECONDS, clause.word.span)
+    expected = f"a number of steps, or a time, belongs here, not {describe_given(value)}"
     malformed(body, clause, expression.span, expected)
     return None
 

@@ -37,6 +37,7 @@ from compiler.elaborate.items.settings import (
     Pattern,
     Stalled,
     check_watched,
+    read_checkpoint,
     read_clip,
     read_freeze,
     read_until,
@@ -98,7 +99,7 @@ from compiler.training.regularizers import L2
 from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
-TRAINING_CLAUSES = ("minimize", "clip", "until", "processes", "compile")
+TRAINING_CLAUSES = ("minimize", "clip", "until", "processes", "compile", "checkpoint")
 """Clauses that stand once, and say how something is trained."""
 
 
@@ -236,6 +237,10 @@ class TrainElaborator(ItemElaborator):
     def take_clip(self, body: Body, clause: Clause) -> None:
         """`clip norm=1.0`."""
         self.settings["clip"] = read_clip(body, clause)
+
+    def take_checkpoint(self, body: Body, clause: Clause) -> None:
+        """`checkpoint every=500steps`."""
+        self.settings["checkpoint"] = read_checkpoint(body, clause)
 
     def take_until(self, body: Body, clause: Clause) -> None:
         """`until stalled(val.accuracy, epochs=8)`."""

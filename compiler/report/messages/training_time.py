@@ -75,3 +75,18 @@ def time_not_here(span: Span | None, what: str, why: str) -> Text:
     return Text(
         f"{what} follows from how far the training is", label=why, help="leave that number out"
     )
+
+
+@message(
+    "W1564",
+    bad=train_spec("checkpoint every=10min", "processes ddp"),
+    good=train_spec("checkpoint every=500steps", "processes ddp"),
+)
+def time_not_shared(span: Span | None) -> Text:
+    """All processes add up their losses where a state is kept, so that they have to agree on the
+    step. Their clocks do not; steps are the same for all of them."""
+    return Text(
+        "`checkpoint` in minutes does not go with `processes ddp`",
+        label="each process has a clock of its own",
+        help="count steps: `checkpoint every=500steps`",
+    )

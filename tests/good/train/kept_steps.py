@@ -1,0 +1,350 @@
+"""Trains Generator and Critic on the data digits.
+
+python train.py              a line per epoch, results in ./run
+python train.py --data DIR   where paths of data start from
+python train.py --resume     goes on after the last finished epoch
+"""
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # no file beside this one, json.py say, hides a module
+
+import argparse
+import json
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from model import Critic, Generator
+
+SEED = 0
+BATCH = 64  # rows a step
+EPOCHS = 2
+LEARNING_RATES = [0.001, 0.002]
+CHECKPOINT = 600  # seconds between states that are kept
+SETTINGS = {
+    "constants": f"{SEED=} {BATCH=} {EPOCHS=} {LEARNING_RATES=}",
+    "optimizer critic": "adam(lr=0.001, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0, amsgrad=false, schedule=constant(warmup=0steps))",
+    "over critic": "D.*",
+    "optimizer generator": "adam(lr=0.002, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0, amsgrad=false, schedule=constant(warmup=0steps))",
+    "over generator": "G.*",
+    "every generator": "3",
+    "checkpoint": "within epochs",
+    "best epoch": "the last one is kept",
+    "nets": "G 1420c46a3f57, D 472bd87600f3",
+    "objective and metrics": "30abdc205304",
+    "columns": "image 607ccc40326a",
+    "split": "random, seed 0, train 0.8, val 0.1, test 0.1",
+}
+
+Parts = dict[str, Any]  # what a checkpoint holds the state of
+Splits = dict[str, list[Tensor]]  # the columns of the rows of each split
+History = list[dict[str, float]]  # what each finished epoch gave
+
+
+def load_splits(folder: Path, device: str) -> Splits:
+    """The columns `image` of every split, on the device."""
+    with np.load(folder / "digits.npz") as file:
+        image = torch.tensor(file["image"].astype(np.uint8))
+    rows = len(image)
+    order = np.random.default_rng(0).permutation(rows)
+    splits = {
+        "train": order[: round(0.8 * rows)],
+        "val": order[round(0.8 * rows) : round(0.9 * rows)],
+        "test": order[round(0.9 * rows) : rows],
+    }
+    x = image / 16  # [rows, 8, 8]
+    image_2 = x.unsqueeze(1)
+    return {split: [image_2[chosen].to(device)] for split, chosen in splits.items()}
+
+
+def compute_critic_loss(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
+    # image: [batch, 1, 8, 8]
+    code = image.flatten(1)[:, 16:32]  # [batch, 16]
+    fake = G(code)  # [batch, 1, 8, 8]
+    x = F.softplus(-D(image)).mean()
+    return x + F.softplus(D(fake)).mean()
+
+
+def compute_generator_loss(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
+    # image: [batch, 1, 8, 8]
+    code = image.flatten(1)[:, 16:32]  # [batch, 16]
+    x = F.softplus(-D(G(code)))  # [batch]
+    return x.mean()
+
+
+def compute_figures(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
+    # image: [batch, 1, 8, 8]
+    code = image.flatten(1)[:, 16:32]  # [batch, 16]
+    fake = G(code)  # [batch, 1, 8, 8]
+    return D(image).mean() - D(fake).mean()
+
+
+def watch_layers(model: nn.Module, rows: Tensor) -> None:
+    """Ends the next step at the first layer whose results are not finite."""
+
+    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
+        results = result if isinstance(result, tuple | list) else [result]
+        for tensor in filter(torch.is_tensor, results):
+            if tensor.isfinite().all():
+                continue
+            found = rows
+            if tensor.shape[:1] == rows.shape:
+                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
+            text = f"{name} is the first layer whose results are not finite"
+            text += f", in training rows {found[:8].tolist()}"
+            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
+                text += ", nor is what it is given"
+            if not all(p.isfinite().all() for p in module.parameters()):
+                text += ", nor are its weights"
+            raise FloatingPointError(text)
+
+    for name, module in model.named_modules():
+        module.register_forward_hook(partial(check, name or "the net"))
+
+
+def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Takes a step of an optimizer, for its own parameters alone; returns the loss."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.zero_grad()
+    loss.backward(inputs=parameters)
+    optimizer.step()
+    return loss.detach()  # not read here: reading makes a GPU wait
+
+
+def train_epoch(
+    parts: Parts,
+    columns: list[Tensor],
+    epoch: int,
+    begun: dict[str, Any],
+    keep: Callable[[dict[str, Any]], None] | None,
+    watched: int | None = None,
+) -> dict[str, float]:
+    """Trains on full batches of all rows and returns the mean of each step's loss; the
+    order follows from seed and epoch.
+    """
+    model, critic_optimizer, generator_optimizer = parts.values()
+    model.train()
+    rows, device = len(columns[0]), columns[0].device
+    steps = max(1, rows // BATCH)
+    order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
+    batches = torch.from_numpy(order).to(device).split(BATCH)
+    losses: dict[str, dict[int, Tensor]] = {"critic": {}, "generator": {}}
+    first = begun.get("step", 0)
+    if first:
+        losses = {
+            name: {s: v.to(device) for s, v in found.items()}
+            for name, found in begun["losses"].items()
+        }
+    saved = time.monotonic()
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
+    for step, chosen in enumerate(bar, 1 + (epoch - 1) * steps):
+        if step < first:
+            continue  # it was taken before the interruption
+        if step == watched:
+            watch_layers(model, chosen)
+        image = columns[0][chosen]
+        loss = compute_critic_loss(model["G"], model["D"], image)
+        losses["critic"][step] = update(loss, critic_optimizer)
+        if step % 3 == 0:
+            loss = compute_generator_loss(model["G"], model["D"], image)
+            losses["generator"][step] = update(loss, generator_optimizer)
+        if keep and time.monotonic() - saved >= CHECKPOINT:
+            kept = losses
+            if all(
+                t.isfinite().all()
+                for t in (
+                    *(v for found in kept.values() for v in found.values()),
+                    *model.parameters(),
+                )
+            ):
+                keep({"step": step + 1, "losses": kept})
+            saved = time.monotonic()
+    return {
+        f"{name}.loss": read_mean(name, values)
+        for name, values in losses.items()
+        if values
+    }
+
+
+def read_mean(name: str, losses: dict[int, Tensor]) -> float:
+    """The mean of the losses of a step; an error where one is not finite."""
+    values = torch.stack(list(losses.values()))
+    if not values.isfinite().all():
+        index = int(values.isfinite().int().argmin())
+        step = list(losses)[index]
+        text = f"the loss of {name} is {values[index]:g} at step {step}"
+        raise FloatingPointError(text, step)
+    return values.mean().item()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
+    """Loss and metrics over a split."""
+    model.eval()
+    rows = len(columns[0])
+    critic_loss_total = generator_loss_total = total = 0
+    for start in range(0, len(columns[0]), BATCH):
+        image = columns[0][start : start + BATCH]
+        critic_loss = compute_critic_loss(model["G"], model["D"], image)
+        generator_loss = compute_generator_loss(model["G"], model["D"], image)
+        gap = compute_figures(model["G"], model["D"], image)
+        size = len(image)
+        critic_loss_total += critic_loss.double() * size
+        generator_loss_total += generator_loss.double() * size
+        total += gap.double() * size
+    sums = [critic_loss_total, generator_loss_total, total]
+    critic_loss_total, generator_loss_total, total = map(float, sums)
+    return {
+        "critic.loss": critic_loss_total / rows,
+        "generator.loss": generator_loss_total / rows,
+        "gap": total / rows,
+    }
+
+
+def make_parts(device: str) -> Parts:
+    """What is trained, as it begins, and what trains it."""
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"G": Generator(), "D": Critic()}).to(device)
+    critic_optimizer = torch.optim.Adam(
+        model["D"].parameters(), lr=LEARNING_RATES[0], betas=(0.5, 0.9), fused=True
+    )
+    generator_optimizer = torch.optim.Adam(
+        model["G"].parameters(), lr=LEARNING_RATES[1], betas=(0.5, 0.9), fused=True
+    )
+    return {
+        "model": model,
+        "critic_optimizer": critic_optimizer,
+        "generator_optimizer": generator_optimizer,
+    }
+
+
+def save(out: Path, parts: Parts, history: History, begun: dict[str, Any]) -> None:
+    """Writes what steps or an epoch leave, each file whole or not at all."""
+    part = out / "last.part"
+    part.write_text("".join(json.dumps(record) + "\n" for record in history))
+    part.replace(out / "metrics.jsonl")
+    if not (history and begun):
+        weights = dict(sorted(parts["model"].state_dict().items()))
+        crc = zlib.crc32(json.dumps(SETTINGS).encode())
+        for value in weights.values():
+            crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
+        note = json.dumps({"settings": SETTINGS, "checksum": crc})
+        save_file(weights, part, {"training": note})
+        part.replace(out / "best.safetensors")
+    state = {name: value.state_dict() for name, value in parts.items()}
+    torch.save(
+        {"settings": SETTINGS, "history": history, "begun": begun, **state}, part
+    )
+    part.replace(out / "last.pt")
+
+
+def load(path: Path, parts: Parts) -> tuple[History, dict[str, Any]]:
+    """Restores the parts and returns what the finished epochs gave, and the steps since."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != SETTINGS:
+        sys.exit(f"{path} was trained with {state['settings']}, not {SETTINGS}")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["history"], state["begun"]
+
+
+def find_fault(
+    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
+) -> NoReturn:
+    """Ends the process where a loss is not finite, and says where that begins: the epoch
+    runs again up to that step, from the state that it began with.
+    """
+    text, step = fault.args
+    parts = make_parts(str(columns[0].device))
+    begun: dict[str, Any] = {}
+    if last.exists():
+        _, begun = load(last, parts)
+    try:
+        train_epoch(parts, columns, epoch, begun, None, step)
+    except FloatingPointError as found:
+        if len(found.args) == 1:  # of a layer
+            text += f": {found}"
+    sys.exit(text)
+
+
+def train(
+    parts: Parts, splits: Splits, history: History, begun: dict[str, Any], out: Path
+) -> None:
+    """Trains on after the epochs of the history and adds to it."""
+    model, critic_optimizer, generator_optimizer = parts.values()
+    while len(history) < EPOCHS:
+        epoch, started = len(history) + 1, time.perf_counter()
+        try:
+            trained = train_epoch(
+                parts, splits["train"], epoch, begun, partial(save, out, parts, history)
+            )
+        except FloatingPointError as fault:
+            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        for name, value in model.named_parameters():
+            if not value.isfinite().all():
+                sys.exit(f"{name} is not finite after epoch {epoch}")
+        begun = {}
+        record = {"epoch": epoch}
+        record |= {f"train.{name}": value for name, value in trained.items()}
+        measured = evaluate(model, splits["val"])
+        record |= {f"val.{name}": value for name, value in measured.items()}
+        record["lr.critic"] = critic_optimizer.param_groups[0]["lr"]
+        record["lr.generator"] = generator_optimizer.param_groups[0]["lr"]
+        record["seconds"] = time.perf_counter() - started
+        history.append(record)
+        save(out, parts, history, begun)
+        print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Trains Generator and Critic on the data digits."
+    )
+    parser.add_argument("--data", type=Path, default=".", help="folder of the data")
+    parser.add_argument("--out", type=Path, default="run", help="folder for results")
+    begun = parser.add_mutually_exclusive_group()
+    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
+    begun.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument("--device", help="cuda where there is one, else cpu")
+    options = parser.parse_args()
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out, last = options.out, options.out / "last.pt"
+    resume = options.resume and last.exists()
+    found = last.exists() or (out / "best.safetensors").exists()
+    if found and not (resume or options.overwrite):
+        sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
+
+    splits = load_splits(options.data, device)
+    data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
+    SETTINGS["data"] = repr(data)  # with other numbers it is another training
+    parts = make_parts(device)
+    model = parts["model"]
+    history, begun = load(last, parts) if resume else ([], {})
+    out.mkdir(parents=True, exist_ok=True)
+    if not resume:  # nothing of an earlier training stays
+        for name in ("last.pt", "best.safetensors", "results.json", "metrics.jsonl"):
+            (out / name).unlink(missing_ok=True)
+    train(parts, splits, history, begun, out)
+
+    model.load_state_dict(load_file(out / "best.safetensors"))
+    results = {"epochs": len(history), "best_epoch": len(history)}
+    for split in ("val", "test"):
+        results[split] = evaluate(model, splits[split])
+    text = json.dumps(results, indent=2)
+    print(text)
+    (out / "results.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
