@@ -469,7 +469,8 @@ class Spec:
         with speaking_as_commands(), hold_folder(Path(folder), [name]), warning() as warn:
             need_weights(found.graph)
             check_data(found)
-            write_training(found, place, files=GeneratedFiles(Path(folder), warn))
+            files = GeneratedFiles(Path(folder), warn)
+            write_training(found, place, root=self.folder, files=files)
             results = run_training(
                 place, data_root=self.folder, resume=resume, device=device, span=found.span
             )

@@ -141,6 +141,15 @@ class DataSource(Described):
             Fault: a cell does not fit the schema.
         """
 
+    def load_alone(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        """The rows, by the folder of the file with the data item, which may be another than that of
+        the spec.
+
+        Raises:
+            Fault: a cell does not fit the schema.
+        """
+        return self.load(folder)
+
     def given_splits(self, folder: Path) -> Mapping[str, int] | None:
         """Numbers of rows of splits that the source itself defines (`train`, `test`), in the
         order in which `load` returns them; None where it defines none."""

@@ -106,6 +106,7 @@ def open_file(
     """
     load_ops()
     session = Session(sink, Elaboration(), overrides or {}, read=read, observe=observe)
+    session.root = file.source.folder
     return open_scope(session, file)
 
 

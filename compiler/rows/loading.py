@@ -116,7 +116,8 @@ def load_data(
     span = data.span
     assert span is not None, "a data item stands somewhere"
     try:
-        raw = data.source.load(folder or span.source.folder)
+        own = span.source.folder
+        raw = data.source.load(folder) if folder else data.source.load_alone(own)
     except Fault as fault:
         raise CompileError([fault.make(SourcePlace(span))]) from fault
     total = len(next(iter(raw.values())))

@@ -56,7 +56,8 @@ class TrainStages:
     def run(self) -> Section:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         code = {p.name: p.read_bytes() for p in (self.folder / n for n in CODE) if p.is_file()}
-        write_training(self.train, self.folder, files=self.context.files)
+        root = self.program.source.folder
+        write_training(self.train, self.folder, root=root, files=self.context.files)
         # The script has a checksum of the weights that it starts from.
         written = (self.folder / name for name in ("model.py", "train.py"))
         reads = (*written, *find_data(self.train, self.program.source.folder))

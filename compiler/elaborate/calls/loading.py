@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping, Sequence
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, find_place
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import is_none
 from compiler.elaborate.values.values import (
@@ -71,7 +72,7 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
     assert copy is not None
     assert groups is not None
     load = LoadWeights(
-        file.value,
+        _place_file(body, file.value),
         only,
         excluded,
         rename,
@@ -82,6 +83,14 @@ def call_load(body: Body, actuals: Sequence[Actual], span: Span) -> Val:
         revision=revision,
     )
     return LoadFunction(load, span)
+
+
+def _place_file(body: Body, file: str) -> str:
+    """The file by the path from the folder of the spec; names of repositories stay as they are."""
+    place = find_place(body.session, body.file.file.source.folder)
+    if not place or file.startswith(SCHEME):
+        return file
+    return (pathlib.PurePath(place) / file).as_posix()
 
 
 def _read_revision(

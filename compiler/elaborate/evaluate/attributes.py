@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.elaborate.calls.nets import read_net
 from compiler.elaborate.scopes.context import Body, scope_of
 from compiler.elaborate.scopes.data_attributes import find_data, read_data_attribute
-from compiler.elaborate.scopes.lookup import refuse_item
+from compiler.elaborate.scopes.lookup import stand_for
 from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.arithmetic import simplify
 from compiler.elaborate.values.describing import describe
@@ -81,10 +81,7 @@ def _read_namespace(body: Body, base: Namespace, expression: Attribute) -> Val:
     if value is None:
         known = tuple(scope_of(base).entries)
         return _refuse(body, expression, base, known)
-    if isinstance(value, ItemValue):
-        refuse_item(body, value, name.span)
-        return POISON
-    return value
+    return stand_for(body, value, name.span) if isinstance(value, ItemValue) else value
 
 
 def _refuse(

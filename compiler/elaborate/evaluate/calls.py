@@ -66,7 +66,7 @@ def evaluate_call(body: Body, expression: Call, want: ExpectedUse) -> Val:
     while isinstance(function, Group):
         function = function.inner
     word = _built_in_word(body, function)
-    train = find_train(body, function) if isinstance(function, Name) else None
+    train = find_train(body, function)
     if train is not None:
         return _call_train(body, train, expression, want)
     ramp = RAMPS.get(word)

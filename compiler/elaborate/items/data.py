@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
+from compiler.data.placed import PlacedSource
 from compiler.data.registry import load_sources
 from compiler.data.splitting import Split
 from compiler.data.windows import Window
@@ -30,7 +31,7 @@ from compiler.elaborate.items.where import (
     read_condition,
 )
 from compiler.elaborate.items.window import read_window
-from compiler.elaborate.scopes.context import Body, FileScope, malformed
+from compiler.elaborate.scopes.context import Body, FileScope, find_place, malformed
 from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.values import Refused, Tensor
 from compiler.ir.graph import Graph
@@ -111,7 +112,7 @@ class DataElaborator(ItemElaborator):
             find_statistics(columns),
             self.item.doc,
             span,
-            source=self.source,
+            source=self.place_source(self.source),
             split=split,
             window=window,
             where=self.where,
@@ -212,6 +213,11 @@ class DataElaborator(ItemElaborator):
     def parameters(self) -> dict[str, Span]:
         """The item's own parameters, and where they stand."""
         return {p.name.text: p.name.span for p in self.item.parameters}
+
+    def place_source(self, source: DataSource) -> DataSource:
+        """The source as the spec sees it, whose folder may be another."""
+        place = find_place(self.scope.session, self.folder)
+        return PlacedSource(source, place) if place else source
 
     # --- columns ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_whole
 from compiler.elaborate.items.preprocess import find_settled, put_before
-from compiler.elaborate.items.references import find_item
+from compiler.elaborate.items.references import find_head, find_item, read_path
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Subject, Subjects, find_subject
 from compiler.elaborate.scopes.context import Body, FileScope, malformed
@@ -145,7 +145,8 @@ class DeployElaborator(ItemElaborator):
 
     def name_subject(self, subject: Subject) -> str:
         """`fit`, `vae.decoder`; a train with arguments has a name of its own."""
-        first, *others = (part.text for part in self.item.subject.path)
+        head = find_head(self.scope, self.item.subject)
+        first, *others = (part.text for part in self.item.subject.path[len(head.path) - 1 :])
         return ".".join([subject.train or first, *others])
 
     def compute_inputs(self, subject: Subject) -> Mapping[str, str] | None:
@@ -261,14 +262,17 @@ class DeployElaborator(ItemElaborator):
 
     def take_preprocess(self, body: Body, clause: Clause) -> None:
         """`preprocess digits`."""
-        names = self.read_names(body, clause, "the name of a data item")
-        if len(names) != 1:
+        operands = read_operands(body, clause)
+        path = read_path(operands[0].value) if len(operands) == 1 else None
+        if path is None or operands[0].name is not None:
+            malformed(body, clause, clause.span, "the name of a data item belongs here")
             return
-        reference = Reference(names[0].span, (names[0],), None)
+        span = path[0].span.to(path[-1].span)
+        reference = Reference(span, path, None)
         found = find_item(self.scope, reference, DataItem, "data set")
         data = self.open_data(found[0], found[1], reference) if found is not None else None
         if data is not None:
-            self.preprocess = (take_windows(data), names[0].span)
+            self.preprocess = (take_windows(data), span)
 
     # --- checks -----------------------------------------------------------------------------
 

@@ -28,7 +28,17 @@ from compiler.report.messages.item_clauses import no_such_item
 from compiler.report.messages.training import input_without_column, name_clash
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Clause, Item, Model, Reference, Train
+from compiler.text.tree.syntax import (
+    Attribute,
+    Clause,
+    Declare,
+    Expr,
+    Item,
+    Model,
+    Name,
+    Reference,
+    Train,
+)
 
 T = TypeVar("T", bound=Item)
 
@@ -54,6 +64,29 @@ def resolve(scope: FileScope, reference: Reference) -> tuple[FileScope, object] 
         scope = scope_of(found)
     found = find_entry(scope, last.text, last.span)
     return found if isinstance(found, tuple) else None
+
+
+def find_head(scope: FileScope, reference: Reference) -> Reference:
+    """The first name of a reference that is no namespace, with those before it; what follows is
+    inside what it names: `x.vae` of `x.vae.decoder`."""
+    count = 1
+    for name in reference.path[:-1]:
+        found = find_entry(scope, name.text, name.span)
+        if not isinstance(found, Namespace):
+            break
+        scope, count = scope_of(found), count + 1
+    return Reference(reference.span, reference.path[:count], None)
+
+
+def read_path(expression: Expr | Declare) -> tuple[Name, ...] | None:
+    """The names of `x.iris`; None where it is no path."""
+    match expression:
+        case Name():
+            return (expression,)
+        case Attribute(base=base, name=name):
+            before = read_path(base)
+            return (*before, name) if before is not None else None
+    return None
 
 
 def report_missing(

@@ -9,7 +9,7 @@ from compiler.compression.attach import find_net
 from compiler.compression.given import find_given
 from compiler.elaborate.api import evaluate_constant
 from compiler.elaborate.bodies.models import elaborate_layer
-from compiler.elaborate.items.references import report_missing, resolve
+from compiler.elaborate.items.references import find_head, report_missing, resolve
 from compiler.elaborate.scopes.context import Body, FileNet, FileScope
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import BlockLayer
@@ -20,6 +20,7 @@ from compiler.program.variant import Variant as MadeVariant
 from compiler.records import dataclass
 from compiler.report.messages.deployments import several_nets
 from compiler.report.messages.item_clauses import no_such_item
+from compiler.report.messages.names import not_available
 from compiler.report.messages.training import unknown_word
 from compiler.report.suggestions import did_you_mean
 from compiler.rows.preprocess import prefix_parameters
@@ -92,11 +93,12 @@ def find_base(
 ) -> Base | None:
     """What `variant … of REFERENCE` names; None where it is nothing that can be compressed, or
     was refused."""
-    first = Reference(reference.span, reference.path[:1], None)
+    first = find_head(scope, reference)
     found = resolve(scope, first)
-    if found is not None and _is_train(scope, found[1]):
+    inside = replace(reference, path=reference.path[len(first.path) - 1 :])
+    if found is not None and _is_train(*found):
         train = open_train(found[1], reference, None)  # type: ignore[arg-type]
-        chosen = _find_trained(scope, reference, train) if train is not None else None
+        chosen = _find_trained(scope, inside, train) if train is not None else None
         if train is None or chosen is None:
             return None
         return Base(chosen.net, train, chosen.prefix, find_given(train, chosen).columns)
@@ -116,11 +118,12 @@ def find_subject(subjects: Subjects, item: DeployItem) -> Subject | None:
     reference, scope, nets = item.subject, subjects.scope, subjects.nets
     if not _check_target(scope, item.target):
         return None
-    first = Reference(reference.span, reference.path[:1], None)
+    first = find_head(scope, reference)
     found = resolve(scope, first)
-    if found is not None and _is_train(scope, found[1]):
+    inside = replace(reference, path=reference.path[len(first.path) - 1 :])
+    if found is not None and _is_train(*found):
         train = subjects.open_train(found[1], reference, None)  # type: ignore[arg-type]
-        chosen = _find_trained(scope, reference, train) if train is not None else None
+        chosen = _find_trained(scope, inside, train) if train is not None else None
         return None if train is None or chosen is None else _take_trained(train, chosen)
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
@@ -129,6 +132,10 @@ def find_subject(subjects: Subjects, item: DeployItem) -> Subject | None:
         report_missing(scope, reference, found, "train, variant, net or model", known)
         return None
     if isinstance(found[1], VariantItem | Sweep):
+        if found[0] is not scope:
+            purpose = "be deployed from another file"
+            scope.session.report(not_available(reference.span, found[1].name.text, purpose))
+            return None
         made = subjects.open_variant(found[1], reference)
         return _take_variant(made, subjects.trains) if made is not None else None
     return _find_untrained(scope, reference, found[1], nets)

@@ -3,8 +3,10 @@ one that is named with arguments is a train of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field, replace
+from pathlib import Path
 
 from compiler.elaborate.api import match_arguments, match_values
 from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES
@@ -12,7 +14,7 @@ from compiler.elaborate.calls.binding import Actual
 from compiler.elaborate.items.instances import find_key, is_open, name_instance, write_arguments
 from compiler.elaborate.items.train import TrainElaborator
 from compiler.elaborate.items.train_data import OpenData
-from compiler.elaborate.scopes.context import Body, FileScope
+from compiler.elaborate.scopes.context import Body, FileScope, Session
 from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import strip_hints
@@ -39,6 +41,8 @@ from compiler.report.source import Span
 from compiler.text.tree.syntax import Item, Reference
 from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Train as TrainItem
+from compiler.writing.files import file_key
+from compiler.writing.names import free_name, spell_name
 
 LONGEST_CHAIN = 100
 """Trains that may start from one another."""
@@ -65,6 +69,12 @@ class TrainAssembly:
     """The best train of a sweep, as it is named at a place."""
     swept: set[str] = field(default_factory=set)
     """The names of trains that sweeps stand for."""
+    home: TrainAssembly | None = None
+    """That of the spec, where these are the trains of a file which it uses."""
+    others: list[TrainAssembly] = field(default_factory=list)
+    """Those of files that the spec uses."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What the trains of the file are called without arguments, by the names of their items."""
 
     def elaborate(self) -> None:
         """Every train whose parameters have values."""
@@ -81,7 +91,45 @@ class TrainAssembly:
                 self.report_lacking(name, item)
         order = {id(item.name.span): place for place, item in enumerate(items.values())}
         trains = sorted(self.made.values(), key=lambda train: order[id(train.span)])
-        return {train.name: train for train in trains}
+        used = (train for other in self.others for train in other.made.values())
+        return {train.name: train for train in (*used, *trains)}
+
+    # --- other files ------------------------------------------------------------------------
+
+    def find_owner(self, item: Item | Span) -> TrainAssembly | None:
+        """The trains of the file with an item, or with the name of one."""
+        main = self.home or self
+        for scope in self.scope.session.files.values():
+            for entry in scope.entries.values():
+                if isinstance(entry, Item) and (entry is item or entry.name.span is item):
+                    return main.open_file(scope)
+        return None
+
+    def open_file(self, scope: FileScope) -> TrainAssembly:
+        """The trains of a file that the spec uses."""
+        for known in (self, *self.others):
+            if known.scope is scope:
+                return known
+        made = TrainAssembly(scope, self.open_data, self.find_lacking, home=self)
+        self.others.append(made)
+        return made
+
+    def list_taken(self) -> list[str]:
+        """The names that trains, and other items of the spec, have."""
+        main = self.home or self
+        used = (name for other in main.others for name in other.made)
+        return [*main.scope.entries, *main.made, *used]
+
+    def name_plain(self, name: str) -> str:
+        """What a train without arguments is called: one of another file by its own name too, and
+        behind that of its file where the spec has something of that name."""
+        if name not in self.names:
+            taken = self.list_taken() if self.home is not None else []
+            self.names[name] = name
+            if file_key(name) in map(file_key, taken):
+                stem = spell_name(Path(self.scope.file.source.path).stem)
+                self.names[name] = free_name(f"{stem}_{name}", taken, "_")
+        return self.names[name]
 
     # --- where trains are named -------------------------------------------------------------
 
@@ -90,9 +138,12 @@ class TrainAssembly:
     ) -> Val | None:
         """What the name of a train means in a body: the net that it made, or its nets by name;
         None for a train of another file."""
-        entry = self.scope.entries.get(item.name)
-        if not isinstance(entry, TrainItem | SweepItem) or entry.name.span != item.span:
+        owner = self.find_owner(item.span)
+        entry = owner.scope.entries.get(item.name) if owner is not None else None
+        if owner is None or not isinstance(entry, TrainItem | SweepItem):
             return None
+        if owner is not self:
+            return owner.find_used(body, entry, span, actuals)
         if isinstance(entry, SweepItem):
             if actuals:
                 purpose = "take other parameters than its best trial"
@@ -109,10 +160,25 @@ class TrainAssembly:
         made = self.find(item.name, entry, given, span) if given is not None else None
         return POISON if made is None else self.nets[made.name]
 
+    def find_used(
+        self, body: Body, entry: TrainItem | SweepItem, span: Span, actuals: Sequence[Actual]
+    ) -> Val | None:
+        """What the name of a train means in another file than its own."""
+        if isinstance(entry, SweepItem):
+            return None
+        with using_defaults(self.scope.session):
+            item = ItemValue("train", entry.name.text, entry.name.span)
+            return self.find_trained(body, item, span, actuals)
+
     def open_named(
         self, item: TrainItem | SweepItem, reference: Reference, caller: Body | None = None
     ) -> Train | None:
         """The train that another item names (`deploy fit(lr=1e-3)`); None where it was refused."""
+        owner = self.find_owner(item)
+        if owner is not None and owner is not self:
+            outside = caller or Body(self.scope.session, self.scope, None, None, BLOCK_CLAUSES)
+            with using_defaults(self.scope.session):
+                return owner.open_named(item, reference, outside)
         if isinstance(item, SweepItem):
             return self.open_sweep(item, reference)
         name = item.name.text
@@ -185,9 +251,10 @@ class TrainAssembly:
         same = self.find_same(train) if given else None
         if same is not None:
             return same
+        train = replace(train, name=self.name_plain(train.name))
         if given:
             text = write_arguments(given)
-            name = name_instance(train.name, given, [*self.scope.entries, *self.made])
+            name = name_instance(train.name, given, self.list_taken())
             train = replace(train, name=name, arguments=text)
         self.made[train.name] = train
         self.nets[train.name] = _stand_for(train, run.values)
@@ -214,6 +281,17 @@ class TrainAssembly:
         )
         plain = ((other, replace(other, name=train.name, arguments="")) for other in others)
         return next((other for other, same in plain if identify(same) == text), None)
+
+
+@contextmanager
+def using_defaults(session: Session) -> Iterator[None]:
+    """Items have the defaults that are written: what `--set` and sweeps say is of the spec's."""
+    before = session.overrides
+    session.overrides = {}
+    try:
+        yield
+    finally:
+        session.overrides = before
 
 
 def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -164,6 +165,8 @@ class Session:
     words: Mapping[str, TrainedWords] = field(default_factory=dict)
     opened: dict[str, OpenedSource] = field(default_factory=dict)
     read: Callable[[pathlib.Path], str] = read_source_text
+    root: pathlib.Path | None = None
+    """The folder of the spec; that of files which it uses may be another."""
     observe: Callable[[Expr, Val], None] | None = None
     data_attributes: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = (
         lambda scope, item, at: {}
@@ -421,6 +424,14 @@ class Body:
             yield
         finally:
             self.guard = before
+
+
+def find_place(session: Session, folder: pathlib.Path) -> str:
+    """The path from the folder of the spec to that of a file which it uses; empty where it is the
+    same one."""
+    if session.root is None or folder.resolve() == session.root.resolve():
+        return ""
+    return pathlib.PurePath(os.path.relpath(folder.resolve(), session.root.resolve())).as_posix()
 
 
 def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, scope_of
 from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.scopes.library import find_home
 from compiler.elaborate.scopes.modes import MODE, read_mode, refuse_mode
@@ -20,6 +20,7 @@ from compiler.elaborate.values.values import (
     FunctionLayer,
     ItemValue,
     Known,
+    Namespace,
     OpLayer,
     Poison,
     Refused,
@@ -35,7 +36,7 @@ from compiler.report.messages.names import no_value, not_available, unbound_size
 from compiler.report.messages.wording import COLUMNS, list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Name, Sweep, Train
+from compiler.text.tree.syntax import Attribute, Expr, Name, Sweep, Train
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training
 from compiler.types.tensor import DType
@@ -102,13 +103,24 @@ def _check_value(body: Body, name: Name, value: Val) -> Val:
     return stand_for(body, value, name.span)
 
 
-def find_train(body: Body, name: Name) -> ItemValue | None:
-    """The train of the file that a name means which is called, and no layer."""
-    entry = body.file.entries.get(name.text)
-    if not isinstance(entry, Train | Sweep) or any(map(is_layer, _meanings(body, name))):
-        return None
-    nearest = find_value(body, name)
-    return nearest if isinstance(nearest, ItemValue) else None
+def find_train(body: Body, function: Expr) -> ItemValue | None:
+    """The train that is called, and no layer: `fit`, or `x.fit` of another file."""
+    match function:
+        case Name(text=word):
+            used = (b.entries.get(word) for use, b in body.file.uses if b and use.alias is None)
+            entries = (body.file.entries.get(word), *used)
+            if not any(isinstance(entry, Train | Sweep) for entry in entries):
+                return None
+            if any(map(is_layer, _meanings(body, function))):
+                return None
+            nearest = find_value(body, function)
+            return nearest if isinstance(nearest, ItemValue) else None
+        case Attribute(base=Name() as base, name=name):
+            space = find_value(body, base)
+            entry = scope_of(space).entries.get(name.text) if isinstance(space, Namespace) else None
+            if isinstance(entry, Train | Sweep):
+                return ItemValue(type(entry).__name__.lower(), name.text, entry.name.span)
+    return None
 
 
 def stand_for(body: Body, item: ItemValue, span: Span, actuals: Sequence[Any] = ()) -> Val:
@@ -127,8 +139,8 @@ def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
     """Reports an item that stands where a value is needed and is none, or none there."""
     if item.kind == "train" and body.clauses.place == DATA.place:
         body.report(not_available(span, item.name, "stand for its trained net among columns"))
-    elif item.kind == "train":
-        body.report(not_available(span, item.name, "stand for its trained net in other files"))
+    elif item.kind == "sweep":
+        body.report(not_available(span, item.name, "stand for its best net in other files"))
     elif item.kind == "variant":
         body.report(not_available(span, item.name, "stand for its net in other items"))
     else:

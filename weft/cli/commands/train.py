@@ -81,7 +81,7 @@ def train_command(
             if not code_only:
                 need_weights(train.graph)
                 refuse_loss(train, folder, resume=resume, overwrite=overwrite)
-            write_training(train, folder, files=files)
+            write_training(train, folder, root=program.source.folder, files=files)
             say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if not code_only:
                 check_data(train)
