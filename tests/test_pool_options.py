@@ -1,4 +1,5 @@
-"""Options of `max_pool` in every combination: dilation, padding and what `ceil_mode` adds."""
+"""Options of `max_pool` in every combination: dilation, padding and what `ceil_mode` adds; pools
+over many parts of an axis."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from backends.onnx_graph.single import lower_op
+from compiler.ops.adaptive_pooling import MOST_SLICES, AdaptiveAvgPool, AdaptiveMaxPool
 from compiler.ops.pooling import MaxPool
 from compiler.report.diagnostics import Fault
 from compiler.types.dims import Dim
@@ -57,3 +59,22 @@ def test_ceil_mode_has_one_formula_for_all_sizes(kernel: int, dilation: int) -> 
                     x, kernel, stride, padding, dilation, ceil_mode=True
                 )
                 assert made.shape[2].evaluate({"s": size}) == expected.shape[2], (op, size)
+
+
+@pytest.mark.parametrize("sizes", [(7, 61), (61, 7), ("h", "w")], ids=["wide", "high", "free"])
+@pytest.mark.parametrize("pool", ["avg", "max"])
+@pytest.mark.parametrize("parts", [(3, 40), (40, 3), (50, 33)])
+def test_many_parts_take_no_more_nodes(
+    pool: str, parts: tuple[int, int], sizes: tuple[int | str, ...]
+) -> None:
+    op = (AdaptiveAvgPool if pool == "avg" else AdaptiveMaxPool)(parts)
+    model = lower_op(op, [TensorType.of("f32", [2, 3, *sizes])])
+    assert len(model.graph.node) < 2 * MOST_SLICES
+    wanted = getattr(functional, f"adaptive_{pool}_pool2d")
+    for height, width in [(7, 61), (61, 7), (1, 1), (200, 131)]:
+        if sizes not in (("h", "w"), (height, width)):
+            continue
+        image = np.random.default_rng(0).standard_normal((2, 3, height, width)).astype(np.float32)
+        (found,) = run_onnx_runtime(model, {"x0": image})
+        expected = wanted(torch.from_numpy(image), parts).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

@@ -26,6 +26,9 @@ from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Term
 
+MOST_SLICES = 32
+"""Parts of an axis that are cut out one by one; of more, the entries are gathered at once."""
+
 
 class AdaptivePool(Op):
     """Base of poolings over parts of axes. Part i of an axis of size s, cut into k parts, goes
@@ -78,6 +81,9 @@ class AdaptivePool(Op):
         """Axis by axis, each part cut out and reduced; where the parts begin and end is computed
         from sizes that are known when the graph runs."""
         for axis, (size, count) in enumerate(zip(x.shape[2:], parts, strict=True), start=2):
+            if count > MOST_SLICES:
+                value = self.write_gathered(build, value, x, axis, size, count)
+                continue
             along = axes_constant(build, [axis])
             pieces = [value]
             if count > 1:
@@ -89,6 +95,37 @@ class AdaptivePool(Op):
             made = [build.op(self.reduction, [piece, along]) for piece in pieces]
             value = made[0] if count == 1 else build.op("Concat", made, {"axis": axis})
         return value
+
+    def write_gathered(
+        self, build: OnnxBuilder, value: Any, x: TensorType, axis: int, size: Dim, parts: int
+    ) -> Any:
+        """The entries of every part side by side along a further axis, `[…, parts, longest, …]`,
+        and reduced: as many nodes for any number of parts."""
+        first, last = (build.constant(np.arange(parts)[:, None] + k) for k in (0, 1))
+        whole, one = build.shape([size]), build.constant(np.array([1], np.int64))
+        count = build.constant(np.array([parts], np.int64))
+        start = build.op("Div", [build.op("Mul", [first, whole]), count])
+        above = build.op("Add", [build.op("Mul", [last, whole]), build.op("Sub", [count, one])])
+        stop = build.op("Div", [above, count])
+        lengths = build.op("Sub", [stop, start])
+        longest = build.op("ReduceMax", [lengths], {"keepdims": 0})
+        zero, step = (build.constant(np.array(k, np.int64)) for k in (0, 1))
+        places = build.op("Add", [start, build.op("Range", [zero, longest, step])])
+        inside = build.op("Min", [places, build.op("Sub", [stop, one])])
+        gathered = build.op("Gather", [value, inside], {"axis": axis})
+        along = axes_constant(build, [axis + 1])
+        if self.reduction == "ReduceMax":  # of the last entry several times it is the same
+            return build.op("ReduceMax", [gathered, along], {"keepdims": 0})
+        behind = axes_constant(build, range(2, x.rank - axis + 1))
+        counts = build.op("Less", [places, stop])
+        if axis < x.rank - 1:
+            counts = build.op("Unsqueeze", [counts, behind])
+            lengths = build.op("Unsqueeze", [lengths, behind])
+        nothing = build.constant(np.array(0, x.dtype.numpy), x.dtype)
+        kept = build.op("Where", [counts, gathered, nothing])
+        total = build.op("ReduceSum", [kept, along], {"keepdims": 0})
+        lengths = build.op("Squeeze", [lengths, axes_constant(build, [1])])
+        return build.op("Div", [total, build.op("Cast", [lengths], {"to": x.dtype})])
 
     def spell_parts(self, x: Symbol, reduction: str) -> Symbol:
         """Axis by axis, each part cut out and reduced."""
