@@ -57,7 +57,8 @@ def list_functions(
     """The texts of a graph as a function, last, and of functions for the blocks it calls, by name.
 
     It takes the nets, then the inputs of the graph, then its parameters that no net holds, and
-    returns the outputs in order.
+    returns the outputs in order. What blocks assert of their arguments is not asked again: they
+    are called with those alone that the graph has.
 
     Args:
         graph: what it computes, e.g. the step of a train.
@@ -70,6 +71,7 @@ def list_functions(
         given: types of further arguments, by name, which stand last.
         free: paths of parameters that no net holds, though it holds all others.
     """
+    graph = replace(graph, assertions=())
     calls = dict(find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
     holders = Holders(nets, trained, given or {}, free)

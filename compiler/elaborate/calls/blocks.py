@@ -86,6 +86,7 @@ class _Call:
             item=layer.item,
             caller=caller,
             ports=Ports(given) if isinstance(layer.item, Model) else None,
+            given=given,
         )
 
     def run(self) -> Val:

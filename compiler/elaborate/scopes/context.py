@@ -333,6 +333,8 @@ class Body:
     loop: Loop | None = None
     mode: bool | None = None
     """What `training` is while one version of an `if training` is elaborated; None elsewhere."""
+    given: Mapping[str, ArgumentValue] = field(default_factory=dict)
+    """The arguments of the call, by parameter; defaults are none of them."""
     partial: bool = False
     """Whether names may be missing because what binds them was refused: nothing is said of them."""
 

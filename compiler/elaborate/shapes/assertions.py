@@ -6,11 +6,21 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, Known, Poison, SymbolicCondition, Tensor, Val
+from compiler.elaborate.values.values import (
+    POISON,
+    Known,
+    ListValue,
+    Poison,
+    SymbolicCondition,
+    Tensor,
+    Val,
+)
 from compiler.ir.graph import Graph
 from compiler.ir.hint import Hint, find_readable
+from compiler.report.diagnostics import Label
 from compiler.report.messages.scans import steps_unknown
 from compiler.report.messages.values import assertion_fails, condition_not_bool, condition_undecided
+from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr, Name
 
 
@@ -39,8 +49,11 @@ def run_assert(body: Body, clause: Clause) -> None:
         case Poison():
             return
         case Known(False):
-            text = _text(body, expressions)
-            body.report(assertion_fails(expressions[0].span, text, _show(body, expressions[0])))
+            text, shown = _text(body, expressions), _show(body, expressions[0])
+            span = expressions[0].span
+            first, *others = [*_find_arguments(body, expressions[0]), span]
+            labels = tuple(Label(o, "asserted here" if o is span else "") for o in others)
+            body.report(assertion_fails(first, text, shown, labels))
             body.result = POISON  # what follows relies on it
         case SymbolicCondition(relations, text):
             if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
@@ -76,18 +89,41 @@ def _show(body: Body, condition: Expr) -> str:
     for node in walk(condition):
         if isinstance(node, Name) and node.text not in shown:
             value = _find(body, node.text)
-            if isinstance(value, Known | Tensor):
+            if isinstance(value, Known | Tensor | ListValue):
                 shown[node.text] = _value_text(value)
     return ", ".join(f"{name} is {text}" for name, text in shown.items())
+
+
+def _find_arguments(body: Body, condition: Expr) -> list[Span]:
+    """Where the arguments of the call are written that a condition is about."""
+    names = dict.fromkeys(node.text for node in walk(condition) if isinstance(node, Name))
+    return [found for name in names if (found := _find_argument(body, name)) is not None]
+
+
+def _find_argument(body: Body, name: str) -> Span | None:
+    """Where a call gives an argument that is no tensor; where a block hands on a parameter of its
+    own, the place in the call of that block. None where it is not given, or bound anew."""
+    found = None
+    caller: Body | None = body
+    while caller is not None and name in caller.given:
+        given = caller.given[name]
+        if isinstance(given.value, Tensor) or any(name in layer for layer in caller.names[1:]):
+            break
+        found, name, caller = given.span, given.span.text, caller.caller
+    return found
 
 
 def _find(body: Body, name: str) -> Val | None:
     return next((layer[name] for layer in reversed(body.names) if name in layer), None)
 
 
-def _value_text(value: Known | Tensor) -> str:
+def _value_text(value: Val) -> str:
     if isinstance(value, Tensor):
         return str(value.type)
+    if isinstance(value, ListValue):
+        return f"[{', '.join(map(_value_text, value.items))}]"
+    if not isinstance(value, Known):
+        return describe(value)
     if isinstance(value.value, bool) or value.value is None:
         return str(value.value).lower()
     return str(value.value)

@@ -123,14 +123,19 @@ def wrong_operand(
         "model M() {\n    input x: f32[batch, 4, 10]\n    output y = x -> heads(5)\n}\n"
     ),
 )
-def assertion_fails(span: Span | None, text: str, values: str) -> Text:
-    """An `assert` of the spec does not hold.
+def assertion_fails(
+    span: Span | None, text: str, values: str, labels: tuple[Label, ...] = ()
+) -> Text:
+    """An `assert` of the spec, or of a block that it calls, does not hold. That is how a block says
+    what its arguments can be.
 
-    The text after the condition says why; the values that were compared are below.
+    The text after the condition says why; the values that were compared are below, and where the
+    argument is given that they come from.
     """
     return Text(
         text or "assertion does not hold",
         label=f"here {values}" if values else "this does not hold",
+        labels=labels,
     )
 
 

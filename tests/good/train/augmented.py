@@ -171,8 +171,6 @@ def random_erasing(
     to width whose logarithm is drawn evenly from `ratio`; what would be beyond the
     image is cut off."""
     # x: [n, c, h, w]
-    if not (p >= 0 and p <= 1):
-        raise ValueError("p is a probability")
     n, _, h, w = x.shape
     y = torch.rand(n, generator=draws, device=x.device) < p  # [n]
     z = torch.empty(n, device=x.device).uniform_(scale[0], scale[1], generator=draws)
