@@ -22,6 +22,7 @@ from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.item_names import link_in_folder
 from compiler.report.messages.training_machinery import compiler_missing, logger_missing
 from compiler.report.messages.training_runs import (
+    epochs_followed,
     loss_not_finite,
     no_best_epoch,
     nothing_to_resume,
@@ -86,6 +87,7 @@ def run_training(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    epochs: int | None = None,
     on_progress: Callable[[Record], None] | None = None,
     span: Span | None = None,
 ) -> Results:
@@ -102,6 +104,7 @@ def run_training(
         overwrite: whether to start anew where a training was begun; without either, what one left
             is not touched.
         device: "auto", "cpu" or "cuda".
+        epochs: how many in all, where those of a training that goes on may be more than before.
         on_progress: called with every finished epoch.
         span: the train in the spec, for messages.
 
@@ -120,15 +123,33 @@ def run_training(
     elif resume or overwrite:
         command.append("--overwrite")
     command += ["--device", device] if device != "auto" else []
+    command += ["--epochs", str(epochs)] if epochs is not None else []
     status, said = _run(command, data_root, out, on_progress)
     if status:
         raise CompileError([explain_failure(status, said, out / LOG, span)])
     return read_results(out)
 
 
-def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+def refuse_epochs(train: Train, epochs: int) -> None:
+    """Refuses another number of epochs where something follows from how many there are.
+
+    Raises:
+        CompileError: the training would be another one from its first step on, or there is none.
+    """
+    if not train.learns or not ScriptSpec(train).extends:
+        raise CompileError([epochs_followed(train.span, train.name, epochs, train.epochs)])
+
+
+def refuse_loss(
+    train: Train,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    longer: bool = False,
+) -> None:
     """Says before anything is written what `train.py` would refuse of a folder, as far as it
-    does not depend on the numbers of the data.
+    does not depend on the numbers of the data. One that is to be `longer` may have other epochs.
 
     Raises:
         CompileError: a training was begun there, and is neither to be gone on with nor to be
@@ -146,7 +167,10 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
     for name in found:
         if not name.endswith(".safetensors"):
             continue
-        others = tuple(_compare(_find_settings(out / name), wanted).values())
+        found_settings = _find_settings(out / name)
+        if longer:
+            found_settings = {**found_settings, "epochs": wanted["epochs"]}
+        others = tuple(_compare(found_settings, wanted).values())
         if others:
             raise CompileError([other_settings(train.span, str(out / name), others)])
 

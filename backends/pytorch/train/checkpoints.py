@@ -14,6 +14,8 @@ def write_checkpoints(script: ScriptSpec) -> Iterator[Function]:
     """The functions that save and load."""
     if not script.keeps_last:
         yield _write_find_best(script)
+    if script.extends:
+        yield _write_save_best()
     yield _write_save(script)
     yield _write_load(script)
 
@@ -47,11 +49,23 @@ def _write_find_best(script: ScriptSpec) -> Function:
     )
 
 
+def _write_save_best() -> Function:
+    return Function(
+        "save_best",
+        ("out: Path", "weights: dict[str, Tensor]"),
+        "None",
+        ('part = out / "best.part"', *SAVED),
+        ("Writes the best weights so far, and what they were trained with.",),
+    )
+
+
 def _write_save(script: ScriptSpec) -> Function:
     weights = 'dict(sorted(parts["model"].state_dict().items()))'
     if "layout" in script.said:
         weights = f"{{k: v.contiguous() for k, v in {weights}.items()}}"
     best: list[Statement] = [f"weights = {weights}", *SAVED]
+    if script.extends:
+        best = [f"save_best(out, {weights})"]
     kept = script.train.checkpoint is not None
     tests = [] if script.keeps_last else ["find_best(history) == len(history)"]
     tests += ["not (history and begun)"] if kept else []
@@ -78,13 +92,16 @@ def _write_save(script: ScriptSpec) -> Function:
 def _write_load(script: ScriptSpec) -> Function:
     kept = script.train.checkpoint is not None
     since = ", and the steps since" if kept else ""
+    longer = script.extends
+    other = 'state["settings"]["epochs"] = SETTINGS["epochs"]  # by --epochs'
     refusal = "{path} was trained with {state['settings']}, not {SETTINGS}"
     return Function(
         "load",
-        ("path: Path", "parts: Parts"),
+        ("path: Path", "parts: Parts", *when(longer, "longer: bool")),
         "tuple[History, dict[str, Any]]" if kept else "History",
         (
             'state = torch.load(path, map_location="cpu", weights_only=True)',
+            *when(longer, suite("if longer:", [other])),
             suite('if state["settings"] != SETTINGS:', [f'sys.exit(f"{refusal}")']),
             suite("for name, part in parts.items():", ["part.load_state_dict(state[name])"]),
             'return state["history"], state["begun"]' if kept else 'return state["history"]',

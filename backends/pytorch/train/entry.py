@@ -37,9 +37,12 @@ def _write_options(script: ScriptSpec, description: str) -> Iterator[Statement]:
     if reads_folder(script):
         yield 'parser.add_argument("--data", type=Path, default=".", help="folder of the data")'
     yield 'parser.add_argument("--out", type=Path, default="run", help="folder for results")'
-    yield "begun = parser.add_mutually_exclusive_group()"
-    yield 'begun.add_argument("--resume", action="store_true", help="go on where it stopped")'
-    yield 'begun.add_argument("--overwrite", action="store_true", help="start anew")'
+    yield "asked = parser.add_mutually_exclusive_group()"
+    yield 'asked.add_argument("--resume", action="store_true", help="go on where it stopped")'
+    yield 'asked.add_argument("--overwrite", action="store_true", help="start anew")'
+    if script.extends:
+        about = '"in all, with --resume more than before"'
+        yield f'parser.add_argument("--epochs", type=int, help={about})'
     yield 'parser.add_argument("--device", help="cuda where there is one, else cpu")'
     yield "options = parser.parse_args()"
 
@@ -110,11 +113,23 @@ def write_parts(script: ScriptSpec) -> Iterator[Statement]:
 
 def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     """Statements that go on with a training, or begin one and train."""
-    kept = script.train.checkpoint is not None
+    kept, longer = script.train.checkpoint is not None, ""
+    if script.extends:
+        longer = ", longer=bool(options.epochs)"
+        yield "epochs = options.epochs or EPOCHS"
+        yield 'SETTINGS["epochs"] = f"{epochs}"'
     if kept:
-        yield "history, begun = load(last, parts) if resume else ([], {})"
+        yield "history: History = []"
+        yield "begun: dict[str, Any] = {}"
+        yield suite("if resume:", [f"history, begun = load(last, parts{longer})"])
     else:
-        yield "history = load(last, parts) if resume else []"
+        yield f"history = load(last, parts{longer}) if resume else []"
+    if script.extends:
+        refusal = "{out} has {len(history)} epochs, more than {epochs}"
+        yield suite("if len(history) > epochs:", [f'sys.exit(f"{refusal}")'])
+        again = 'save_best(out, load_file(out / "best.safetensors"))  # as of this training'
+        rank = "RANK == 0 and " if script.distributed else ""
+        yield suite(f"if {rank}resume and options.epochs:", [again])
     if not script.statistics:
         yield "out.mkdir(parents=True, exist_ok=True)"
     removed = suite(
@@ -123,7 +138,7 @@ def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     rank = "RANK == 0 and " if script.distributed else ""
     note = "  # nothing of an earlier training stays"
     yield suite(f"if {rank}not resume:{note}", [removed, *forget_samples(script)])
-    yield f"train(parts, splits, history{', begun' * kept}, out)"
+    yield f"train(parts, splits, history{', begun' * kept}, out{', epochs' * script.extends})"
 
 
 def _write_results(script: ScriptSpec) -> Iterator[Statement]:

@@ -25,7 +25,7 @@ from compiler.writing.python import write_formatted, write_string
 def write_train(script: ScriptSpec) -> Function:
     """`train`, which trains on after the epochs of the history and adds to it."""
     names = script.parts if script.watched else ("model", *list_optimizers(script))
-    unfinished = "len(history) < EPOCHS"
+    unfinished = f"len(history) < {'epochs' if script.extends else 'EPOCHS'}"
     if script.train.until is not None:
         unfinished += " and len(history) - find_best(history) < PATIENCE"
     return Function(
@@ -36,6 +36,7 @@ def write_train(script: ScriptSpec) -> Function:
             "history: History",
             *when(script.train.checkpoint, "begun: dict[str, Any]"),
             "out: Path",
+            *when(script.extends, "epochs: int"),
         ),
         "None",
         (

@@ -86,7 +86,10 @@ def write_find_fault(script: ScriptSpec) -> Iterator[Function]:
             "text, step = fault.args",
             "parts = make_parts(str(columns[0].device))",
             *when(kept, "begun: dict[str, Any] = {}"),
-            suite("if last.exists():", [f"{'_, begun = ' * kept}load(last, parts)"]),
+            suite(
+                "if last.exists():",
+                [f"{'_, begun = ' * kept}load(last, parts{', longer=True' * script.extends})"],
+            ),
             *when(script.replicated, 'model = parts["model"]'),
             *emit_replica(script),
             *when(script.train.compiled, eager),

@@ -26,6 +26,8 @@ from compiler.program.train import MetricUse, TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
+from compiler.vocabulary.duration import NO_TIME
+from compiler.vocabulary.ramps import Ramp
 from compiler.writing.names import SCRIPT_GLOBALS, free_name, is_key, name_all, safe_name
 
 
@@ -54,6 +56,24 @@ class ScriptSpec(ScriptGraphs):
     masks: str = ""
     starts_averages: bool = False
     looks: bool = True
+
+    @cached_property
+    def extends(self) -> bool:
+        """Whether more epochs are more of the same: no rate, no setting and no number follows from
+        how many there are."""
+        followed = [
+            tuple(g.optimizer.schedule.code("steps", "steps_per_epoch")) for g in self.train.groups
+        ]
+        ramps = [ramp for g in self.train.groups for ramp in g.optimizer.ramps.values()]
+        ramps += [
+            r for n in self.followers if isinstance(r := getattr(n.average, "decay", 0), Ramp)
+        ]
+        followed += [tuple(ramp.code("steps", "steps_per_epoch")) for ramp in ramps]
+        timed = bool(self.numbers.numbers) or any(
+            getattr(g.optimizer.schedule, "warmup", NO_TIME).unit == "share"
+            for g in self.train.groups
+        )
+        return not timed and not any(re.search(r"\bsteps\b", ln) for f in followed for ln in f)
 
     @property
     def guards(self) -> bool:

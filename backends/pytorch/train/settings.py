@@ -31,11 +31,12 @@ CONSTANTS = "constants"
 
 def emit_settings(script: ScriptSpec) -> str:
     """The dictionary `SETTINGS`: a checkpoint of other settings is not gone on with."""
+    apart = {"EPOCHS"} if script.extends and script.train.learns else set()
     constants, texts = (
-        " ".join(f"{{{name}=}}" for name in _find_constants(script)),
+        " ".join(f"{{{name}=}}" for name in _find_constants(script) if name not in apart),
         _find_texts(script),
     )
-    entries = [f'"{CONSTANTS}": f"{constants}"']
+    entries = [f'"{CONSTANTS}": f"{constants}"', *(['"epochs": f"{EPOCHS}"'] if apart else [])]
     entries += [f"{write_literal(name)}: {write_literal(text)}" for name, text in texts]
     return f"SETTINGS = {{{', '.join(entries)}}}"
 

@@ -290,3 +290,20 @@ def other_words(
         label="; ".join(parts) or f"in order: {list_words(found)}",
         help="give data with the same words, or train anew on these (`weft build`)",
     )
+
+
+@message("W1565")
+def epochs_followed(span: Span | None, name: str, wanted: int, said: int) -> Text:
+    """`--epochs` makes a training longer whose first epochs stay what they were. Where the learning
+    rate falls towards the last step (`cosine`), where a warm-up is a share of all steps, or where a
+    number or another setting follows from how many there are, a longer training is another one from
+    its first step on: going on from the end of the short one would make the rate jump.
+
+    Train anew with more epochs, or go on from the weights with a schedule of its own: a second
+    train whose net is that of the first, `net m = fit`.
+    """
+    return Text(
+        f"`{name}` is another training with {wanted} epochs than with {said}",
+        label="its schedule, or a number in it, follows from how many epochs there are",
+        help=f"write `epochs {wanted}` and train anew, or go on from its weights in a second train",
+    )

@@ -242,9 +242,9 @@ def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Trains DigitNet on the data digits.")
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
-    begun = parser.add_mutually_exclusive_group()
-    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
-    begun.add_argument("--overwrite", action="store_true", help="start anew")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--resume", action="store_true", help="go on where it stopped")
+    asked.add_argument("--overwrite", action="store_true", help="start anew")
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     options = parser.parse_args()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -33,7 +33,8 @@ EPOCHS = 2
 LEARNING_RATES = [0.001, 0.002]
 CHECKPOINT = 600  # seconds between states that are kept
 SETTINGS = {
-    "constants": f"{SEED=} {BATCH=} {EPOCHS=} {LEARNING_RATES=}",
+    "constants": f"{SEED=} {BATCH=} {LEARNING_RATES=}",
+    "epochs": f"{EPOCHS}",
     "optimizer critic": "adam(lr=0.001, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0, amsgrad=false, schedule=constant(warmup=0steps))",
     "over critic": "D.*",
     "optimizer generator": "adam(lr=0.002, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0, amsgrad=false, schedule=constant(warmup=0steps))",
@@ -229,19 +230,24 @@ def make_parts(device: str) -> Parts:
     }
 
 
+def save_best(out: Path, weights: dict[str, Tensor]) -> None:
+    """Writes the best weights so far, and what they were trained with."""
+    part = out / "best.part"
+    crc = zlib.crc32(json.dumps(SETTINGS).encode())
+    for value in weights.values():
+        crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
+    note = json.dumps({"settings": SETTINGS, "checksum": crc})
+    save_file(weights, part, {"training": note})
+    part.replace(out / "best.safetensors")
+
+
 def save(out: Path, parts: Parts, history: History, begun: dict[str, Any]) -> None:
     """Writes what steps or an epoch leave, each file whole or not at all."""
     part = out / "last.part"
     part.write_text("".join(json.dumps(record) + "\n" for record in history))
     part.replace(out / "metrics.jsonl")
     if not (history and begun):
-        weights = dict(sorted(parts["model"].state_dict().items()))
-        crc = zlib.crc32(json.dumps(SETTINGS).encode())
-        for value in weights.values():
-            crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
-        note = json.dumps({"settings": SETTINGS, "checksum": crc})
-        save_file(weights, part, {"training": note})
-        part.replace(out / "best.safetensors")
+        save_best(out, dict(sorted(parts["model"].state_dict().items())))
     state = {name: value.state_dict() for name, value in parts.items()}
     torch.save(
         {"settings": SETTINGS, "history": history, "begun": begun, **state}, part
@@ -249,9 +255,11 @@ def save(out: Path, parts: Parts, history: History, begun: dict[str, Any]) -> No
     part.replace(out / "last.pt")
 
 
-def load(path: Path, parts: Parts) -> tuple[History, dict[str, Any]]:
+def load(path: Path, parts: Parts, longer: bool) -> tuple[History, dict[str, Any]]:
     """Restores the parts and returns what the finished epochs gave, and the steps since."""
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if longer:
+        state["settings"]["epochs"] = SETTINGS["epochs"]  # by --epochs
     if state["settings"] != SETTINGS:
         sys.exit(f"{path} was trained with {state['settings']}, not {SETTINGS}")
     for name, part in parts.items():
@@ -269,7 +277,7 @@ def find_fault(
     parts = make_parts(str(columns[0].device))
     begun: dict[str, Any] = {}
     if last.exists():
-        _, begun = load(last, parts)
+        _, begun = load(last, parts, longer=True)
     try:
         train_epoch(parts, columns, epoch, begun, None, step)
     except FloatingPointError as found:
@@ -279,11 +287,16 @@ def find_fault(
 
 
 def train(
-    parts: Parts, splits: Splits, history: History, begun: dict[str, Any], out: Path
+    parts: Parts,
+    splits: Splits,
+    history: History,
+    begun: dict[str, Any],
+    out: Path,
+    epochs: int,
 ) -> None:
     """Trains on after the epochs of the history and adds to it."""
     model, critic_optimizer, generator_optimizer = parts.values()
-    while len(history) < EPOCHS:
+    while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
         try:
             trained = train_epoch(
@@ -313,9 +326,12 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=".", help="folder of the data")
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
-    begun = parser.add_mutually_exclusive_group()
-    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
-    begun.add_argument("--overwrite", action="store_true", help="start anew")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--resume", action="store_true", help="go on where it stopped")
+    asked.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument(
+        "--epochs", type=int, help="in all, with --resume more than before"
+    )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     options = parser.parse_args()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -330,12 +346,21 @@ def main() -> None:
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     parts = make_parts(device)
     model = parts["model"]
-    history, begun = load(last, parts) if resume else ([], {})
+    epochs = options.epochs or EPOCHS
+    SETTINGS["epochs"] = f"{epochs}"
+    history: History = []
+    begun: dict[str, Any] = {}
+    if resume:
+        history, begun = load(last, parts, longer=bool(options.epochs))
+    if len(history) > epochs:
+        sys.exit(f"{out} has {len(history)} epochs, more than {epochs}")
+    if resume and options.epochs:
+        save_best(out, load_file(out / "best.safetensors"))  # as of this training
     out.mkdir(parents=True, exist_ok=True)
     if not resume:  # nothing of an earlier training stays
         for name in ("last.pt", "best.safetensors", "results.json", "metrics.jsonl"):
             (out / name).unlink(missing_ok=True)
-    train(parts, splits, history, begun, out)
+    train(parts, splits, history, begun, out, epochs)
 
     model.load_state_dict(load_file(out / "best.safetensors"))
     results = {"epochs": len(history), "best_epoch": len(history)}

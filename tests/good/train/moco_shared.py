@@ -40,7 +40,8 @@ EPOCHS = 5
 LEARNING_RATE = 0.1
 DECAY = 0.9  # of the moving average of the weights
 SETTINGS = {
-    "constants": f"{SEED=} {BATCH=} {EPOCHS=} {LEARNING_RATE=}",
+    "constants": f"{SEED=} {BATCH=} {LEARNING_RATE=}",
+    "epochs": f"{EPOCHS}",
     "optimizer": 'sgd(lr=0.1, momentum=0.0, nesterov=false, weight_decay=0.0, dampening=0.0, velocity="gradients", schedule=constant(warmup=0steps))',
     "average key": "ema(decay=0.9, warmup=false) of query",
     "buffers": "queue f32[64, 6] normal(std=0.3, mean=0.0), pointer i64[] constant(value=5.0)",
@@ -257,27 +258,34 @@ def find_best(history: History) -> int:
     return epoch
 
 
+def save_best(out: Path, weights: dict[str, Tensor]) -> None:
+    """Writes the best weights so far, and what they were trained with."""
+    part = out / "best.part"
+    crc = zlib.crc32(json.dumps(SETTINGS).encode())
+    for value in weights.values():
+        crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
+    note = json.dumps({"settings": SETTINGS, "checksum": crc})
+    save_file(weights, part, {"training": note})
+    part.replace(out / "best.safetensors")
+
+
 def save(out: Path, parts: Parts, history: History) -> None:
     """Writes what an epoch leaves, each file whole or not at all."""
     part = out / "last.part"
     part.write_text("".join(json.dumps(record) + "\n" for record in history))
     part.replace(out / "metrics.jsonl")
     if find_best(history) == len(history):
-        weights = dict(sorted(parts["model"].state_dict().items()))
-        crc = zlib.crc32(json.dumps(SETTINGS).encode())
-        for value in weights.values():
-            crc = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), crc)
-        note = json.dumps({"settings": SETTINGS, "checksum": crc})
-        save_file(weights, part, {"training": note})
-        part.replace(out / "best.safetensors")
+        save_best(out, dict(sorted(parts["model"].state_dict().items())))
     state = {name: value.state_dict() for name, value in parts.items()}
     torch.save({"settings": SETTINGS, "history": history, **state}, part)
     part.replace(out / "last.pt")
 
 
-def load(path: Path, parts: Parts) -> History:
+def load(path: Path, parts: Parts, longer: bool) -> History:
     """Restores the parts and returns what the finished epochs gave."""
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if longer:
+        state["settings"]["epochs"] = SETTINGS["epochs"]  # by --epochs
     if state["settings"] != SETTINGS:
         sys.exit(f"{path} was trained with {state['settings']}, not {SETTINGS}")
     for name, part in parts.items():
@@ -294,7 +302,7 @@ def find_fault(
     text, step = fault.args
     parts = make_parts(str(columns[0].device))
     if last.exists():
-        load(last, parts)
+        load(last, parts, longer=True)
     try:
         train_epoch(parts, columns, epoch, step)
     except FloatingPointError as found:
@@ -303,10 +311,12 @@ def find_fault(
     sys.exit(text)
 
 
-def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
+def train(
+    parts: Parts, splits: Splits, history: History, out: Path, epochs: int
+) -> None:
     """Trains on after the epochs of the history and adds to it."""
     model, optimizer = parts.values()
-    while len(history) < EPOCHS:
+    while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
         try:
             loss = train_epoch(parts, splits["train"], epoch)
@@ -331,9 +341,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains Net on the data iris.")
     parser.add_argument("--data", type=Path, default=".", help="folder of the data")
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
-    begun = parser.add_mutually_exclusive_group()
-    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
-    begun.add_argument("--overwrite", action="store_true", help="start anew")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--resume", action="store_true", help="go on where it stopped")
+    asked.add_argument("--overwrite", action="store_true", help="start anew")
+    parser.add_argument(
+        "--epochs", type=int, help="in all, with --resume more than before"
+    )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     options = parser.parse_args()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -354,12 +367,18 @@ def main() -> None:
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
     parts = make_parts(device)
     model = parts["model"]
-    history = load(last, parts) if resume else []
+    epochs = options.epochs or EPOCHS
+    SETTINGS["epochs"] = f"{epochs}"
+    history = load(last, parts, longer=bool(options.epochs)) if resume else []
+    if len(history) > epochs:
+        sys.exit(f"{out} has {len(history)} epochs, more than {epochs}")
+    if RANK == 0 and resume and options.epochs:
+        save_best(out, load_file(out / "best.safetensors"))  # as of this training
     out.mkdir(parents=True, exist_ok=True)
     if RANK == 0 and not resume:  # nothing of an earlier training stays
         for name in ("last.pt", "best.safetensors", "results.json", "metrics.jsonl"):
             (out / name).unlink(missing_ok=True)
-    train(parts, splits, history, out)
+    train(parts, splits, history, out, epochs)
 
     if WORLD > 1:
         dist.barrier()  # until the best weights are written

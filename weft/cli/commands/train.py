@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,12 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last fin
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Start anew, and delete what a training left.")
 ]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs", min=1, metavar="N", help="Train N epochs in all; with --resume, go on to these."
+    ),
+]
 CodeOnly = Annotated[
     bool, typer.Option("--code-only", help="Write model.py and train.py, run nothing.")
 ]
@@ -43,6 +50,7 @@ def train_command(
     output: Folder = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    epochs: Epochs = None,
     code_only: CodeOnly = False,
     device: DeviceOption = Device.AUTO,
     assignments: Assignments = None,
@@ -60,12 +68,14 @@ def train_command(
 
         weft train digits.weft fit --set fit.lr=1e-3 --resume
 
+        weft train digits.weft fit --resume --epochs 60
+
         weft train digits.weft --code-only -o out
 
         torchrun --nproc-per-node 2 out/fit/train.py
     """
     program = check_file(file, assignments)
-    from backends.pytorch.run.running import refuse_loss
+    from backends.pytorch.run.running import refuse_epochs, refuse_loss
     from backends.pytorch.train.folder import write_training
     from compiler.ir.memory import need_weights
     from weft.deployed.compiling import check_data
@@ -74,22 +84,42 @@ def train_command(
 
     root = choose_folder(output, file)
     trains = choose_trains(program, name)
+    longer = epochs is not None
+    if epochs is not None:
+        for train in trains:
+            refuse_epochs(train, epochs)
+        trains = [replace(train, epochs=epochs) for train in trains]
     files = GeneratedFiles(root, say)
     with hold_folder(root, [train.name for train in trains]):
         for train in trains:
             folder, data_root = root / train.name, program.source.folder
             if not code_only:
                 need_weights(train.graph)
-                refuse_loss(train, folder, resume=resume, overwrite=overwrite)
+                refuse_loss(train, folder, resume=resume, overwrite=overwrite, longer=longer)
             write_training(train, folder, root=program.source.folder, files=files)
             say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if not code_only:
                 check_data(train)
-                _run(train, folder, data_root, device, resume=resume, overwrite=overwrite)
+                _run(
+                    train,
+                    folder,
+                    data_root,
+                    device,
+                    resume=resume,
+                    overwrite=overwrite,
+                    epochs=epochs,
+                )
 
 
 def _run(
-    train: Train, folder: Path, root: Path, device: Device, *, resume: bool, overwrite: bool
+    train: Train,
+    folder: Path,
+    root: Path,
+    device: Device,
+    *,
+    resume: bool,
+    overwrite: bool,
+    epochs: int | None,
 ) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.run.running import run_training
@@ -105,6 +135,7 @@ def _run(
             resume=resume,
             overwrite=overwrite,
             device=device.value,
+            epochs=epochs,
             on_progress=on_progress,
             span=train.span,
         )
