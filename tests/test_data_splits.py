@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from compiler.data.splitting import Split, count_rows
@@ -35,13 +36,13 @@ CASES: list[tuple[Split, int]] = [
 ]
 
 
-def run_code(split: Split, rows: int, labels: Any = None) -> dict[str, Any]:
+def run_code(split: Split, rows: int, **arrays: Any) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np}
     lines, parts = split.code()
     returned = ", ".join(f"{name!r}: {text}" for name, text in parts.items())
     body = "\n    ".join([*lines, f"return {{{returned}}}"])
-    exec(f"def split_rows(rows, labels):\n    {body}", names)
-    return names["split_rows"](rows, labels)  # type: ignore[no-any-return]
+    exec(f"def split_rows(rows, {', '.join(arrays)}):\n    {body}", names)
+    return names["split_rows"](rows, **arrays)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("split", "rows"), CASES, ids=str)
@@ -69,9 +70,43 @@ def test_stratified_split_keeps_proportions() -> None:
     for name, share in SHARES:
         counts = np.bincount(labels[parts[name]], minlength=3)
         assert np.abs(counts - share * np.array([10, 20, 170])).max() <= 1
-    generated = run_code(split, 200, labels)
+    generated = run_code(split, 200, labels=labels)
     for name in parts:
         np.testing.assert_array_equal(parts[name], generated[name])
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("shares", [SHARES, (("train", 0.5), ("test", 0.25))], ids=str)
+def test_groups_go_whole_into_a_split(seed: int, shares: tuple[tuple[str, float], ...]) -> None:
+    groups = np.random.default_rng(seed).integers(-9, 30, 300)
+    split = Split("random", shares, seed, group="patient")
+    parts = split.divide(300, groups=groups)
+    generated = run_code(split, 300, groups=groups)
+    count = len(np.unique(groups))
+    borders = count_rows([share for _, share in shares], count)
+    for place, (name, _) in enumerate(shares):
+        np.testing.assert_array_equal(parts[name], generated[name])
+        assert len(np.unique(groups[parts[name]])) == borders[place + 1] - borders[place]
+        others = [groups[rows] for other, rows in parts.items() if other != name]
+        assert not np.isin(groups[parts[name]], np.concatenate(others)).any()
+    oracle = GroupShuffleSplit(1, train_size=shares[0][1], random_state=seed)
+    first, _ = next(oracle.split(groups, groups=groups))
+    assert abs(len(np.unique(groups[first])) - borders[1]) <= 1
+
+
+@pytest.mark.parametrize("shares", [SHARES, (("train", 100), ("val", 10), ("test", 10))], ids=str)
+def test_a_split_by_time_keeps_what_is_of_one_time_together(shares: Any) -> None:
+    times = np.random.default_rng(1).integers(100, 150, 120)
+    split = Split("in_order", shares, timed=True, by="day")
+    parts = split.divide(120, times=times)
+    generated = run_code(split, 120, times=times)
+    for name in parts:
+        np.testing.assert_array_equal(parts[name], generated[name])
+    assert times[parts["train"]].max() < times[parts["val"]].min()
+    assert times[parts["val"]].max() < times[parts["test"]].min()
+    ordered = np.sort(times)
+    border = count_rows([share for _, share in shares], 120)[1]
+    assert set(times[parts["train"]]) == set(ordered[ordered < ordered[border]])
 
 
 def test_split_in_order_shares_no_cell_across_borders() -> None:
@@ -86,10 +121,12 @@ def test_different_seeds_draw_differently() -> None:
     assert set(first) != set(second)
 
 
-COLUMN = np.array([[1, 5, 3], [2, 5, np.nan], [4, 5, 1], [9, 5, 7.5]], np.float32)
+COLUMN = np.array(
+    [[1, 5, 3], [2, 5, np.nan], [4, 5, 1], [9, 5, 7.5], [4, 5, 1], [9, 5, np.nan]], np.float32
+)
 
 
-@pytest.mark.parametrize("method", ["mean", "median", "scale"])
+@pytest.mark.parametrize("method", ["mean", "median", "most_frequent", "scale"])
 def test_statistics_are_scikit_learns(method: str) -> None:
     fitted = Statistic("x", method, "x").fit(COLUMN)
     if method == "scale":
@@ -101,7 +138,7 @@ def test_statistics_are_scikit_learns(method: str) -> None:
 
 def test_a_column_without_numbers_has_no_statistic() -> None:
     nothing = np.full((3, 1), np.nan, np.float32)
-    for method in ("mean", "median"):
+    for method in ("mean", "median", "most_frequent"):
         assert np.isnan(Statistic("x", method, "x").fit(nothing)).all()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
@@ -199,6 +201,74 @@ def test_windows_go_across_no_row_that_is_left_out(tmp_path: Path) -> None:
             piece = table.iloc[loaded.numbers[start : start + 6]]
             assert (piece.i.diff().dropna() == 1).all()
             assert (piece.n != 0).all()
+    compare_script(program, "table", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "split", ["random(seed=3, group=n)", "random(group=day)", "in_order(by=day)", "in_order(by=n)"]
+)
+def test_splits_by_columns(tmp_path: Path, split: str) -> None:
+    program, sink = open_spec(tmp_path, "where a > -1", SPEC.replace("random(seed=4)", split))
+    assert program is not None, [m.text for m in sink.messages]
+    table = make_table()
+    table = table[table.a > -1].reset_index(drop=True)
+    loaded = load_data(program.data["table"])
+    parts = [table.iloc[rows] for rows in loaded.rows.values()]
+    key = split.rstrip(")").rpartition("=")[2]
+    for one, other in pairwise(parts):
+        assert set(one[key]).isdisjoint(other[key])
+        assert "in_order" not in split or one[key].max() < other[key].min()
+    compare_script(program, "table", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "label"),
+    [
+        ("random(group=knid)", "W1620", "did you mean `kind`?"),
+        ("random(group=a)", "W1620", "it is of numbers, f32[]"),
+        ("in_order(by=kind)", "W1620", "it is of categories, i64[]"),
+        ("in_order(seed=1)", "W0221", ""),
+        ("random(group=kind, stratify=n)", "W0727", ""),
+    ],
+)
+def test_splits_that_cannot_be(tmp_path: Path, split: str, code: str, label: str) -> None:
+    _, sink = open_spec(tmp_path, "", SPEC.replace("random(seed=4)", split))
+    assert [m.code for m in sink.messages] == [code], sink.messages[0].text
+    assert not label or sink.messages[0].text.label == label
+
+
+def test_shares_of_groups_are_parts(tmp_path: Path) -> None:
+    text = SPEC.replace("random(seed=4), train=60%", "random(group=n), train=3")
+    _, sink = open_spec(tmp_path, "", text)
+    assert "groups go whole" in (sink.messages[0].text.label or "")
+
+
+def test_missing_words_are_left_out_or_told(tmp_path: Path) -> None:
+    """What `missing_category` names as \"\" is a word like others."""
+    table = make_table()
+    table.loc[table.index % 5 == 0, "kind"] = None
+    text = SPEC.replace('csv("table.csv")', 'csv("table.csv", missing_category=["kind"])')
+    text = text.replace("CONDITIONS", 'where kind != ""\n    b = b + cast(kind == "red", f32)')
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "spec.weft").write_text(text)
+    program = check(tmp_path / "spec.weft", overrides={}, sink=Sink())
+    assert program is not None
+    loaded = load_data(program.data["table"])
+    np.testing.assert_array_equal(loaded.numbers, table[table.kind.notna()].index)
+    compare_script(program, "table", tmp_path)
+
+
+def test_a_gap_is_filled_with_what_is_most_frequent(tmp_path: Path) -> None:
+    text = SPEC.replace("split random", 'filled = fill(gap, "most_frequent")\n    split random')
+    text = text.replace("mse(y, b)", "mse(y, filled)")
+    program, sink = open_spec(tmp_path, "gap = round(gap)", text)
+    assert program is not None, [m.text for m in sink.messages]
+    table = make_table()
+    loaded = load_data(program.data["table"])
+    gap = np.round(table[["gap"]].astype(np.float32)).to_numpy()
+    oracle = SimpleImputer(strategy="most_frequent").fit(gap[loaded.rows["train"]])
+    expected = oracle.transform(gap)[:, 0]
+    np.testing.assert_allclose(loaded.columns["filled"], expected)
     compare_script(program, "table", tmp_path)
 
 

@@ -178,6 +178,27 @@ def test_no_cell_is_in_two_splits(tmp_path: Path) -> None:
     assert not (read["train"] | read["val"]) & read["test"]
 
 
+def test_whole_series_may_be_drawn(tmp_path: Path) -> None:
+    table = make_table(400)
+    table["station"] = [f"{name}{k % 5}" for k, name in enumerate(table["station"])]
+    text = spec(3, 'ahead=1, by=hour, group=station, gaps="ignore"')
+    text = text.replace("in_order", "random(seed=1, group=station)")
+    program = open_spec(tmp_path, text, table)
+    loaded = load_data(program.data["series"])
+    assert loaded.numbers is not None
+    stations = [set(table.station[loaded.numbers[rows]]) for rows in loaded.rows.values()]
+    assert [len(found) for found in stations] == [6, 2, 2]
+    assert not stations[0] & stations[1]
+    write_training(program.trains["fit"], tmp_path)
+    lint(tmp_path)
+    (tmp_path / "run").mkdir()
+    splits = import_script(tmp_path, "train").load_splits(tmp_path, tmp_path / "run", "cpu")
+    names = [item.name for item in program.trains["fit"].graph.inputs]
+    for split, columns in splits.items():
+        found = columns[names.index("target")].numpy()
+        np.testing.assert_allclose(found, loaded.split(split)["target"], atol=1e-6)
+
+
 def test_without_ahead_every_column_is_a_window(tmp_path: Path) -> None:
     text = spec(4, "by=hour, group=station").replace("mse(y, target)", "mse(y, target[:, 0])")
     text = text.replace("mae(y, target)", "mae(y, target[:, 3])").replace("    metric last", "#")

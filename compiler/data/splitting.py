@@ -26,9 +26,11 @@ class Split:
     rows in the order of the rows, and `shares` are cut from the rows of `train`, drawn at
     random. `overlap` is how many of the rows after a row share cells with it (windows over one
     text): a split in order leaves that many out behind each border. One that is `timed` goes by
-    an array, `times`, and not by the order of the rows; rows of one time stay together. Where
-    rows were `chosen` before, `given` holds the numbers of all, and those that are left follow from
-    an array, `parts`: the number of the split of each row.
+    an array, `times`, and not by the order of the rows; rows of one time stay together. Where rows
+    were `chosen` before, `given` holds the numbers of all, and those that are left follow from an
+    array, `parts`: the number of the split of each row. `by` is the raw column with the `times`,
+    if it is one, and `group` the one whose values go whole into one split each: shares are parts
+    of them.
     """
 
     method: str  # "random", "in_order" or "given"
@@ -40,6 +42,13 @@ class Split:
     overlap: int = 0
     timed: bool = False
     chosen: bool = False
+    by: str | None = None
+    group: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The raw columns that it goes by."""
+        return tuple(name for name in (self.stratify, self.by, self.group) if name is not None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,13 +73,19 @@ class Split:
         return count_rows([share for _, share in self.shares], known)[-1], known
 
     def divide(
-        self, rows: int, labels: Array | None = None, times: Array | None = None
+        self,
+        rows: int,
+        labels: Array | None = None,
+        times: Array | None = None,
+        groups: Array | None = None,
     ) -> dict[str, Array]:
         """Row numbers of each split, of at least as many rows as `count_wanted` says. `labels` is
         the column `stratify`: its classes are kept in proportion. `times` is what a split that is
-        `timed` goes by."""
+        `timed` goes by, `groups` the column `group`."""
         if self.method == "given":
             return self._divide_given()
+        if groups is not None:
+            return self._divide_groups(groups)
         if self.method == "in_order":
             order = np.arange(rows)
         else:
@@ -87,6 +102,14 @@ class Split:
             for (name, _), start, stop in zip(self.shares, borders, borders[1:], strict=False):
                 parts[name] = np.flatnonzero((times >= ends[start]) & (times < ends[stop]))
         return parts
+
+    def _divide_groups(self, groups: Array) -> dict[str, Array]:
+        order = np.random.default_rng(self.seed).permutation(np.unique(groups))
+        borders = count_rows([share for _, share in self.shares], len(order))
+        return {
+            name: np.flatnonzero(np.isin(groups, order[low:high]))
+            for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False)
+        }
 
     def _divide_given(self) -> dict[str, Array]:
         parts: dict[str, Array] = {}
@@ -105,10 +128,12 @@ class Split:
     def code(self) -> tuple[list[str], dict[str, str]]:
         """Generated code that is equal to `divide`: statements, which may read `rows`, the number
         of rows, and arrays: `labels` where the split is stratified, `times` where it is timed,
-        `parts` where rows of splits that are given were chosen; and the expression for the rows of
-        each split."""
+        `groups` where it has them, `parts` where rows of splits that are given were chosen; and
+        the expression for the rows of each split."""
         if self.method == "given":
             return self._code_given()
+        if self.group is not None:
+            return self._code_groups()
         lines = []
         if self.method == "random":
             lines.append(f"order = np.random.default_rng({self.seed}).permutation(rows)")
@@ -127,6 +152,15 @@ class Split:
             part = stretch if self.method == "in_order" else drawn
             parts[name] = _write_period(low, high) if self.timed else part
         return lines, parts
+
+    def _code_groups(self) -> tuple[list[str], dict[str, str]]:
+        drawn = f"np.random.default_rng({self.seed}).permutation(np.unique(groups))"
+        borders = _border_code([share for _, share in self.shares], "len(order)")
+        parts = {}
+        for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
+            taken = _write_slice("order", low, "" if high == "len(order)" else high)
+            parts[name] = f"np.flatnonzero(np.isin(groups, {taken}))"
+        return [f"order = {drawn}"], parts
 
     def _code_chosen(self) -> tuple[list[str], dict[str, str]]:
         """The same of rows that were chosen, whose splits are numbered by `parts`."""

@@ -18,9 +18,9 @@ class Statistic:
 
     `path` is the buffer's path in the graph of the columns; `of` names the value of that graph
     of whose training rows it is a figure, element by element; NaN is left out. `method` is
-    "mean", "median" or "scale": the standard deviation with n, and 1 for what does not vary, as
-    in scikit-learn's StandardScaler. `joined` are the axes of the rows, counted from 1, along which
-    all entries have one figure.
+    "mean", "median", "most_frequent" (the smallest of those) or "scale": the standard deviation
+    with n, and 1 for what does not vary, as in scikit-learn's StandardScaler. `joined` are the axes
+    of the rows, counted from 1, along which all entries have one figure.
     """
 
     path: str
@@ -35,6 +35,8 @@ class Statistic:
         with np.errstate(invalid="ignore"):
             if self.method == "median":
                 return _median(values)
+            if self.method == "most_frequent":
+                return _find_most_frequent(values)
             mean = _mean(values)
             if self.method == "mean":
                 return mean
@@ -64,3 +66,14 @@ def _median(values: Array) -> Array:
     low, high = np.clip((known - 1) // 2, 0, last), np.clip(known // 2, 0, last)
     pair = [np.take_along_axis(ordered, index[None], 0)[0] for index in (low, high)]
     return np.asarray((pair[0] + pair[1]) / 2)
+
+
+def _find_most_frequent(values: Array) -> Array:
+    """The number that stands there most often in each column, the smallest of several."""
+    rows = values.reshape(len(values), -1)
+    found = np.full(rows.shape[1], np.nan)
+    for place, column in enumerate(rows.T):
+        known, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+        if len(known):
+            found[place] = known[counts.argmax()]
+    return found.reshape(values.shape[1:])

@@ -20,6 +20,8 @@ from compiler.ops.layers import need_known
 from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.given import Ones, Zeros
@@ -146,21 +148,22 @@ class Standardize(Fitted):
 @dataclass(frozen=True)
 class Fill(Fitted):
     """A column with its empty cells (NaN) replaced. Only in `data`: "median" and "mean" are those
-    of the training rows, each element by itself.
+    of the training rows, each element by itself; "most_frequent" is the number that stands there
+    most often, the smallest of several, for columns of one number per row.
 
     Shapes: x of any number dtype -> f32 of the same shape, or f64 where x is that; a buffer median
     or mean of that shape, unless a number is given.
 
-    - `value`: "median", "mean" or a number.
+    - `value`: "median", "mean", "most_frequent" or a number.
 
-    Errors: W0382 for a column of bools.
+    Errors: W0382 for a column of bools; W0392 for "most_frequent" of several numbers per row.
     Example: `source sklearn("diabetes")`, `pressure = fill(bp, "median")`
     Source: https://scikit-learn.org/stable/modules/generated/sklearn.impute.SimpleImputer.html
     """
 
     name: ClassVar[str] = "fill"
     finds_nan: ClassVar[bool] = True
-    value: float | Literal["median", "mean"]
+    value: float | Literal["median", "mean", "most_frequent"]
 
     def precision(self, x: DType) -> DType:
         return DType.F64 if x is DType.F64 else DType.F32
@@ -168,6 +171,16 @@ class Fill(Fitted):
     def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
         (filled,) = super().infer(assume, x, *weights)
         return (TensorType(self.precision(x.dtype), filled.shape),)
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        if self.value == "most_frequent" and x.rank:
+            reason = f"it is of one number per row, and this is {x}"
+            hint = 'fill each column before they are stacked: `a = fill(a, "most_frequent")`'
+            raise Fault(
+                lambda where: bad_option(where.argument("value"), self.name, "value", reason, hint)
+            )
+        return super().weights(operands)
 
     @property
     def statistics(self) -> Mapping[str, str]:

@@ -130,8 +130,7 @@ def load_data(
     used = {item.name: raw[item.name] for item in data.columns.inputs}
     stratify = data.split.stratify
     labels = raw[stratify] if stratify is not None else None
-    count = len(next(iter(raw.values())))
-    divided = _divide(data, count, labels, _find_times(data, raw, numbers))
+    divided = _divide(data, raw, labels, numbers)
     need_columns(data.columns, bind_sizes(data.columns, used), span)
     statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
     statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
@@ -185,8 +184,7 @@ def _find_times(data: DataSet, raw: Mapping[str, Array], numbers: Array | None) 
     stand in the source."""
     if not data.split.timed:
         return None
-    assert data.window is not None, "only windows bring rows into another order"
-    return numbers if data.window.by is None else raw[data.window.by]
+    return numbers if data.split.by is None else raw[data.split.by]
 
 
 def _find_windows(
@@ -273,14 +271,15 @@ def pair_rows(data: DataSet, parts: Mapping[str, LoadedData], lead: str) -> Load
 
 
 def _divide(
-    data: DataSet, count: int, labels: Array | None, times: Array | None
+    data: DataSet, raw: Mapping[str, Array], labels: Array | None, numbers: Array | None
 ) -> dict[str, Array]:
     """The rows of each split, none of which is empty."""
-    split = data.split
+    split, count = data.split, len(next(iter(raw.values())))
     wanted, known = split.count_wanted(count)
     if wanted > known:
         raise CompileError([too_few_rows(split.span, wanted, known)])
-    rows = split.divide(count, labels, times)
+    groups = raw[split.group] if split.group is not None else None
+    rows = split.divide(count, labels, _find_times(data, raw, numbers), groups)
     empty = [empty_split(split.span, name, count) for name, part in rows.items() if not len(part)]
     if empty:
         raise CompileError(empty)

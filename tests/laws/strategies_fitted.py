@@ -30,4 +30,5 @@ def draw_fill(draw: Any) -> Case:
     x = draw_numbers(draw, draw_shape(draw, 0, 3), draw(DTYPES), 0, 9)
     if x.dtype.kind == "f":
         x = np.where(draw_numbers(draw, x.shape, "bool"), np.asarray(np.nan, x.dtype), x)
-    return make_case(Fill(draw(st.sampled_from(("median", "mean", 0.0, 2.5)))), x)
+    fillers = ("median", "mean", 0.0, 2.5, *(() if x.ndim else ("most_frequent",)))
+    return make_case(Fill(draw(st.sampled_from(fillers))), x)

@@ -16,7 +16,7 @@ from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Input, Node, Output, Value
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling
+from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Prefix, Spelling
 
 TRAINING = "training"
 """The parameter of `compute_columns` with the numbers of the training rows."""
@@ -38,8 +38,8 @@ class Choose(Printed):
 @final
 @dataclass(frozen=True)
 class Fit(Printed):
-    """A figure of rows, element by element, NaN left out: `mean`, `median`, or `spread`, the
-    standard deviation with n; of all entries along the `joined` axes together."""
+    """A figure of rows, element by element, NaN left out: `mean`, `median`, `most_frequent`, or
+    `spread`, the standard deviation with n; of all entries along the `joined` axes together."""
 
     name = "fit"
     operands = (Operand("rows"),)
@@ -52,12 +52,15 @@ class Fit(Printed):
         precise = node.outputs[0].type.dtype is DType.F64
         return Spelling(figure if precise else Method(figure, "float"))
 
-    def _find(self, rows: In) -> Method:
+    def _find(self, rows: In) -> Method | Index:
         if self.joined:
             return self._find_joined(rows)
         mean = Method(rows, "nanmean", (Leaf(0),))
         if self.method == "mean":
             return mean
+        if self.method == "most_frequent":
+            known = Index(rows, (Prefix("~", Method(rows, "isnan")),))
+            return Index(Method(known, "mode"), (Leaf(0),))
         if self.method == "median":
             return Method(rows, "nanquantile", (Leaf(0.5),), (("dim", Leaf(0)),))
         squares = Method(Infix("-", rows, mean), "square")

@@ -31,7 +31,19 @@ LOADER_LOCALS = frozenset(
     | {"figures", "file", "files", "folder", "images", "labels", "mask_root", "masks", "names"}
     | {"mend_numbers", "order", "out", "path", "paths", "place", "read", "read_dates", "root"}
     | {"set", "sorted", "split", "splits", "suffixes", "table", "tables", "tensors", "text"}
-    | {"begins", "ends", "first", "keep", "parts", "starts", "steps", "stretches", "times", "usual"}
+    | {
+        "begins",
+        "ends",
+        "groups",
+        "first",
+        "keep",
+        "parts",
+        "starts",
+        "steps",
+        "stretches",
+        "times",
+        "usual",
+    }
 )
 """Variables of the code that loads and divides rows, and what it calls."""
 

@@ -103,8 +103,7 @@ def _load(script: ScriptSpec) -> LoadingCode:
     """The raw columns that the train needs."""
     data = script.data
     wanted = {item.name for item in script.column_graph.inputs}
-    if data.split.stratify is not None:
-        wanted.add(data.split.stratify)
+    wanted |= set(data.split.keys)
     if data.where is not None:
         wanted |= {item.name for item in data.where.inputs}
     wanted |= set(data.window.keys) if data.window is not None else set()
@@ -142,6 +141,7 @@ def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
     return [
         *when(re.search(r"\brows\b", text), f"rows = len({first})"),
         *when(split.stratify, f"labels = {names.get(split.stratify or '', '')}.numpy()"),
+        *when(split.group, f"groups = {names.get(split.group or '', '')}.numpy()"),
         *when(split.timed, f"times = {spell_times(script, names)}"),
         *lines,
         f"splits = {{{entries}}}",

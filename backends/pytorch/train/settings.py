@@ -169,6 +169,8 @@ def _describe_split(data: DataSet, among: int) -> str:
     named = [data.name] if among > 1 else []
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
+    by += [f"by {split.by}"] if split.by is not None else []
+    by += [f"group {split.group}"] if split.group is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []
     return ", ".join([*named, split.method, f"seed {split.seed}", *shares, *by, *apart])
 

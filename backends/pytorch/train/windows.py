@@ -35,9 +35,9 @@ def _write_order(window: Window, names: Mapping[str, str], kept: str, given: Seq
 
 
 def spell_times(script: ScriptSpec, names: Mapping[str, str]) -> str:
-    """What a split in order goes by, of rows in the order of their windows."""
-    window = script.data.window
-    return f"{names[window.by]}.numpy()" if window is not None and window.by else "order"
+    """What a split goes by that is timed."""
+    by = script.data.split.by
+    return f"{names[by]}.numpy()" if by is not None else "order"
 
 
 def cut_windows(

@@ -9,6 +9,7 @@ from compiler.data.base import Column
 from compiler.data.splitting import ORDER, Split
 from compiler.data.windows import Window
 from compiler.elaborate.items.operands import read_arguments, read_word, refuse_word
+from compiler.elaborate.items.order_columns import read_order_column
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
@@ -18,13 +19,14 @@ from compiler.report.diagnostics import Message
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.columns import bad_shares, cannot_stratify, split_does_not_fit
 from compiler.report.messages.wording import list_words
+from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Argument, Clause, Declare, Expr, Name, Operand
 
 METHODS = ("random", "in_order", "given")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "random": ("seed", "stratify"),
-    "in_order": (),
+    "random": ("seed", "stratify", "group"),
+    "in_order": ("by",),
     "given": ("seed",),
 }
 """What stands in the brackets of each method."""
@@ -45,6 +47,11 @@ class RowOrder:
     def is_timed(self) -> bool:
         """Whether rows stand one series after the other: not in the order of time."""
         return self.window is not None and self.window.group is not None
+
+    @property
+    def by(self) -> str | None:
+        """The raw column with the times, where there is one."""
+        return self.window.by if self.window is not None and self.is_timed else None
 
 
 def read_split(
@@ -75,6 +82,9 @@ class _Reader:
         self.given = order.given
         self.seed = 0
         self.stratify: str | None = None
+        self.by: str | None = None
+        self.group: str | None = None
+        self.places: dict[str, Span] = {}
         self.accepted = True
 
     def read(self) -> Split | None:
@@ -96,7 +106,9 @@ class _Reader:
             given=given,
             overlap=self.order.overlap,
             chosen=bool(given) and self.order.chosen,
-            timed=method.text == "in_order" and self.order.is_timed,
+            timed=method.text == "in_order" and (self.by is not None or self.order.is_timed),
+            by=self.by or (self.order.by if method.text == "in_order" else None),
+            group=self.group,
         )
 
     def refuse(self) -> None:
@@ -138,7 +150,11 @@ class _Reader:
             case "seed" if name in options:
                 self.read_seed(method, argument.value)
             case "stratify" if name in options:
+                self.places[name] = span
                 self.read_stratify(argument.value)
+            case "by" | "group" if name in options:
+                self.places[name] = span
+                self.read_key(name, argument.value)
             case _:
                 self.refuse()
                 suggestion = did_you_mean(name, options)
@@ -174,6 +190,16 @@ class _Reader:
         found = str(column.type) if column is not None else ""
         suggestion = did_you_mean(word, classes)
         self.body.report(cannot_stratify(expression.span, word, found, tuple(classes), suggestion))
+
+    def read_key(self, option: str, expression: Expr) -> None:
+        """`by=day`, `group=patient`: a raw column."""
+        found = read_order_column(self.body, option, expression, self.schema)
+        if found is None:
+            self.refuse()
+        elif option == "by":
+            self.by = found
+        else:
+            self.group = found
 
     # --- the shares -------------------------------------------------------------------------
 
@@ -258,12 +284,32 @@ class _Reader:
             reason = "the source brings no splits of its own"
             advice = "write `split random(seed=0), train=80%, val=10%, test=10%`"
         drawn = method.text == "random" or (method.text == "given" and shares)
-        if drawn and self.order.window is not None:
+        window = self.order.window
+        whole = window is not None and self.group is not None and window.group == self.group
+        if self.group is not None:
+            self.check_groups(shares)
+        if drawn and window is not None and not whole:
             reason = "windows of rows drawn at random would share their cells among the splits"
             advice = "write `split in_order, train=80%, val=10%, test=10%`"
+            if window.group is not None and method.text == "random":
+                advice = (
+                    f"`random(group={window.group})` draws whole series, `in_order` goes by time"
+                )
         elif method.text == "random" and self.order.overlap:
             reason = "its rows overlap: the same cells would be trained on and tested"
             advice = "write `split in_order, train=80%, val=10%, test=10%`"
         if reason:
             self.refuse()
             self.body.report(split_does_not_fit(method.span, method.text, reason, advice))
+
+    def check_groups(self, shares: Shares) -> None:
+        """Whether whole groups can be divided in this way."""
+        if self.stratify is not None:
+            self.refuse()
+            reason = "groups go whole into a split, whatever their classes"
+            advice = "leave `stratify=` or `group=` out"
+            span = self.places["group"]
+            self.body.report(split_does_not_fit(span, "random", reason, advice))
+        if any(isinstance(share, int) for _, share in shares):
+            reason = "groups go whole into a split: shares are parts of the groups"
+            self.report(bad_shares(self.clause.span, reason, "write `train=80%, test=20%`"))

@@ -4,20 +4,20 @@ targets."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from compiler.data.base import Column
 from compiler.data.windows import GAPS, Window
 from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.items.operands import describe_given
+from compiler.elaborate.items.order_columns import read_order_column
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.values import Known, Poison
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.item_clauses import clause_twice
 from compiler.report.messages.items import setting_range
-from compiler.report.messages.series import no_such_target, not_an_order
+from compiler.report.messages.series import no_such_target
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
@@ -119,20 +119,11 @@ class _Reader:
 
     def read_key(self, option: str, expression: Expr) -> None:
         """`by=Date`, `group=station`: a raw column of whole numbers, dates or words."""
-        word = expression.text if isinstance(expression, Name) else expression.span.text
-        column = next((c for c in self.schema if c.name == word), None)
-        if column is not None and column.trouble is not None:
+        found = read_order_column(self.body, option, expression, self.schema)
+        if found is None:
             self.accepted = False
-            self.body.report(replace(column.trouble, span=expression.span))
-            return
-        known = tuple(c.name for c in self.schema if _orders(c, option))
-        if word in known:
-            self.settings[option] = word
-            return
-        self.accepted = False
-        found = "" if column is None else f"{column.kind}, {column.type}"
-        near = did_you_mean(word, known)
-        self.body.report(not_an_order(expression.span, option, word, found, known, near))
+        else:
+            self.settings[option] = found
 
     def read_targets(self, expression: Expr) -> None:
         """`target=y`, `target=[y, z]`."""
@@ -177,9 +168,3 @@ class _Reader:
                 near = did_you_mean(name.text, self.columns)
                 known = tuple(self.columns)
                 self.body.report(no_such_target(name.span, name.text, known, near))
-
-
-def _orders(column: Column, option: str) -> bool:
-    """Whether rows can be brought into order, or into groups, by a column."""
-    whole_numbers = column.type.dtype.is_integer and not column.type.rank
-    return whole_numbers and (option == "group" or not column.words)

@@ -134,7 +134,7 @@ def missing_cells(
 
     Among numbers such cells are NaN, which `fill` replaces. A category that is not known is none
     of the categories, so it becomes one only where that is asked for:
-    `missing_category=["kind"]`.
+    `missing_category=["kind"]`. Its name is `""`, so that `where kind != ""` leaves these rows out.
     """
     numbers = ", ".join(f"{row:,}" for row in rows)
     more = ", …" if missing > len(rows) else ""
@@ -142,8 +142,8 @@ def missing_cells(
     if kind == "dates":
         advice = "leave these rows out of the file, or write what they should hold"
     else:
-        asked = f'`missing_category=["{column}"]` makes them a category of their own'
-        advice = f"leave these rows out of the file; {asked}"
+        asked = f'`missing_category=["{column}"]` makes them a category of their own, ""'
+        advice = f'{asked}, and `where {column} != ""` leaves their rows out'
     return Text(
         f"the column `{column}` has missing cells",
         label=f"{missing:,} of {count(cells, 'cell')}: {word} {numbers}{more}",
