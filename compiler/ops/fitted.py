@@ -148,8 +148,10 @@ class Standardize(Fitted):
 @dataclass(frozen=True)
 class Fill(Fitted):
     """A column with its empty cells (NaN) replaced. Only in `data`: "median" and "mean" are those
-    of the training rows, each element by itself; "most_frequent" is the number that stands there
-    most often, the smallest of several, for columns of one number per row.
+    of the training rows, each element by itself, "most_frequent" is the number that stands there
+    most often.
+
+    Of several such numbers it is the smallest; it is of columns of one number per row.
 
     Shapes: x of any number dtype -> f32 of the same shape, or f64 where x is that; a buffer median
     or mean of that shape, unless a number is given.

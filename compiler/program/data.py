@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.data.balancing import Balance
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
@@ -56,6 +57,11 @@ class DataSet:
     window: Window | None = clause(
         "window 24, ahead=1, by=day",
         "makes windows of consecutive rows, and takes targets some rows later",
+        default=None,
+    )
+    balance: Balance | None = clause(
+        "balance label",
+        "repeats training rows of rare classes, so that all have as many",
         default=None,
     )
     augment: Graph | None = clause(

@@ -139,6 +139,9 @@ def load_data(
     if data.window is not None:
         columns = {name: data.window.view(name, array) for name, array in single.items()}
         rows = _find_windows(data, raw, divided, numbers)
+    if data.balance is not None:
+        drawn = data.balance.draw(divided["train"], raw[data.balance.column])
+        rows = {**divided, "train": drawn}
     return LoadedData(
         data=data,
         raw=used,

@@ -13,6 +13,7 @@ from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.columns import few_of_a_class, not_a_number, nothing_to_fit
 from compiler.rows.batches import find_thin_norms
+from compiler.rows.copies import find_copies
 from compiler.rows.fitting import evaluate_fitted
 from compiler.rows.loading import LoadedData, load_data, load_parts, pair_rows
 from compiler.rows.rates import find_rate_faults
@@ -65,6 +66,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     yield from find_thin_norms(train, min(train.rows, len(loaded.rows["train"])))
     if not loaded.lead:
         yield from _find_column_faults(loaded)
+        yield from find_copies(train, loaded)
     yield from check_targets(train, loaded)
     yield from check_rounding(train, loaded)
 

@@ -185,7 +185,6 @@ SWEEP = ClauseHome("sweep", "a sweep")
 
 DATA.add_later(
     pad="bring rows of varying length to one",
-    balance="draw rows so that classes come equally often",
 )
 DEPLOY.add_later(weights="choose the dtype of stored weights")
 

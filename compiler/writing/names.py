@@ -59,10 +59,10 @@ LOCAL_RESERVED = frozenset(
 _SCRIPT_GLOBALS = """
 ACCUMULATE BATCH CHARTS CHECKPOINT CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History L1 L2 LASSO
 LEARNING_RATE LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD
-add_gradients all_rows all_sum average_gradients check_range check_values compute_columns
-compute_figures compute_loss compute_updates count_steps evaluate find_best find_decay
-find_weight_decay find_fault find_windows list_batches load load_splits main make_parts measure
-penalize read_mean save save_best save_grid save_samples schedule select_rows shrink_groups
+add_gradients all_rows all_sum average_gradients balance_rows check_range check_values
+compute_columns compute_figures compute_loss compute_updates count_steps evaluate find_best
+find_decay find_fault find_weight_decay find_windows list_batches load load_splits main make_parts
+measure penalize read_mean save save_best save_grid save_samples schedule select_rows shrink_groups
 split_parameters train train_epoch update update_average update_buffers watch_layers
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())

@@ -32,6 +32,7 @@ LOADER_LOCALS = frozenset(
     | {"mend_numbers", "order", "out", "path", "paths", "place", "read", "read_dates", "root"}
     | {"set", "sorted", "split", "splits", "suffixes", "table", "tables", "tensors", "text"}
     | {
+        "balanced",
         "begins",
         "ends",
         "groups",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from backends.pytorch.train.choosing import choose_rows
+from backends.pytorch.train.choosing import choose_rows, draw_balanced
 from backends.pytorch.train.code import Function, Statement, Suite, suite, when
 from backends.pytorch.train.column_statistics import TRAINING
 from backends.pytorch.train.functions import (
@@ -83,10 +83,12 @@ def _write_loader(script: ScriptSpec) -> Function:
             *choose_rows(script, names),
             *order_rows(script, names),
             *_divide(script, names),
+            *draw_balanced(script, names),
             *emit_raw_checks(script, names),
             *computed,
             *emit_column_checks(script, results),
             *_save_figures(script),
+            *when(script.data.balance, 'splits["train"] = balanced'),
             *(cut_windows(script, names, results) or [_choose_rows(results)]),
         ),
         (f"The columns {listed} of every split, on the device.",),
@@ -104,6 +106,8 @@ def _load(script: ScriptSpec) -> LoadingCode:
     data = script.data
     wanted = {item.name for item in script.column_graph.inputs}
     wanted |= set(data.split.keys)
+    if data.balance is not None:
+        wanted.add(data.balance.column)
     if data.where is not None:
         wanted |= {item.name for item in data.where.inputs}
     wanted |= set(data.window.keys) if data.window is not None else set()

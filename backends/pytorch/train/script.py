@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from backends.pytorch.train.averaging import emit_decays, write_averaging
 from backends.pytorch.train.batches import write_batches, write_repeating
 from backends.pytorch.train.checkpoints import write_checkpoints
+from backends.pytorch.train.choosing import write_balancing
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
 from backends.pytorch.train.entry import write_main, write_make_parts
 from backends.pytorch.train.epoch import (
@@ -98,6 +99,7 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
     yield emit_column_functions(script)
     yield from write_range_functions(script)
     yield from write_window_functions(script)
+    yield from write_balancing(script)
     yield from write_loaders(script)
     yield from write_numbers(script)
     yield emit_objective_function(script)

@@ -156,6 +156,9 @@ def _describe_rows(script: ScriptSpec) -> Iterator[tuple[str, str]]:
     kept = [_hash_graph(part.where) for part in data.parts if part.where is not None]
     if kept:
         yield "where", "; ".join(kept)
+    drawn = [f"{b.column} by {b.method}, seed {b.seed}" for p in data.parts if (b := p.balance)]
+    if drawn:
+        yield "balance", "; ".join(drawn)
     windows = [(part, part.window) for part in data.parts if part.window is not None]
     if windows:
         named = (f"{part.name} " if data.members else "" for part, _ in windows)

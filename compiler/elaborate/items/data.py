@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.data.balancing import Balance
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
 from compiler.data.placed import PlacedSource
 from compiler.data.registry import load_sources
@@ -15,6 +16,7 @@ from compiler.data.windows import Window
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.augmenting import CLAUSES, augment_rows
+from compiler.elaborate.items.balance import read_balance
 from compiler.elaborate.items.categories import bind_one_hot
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import (
@@ -39,6 +41,7 @@ from compiler.ops.fitted import Fitted
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.columns import noise_in_data, parameter_hides_column, weights_in_data
+from compiler.report.messages.series import balances_windows
 from compiler.report.messages.settings import bad_setting_value
 from compiler.report.source import Span
 from compiler.rows.fitting import find_statistics
@@ -74,6 +77,7 @@ class DataElaborator(ItemElaborator):
         self.augment_clause: Clause | None = None
         self.where: Graph | None = None
         self.window_clause: Clause | None = None
+        self.balance_clause: Clause | None = None
         self.conditions: list[tuple[Tensor, Span]] = []
         self.given = arguments, caller, call
         self.context = open_graph(scope, item, self.table, *self.given)
@@ -101,6 +105,7 @@ class DataElaborator(ItemElaborator):
         columns = self.finish_columns(context, schema)
         faults = self.scope.session.faults
         window = self.finish_window(schema, columns)
+        balance = self.finish_balance(schema, window)
         split = self.finish_split(schema, window)
         if columns is None or split is None or self.scope.session.faults > faults:
             return None
@@ -116,6 +121,7 @@ class DataElaborator(ItemElaborator):
             split=split,
             window=window,
             where=self.where,
+            balance=balance,
         )
         return self.finish_augment(data)
 
@@ -332,6 +338,22 @@ class DataElaborator(ItemElaborator):
             return None
         names = None if columns is None else [output.name for output in columns.outputs]
         return read_window(self.body, self.window_clause, schema, names)
+
+    # --- classes ----------------------------------------------------------------------------
+
+    def take_balance(self, body: Body, clause: Clause) -> None:
+        """`balance label`; read when the columns are known."""
+        self.balance_clause = clause
+
+    def finish_balance(self, schema: Sequence[Column], window: Window | None) -> Balance | None:
+        """How classes are balanced; None where they are not, or it was refused."""
+        clause = self.balance_clause
+        if clause is None:
+            return None
+        balance = read_balance(self.body, clause, schema)
+        if balance is not None and window is not None:
+            self.body.report(balances_windows(clause.word.span, balance.column))
+        return balance
 
     # --- the augmentation -------------------------------------------------------------------
 

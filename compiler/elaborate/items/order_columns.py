@@ -15,7 +15,8 @@ from compiler.text.tree.syntax import Expr, Name
 def read_order_column(
     body: Body, option: str, expression: Expr, schema: Sequence[Column]
 ) -> str | None:
-    """The raw column of whole numbers or dates, or of words too where it is a `group`; None where
+    """The raw column of whole numbers or dates, or of words too unless rows are ordered by it; None
+    where
     it is none, which is reported."""
     word = expression.text if isinstance(expression, Name) else expression.span.text
     column = next((c for c in schema if c.name == word), None)
@@ -33,4 +34,4 @@ def read_order_column(
 
 def _orders(column: Column, option: str) -> bool:
     whole_numbers = column.type.dtype.is_integer and not column.type.rank
-    return whole_numbers and (option == "group" or not column.words)
+    return whole_numbers and (option != "by" or not column.words)

@@ -18,10 +18,10 @@ from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.item_clauses import clause_twice
 from compiler.report.messages.items import setting_range
 from compiler.report.messages.series import no_such_target
-from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import Clause, Declare, Expr, ListExpr, Name, Operand
+from compiler.vocabulary.clauses import Choice
 
 DEFAULT_TARGET = "target"
 """The column that is the target where `ahead=` alone says that there is one."""
@@ -144,7 +144,7 @@ class _Reader:
             return
         self.accepted = False
         if not isinstance(value, Poison):
-            expected = list_words([f'"{word}"' for word in GAPS])
+            expected = Choice(GAPS).text
             found = describe_given(value)
             self.body.report(wrong_argument(expression.span, "window", "gaps", expected, found))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from compiler.report.diagnostics import Text, message
+from compiler.report.diagnostics import Severity, Text, message
 from compiler.report.messages.wording import COLUMNS, count, list_words
 from compiler.report.sessions import change_fit, fit
 from compiler.report.source import Span
@@ -50,15 +50,16 @@ class Steps(Protocol):
 )
 def not_an_order(
     span: Span | None,
-    option: str,  # "by" or "group"
+    option: str,  # "by", "group" or "balance"
     column: str,
     found: str,  # its kind and type; empty where there is none
     known: tuple[str, ...],
     suggestion: str | None = None,
 ) -> Text:
     """Windows are brought into the order of a raw column of dates or whole numbers, `by=`, and kept
-    apart by one of words or whole numbers, `group=`."""
-    verb = "order" if option == "by" else "group"
+    apart by one of words or whole numbers, `group=`; so are splits. Classes that are balanced
+    are words or whole numbers too."""
+    verb = "order" if option == "by" else option
     title = f"`{column}` cannot {verb} rows" if found else f"the source has no column `{column}`"
     label = f"it is of {found}" if found else ""
     if suggestion:
@@ -272,4 +273,45 @@ def no_row_left(span: Span | None, rows: int) -> Text:
         "`where` keeps no row",
         label=f"it holds for none of {count(rows, 'row')}",
         help=f"`{COLUMNS}` shows what the columns hold",
+    )
+
+
+@message(
+    "W1628",
+    bad=_digits("8, ahead=1, target=label\n    balance label"),
+    good=_digits("8, ahead=1, target=label"),
+)
+def balances_windows(span: Span | None, column: str) -> Text:
+    """`balance` repeats rows, and a window is of many rows, of several classes."""
+    return Text(
+        "windows cannot be balanced",
+        label=f"a window holds several cells of `{column}`",
+        help="give the loss `weight=` for the classes instead",
+    )
+
+
+@message(
+    "W1629",
+    severity=Severity.WARNING,
+    console=fit(("{k / 8},{k % 3}", "{k % 4 / 8},{k % 4}")) + "$ weft check fit.weft --data\n",
+    mended=change_fit(
+        (
+            "split in_order, train=60%, val=20%, test=20%",
+            "split random(group=b), train=50%, val=25%, test=25%",
+        )
+    )
+    + "$ weft check fit.weft --data\n",
+)
+def same_rows(span: Span | None, split: str, found: int, rows: int) -> Text:
+    """Rows of a split stand among the training rows as well, in every column that the training
+    reads. A figure of such rows says how well the net remembers, not how well it does on others.
+
+    Rows that belong together (copies, pictures of one scene, visits of one patient) go into one
+    split by `split random(group=patient)`.
+    """
+    share = 100 * found / rows
+    return Text(
+        f"{count(found, 'row')} of `{split}` ({share:.2g} %) stand in `train` as well",
+        label="divided here",
+        help="leave copies out of the data, or keep what belongs together in one split: `group=`",
     )

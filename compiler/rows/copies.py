@@ -1,0 +1,44 @@
+"""Rows of one split that stand in another as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.ir.operands import Array
+from compiler.program.train import Train
+from compiler.report.diagnostics import Message
+from compiler.report.messages.series import same_rows
+from compiler.rows.loading import LoadedData
+
+LARGEST = 2**30
+"""Bytes of columns that are compared: looking through more takes longer than it tells."""
+TOLD = 0.01
+"""The part of a split from which on copies are told: tables of few values have some by chance."""
+
+
+def find_copies(train: Train, loaded: LoadedData) -> Iterator[Message]:
+    """Splits with rows that stand among the training rows too, in every column that a train reads.
+    Windows of a series are left alone: a series may well repeat itself."""
+    data = loaded.data
+    if data.members or data.window is not None or data.source.overlap():
+        return
+    columns = [loaded.single[item.name] for item in train.graph.inputs]
+    rows = len(loaded.divided_rows)
+    size = sum(array.nbytes // max(1, len(array)) for array in columns) * rows
+    if size > LARGEST or not columns:
+        return
+    known = set(_list_rows(columns, loaded.divided["train"]))
+    for name, part in loaded.divided.items():
+        if name == "train":
+            continue
+        found = sum(row in known for row in _list_rows(columns, part))
+        if found >= max(1, TOLD * len(part)):
+            yield same_rows(data.split.span, name, found, len(part))
+
+
+def _list_rows(columns: list[Array], rows: Array) -> Iterator[int]:
+    """What tells rows apart."""
+    bytes_ = [np.ascontiguousarray(c[rows]).reshape(len(rows), -1).view(np.uint8) for c in columns]
+    return (hash(row.tobytes()) for row in np.concatenate(bytes_, axis=1))
