@@ -165,5 +165,9 @@ def test_copies_in_two_splits_are_told(tmp_path: Path) -> None:
     table.iloc[149, 3] = "red" if table.kind[2] != "red" else "blue"  # nor is another label
     told = ["3 rows of `val` (10 %) stand in `train` as well"]
     assert find_warnings(tmp_path, table, split=order) == told
+    few = "in_order, train=90, val=19, test=41"
+    assert find_warnings(tmp_path, table, split=few) == []
+    alike = table.assign(a=np.where(table.a > 0, 0.5, 1.5), b=1.5)
+    assert find_warnings(tmp_path, alike, split=order) == []
     table["n"] = np.arange(len(table))  # what no train reads tells no rows apart
     assert find_warnings(tmp_path, table, split=order) == told

@@ -15,7 +15,9 @@ from compiler.rows.loading import LoadedData
 LARGEST = 2**30
 """Bytes of columns that are compared: looking through more takes longer than it tells."""
 TOLD = 0.01
-"""The part of a split from which on copies are told: tables of few values have some by chance."""
+"""The part of a split from which on copies are told."""
+FEWEST = 20
+"""Rows of a split: figures of fewer say little anyway."""
 
 
 def find_copies(train: Train, loaded: LoadedData) -> Iterator[Message]:
@@ -29,9 +31,12 @@ def find_copies(train: Train, loaded: LoadedData) -> Iterator[Message]:
     size = sum(array.nbytes // max(1, len(array)) for array in columns) * rows
     if size > LARGEST or not columns:
         return
-    known = set(_list_rows(columns, loaded.divided["train"]))
+    training = loaded.divided["train"]
+    known = set(_list_rows(columns, training))
+    if 2 * len(known) < len(training):
+        return  # a table of few values: its rows are alike by chance
     for name, part in loaded.divided.items():
-        if name == "train":
+        if name == "train" or len(part) < FEWEST:
             continue
         found = sum(row in known for row in _list_rows(columns, part))
         if found >= max(1, TOLD * len(part)):

@@ -293,7 +293,8 @@ def balances_windows(span: Span | None, column: str) -> Text:
 @message(
     "W1629",
     severity=Severity.WARNING,
-    console=fit(("{k / 8},{k % 3}", "{k % 4 / 8},{k % 4}")) + "$ weft check fit.weft --data\n",
+    console=fit(("{k / 8},{k % 3}", "{k % 70 / 8},{k % 70}"), ("range(20)", "range(100)"))
+    + "$ weft check fit.weft --data\n",
     mended=change_fit(
         (
             "split in_order, train=60%, val=20%, test=20%",
