@@ -97,7 +97,8 @@ READY = (
                 "image = (image / 16) -> reshape([1, 8, 8])",
             ),
             ("  split", "  augment { image = image + noise * normal_like(image) }  split"),
-            ("sampler tpe  pruner hyperband", "sampler tpe"),  # no epoch says more of `params`
+            ("train=80%, val=20% }", "train=60%, val=20%, test=20% }"),  # `front` reads `test`
+            ("  minimize params  trials", "  trials"),  # a variant of it needs one best trial
         ),
     ),
     Program(
