@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.elaborate.calls.nets import read_net
 from compiler.elaborate.scopes.context import Body, scope_of
 from compiler.elaborate.scopes.data_attributes import find_data, read_data_attribute
-from compiler.elaborate.scopes.lookup import stand_for
+from compiler.elaborate.scopes.lookup import find_value, stand_for
 from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.arithmetic import simplify
 from compiler.elaborate.values.describing import describe
@@ -26,7 +26,7 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import HintSize
 from compiler.report.messages.names import unknown_attribute
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Attribute
+from compiler.text.tree.syntax import Attribute, Name, Sweep
 
 
 def evaluate_attribute(body: Body, expression: Attribute) -> Val:
@@ -34,8 +34,11 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
     data = find_data(body, expression.base)
     if data is not None:
         return read_data_attribute(body, *data, expression)
-    base = body.evaluate(expression.base)
     name = expression.name.text
+    found = _read_trial(body, expression)
+    if found is not None:
+        return found
+    base = body.evaluate(expression.base)
     match base:
         case Poison():
             return POISON
@@ -55,6 +58,17 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
     if is_layer(base):
         hint = "only a `net` has parts to refer to"
     return _refuse(body, expression, base, (), hint)
+
+
+def _read_trial(body: Body, expression: Attribute) -> Val | None:
+    """`tune.lr`: what the best trial of a sweep has; None where that is not what is meant."""
+    base = expression.base
+    if not isinstance(base, Name) or not isinstance(body.file.entries.get(base.text), Sweep):
+        return None
+    nearest = find_value(body, base)
+    if not isinstance(nearest, ItemValue):
+        return None
+    return body.session.trial_value(body, nearest, expression.name.text, expression.span)
 
 
 def _read_tensor(body: Body, expression: Attribute, base: Tensor) -> Val:

@@ -65,7 +65,8 @@ class _Assembly:
         assembly = TrainAssembly(scope, self.open_data, self.lacks_values)
         scope.session.trained = assembly.find_trained
         sweeps = SweepAssembly(scope, assembly, self.chosen)
-        assembly.open_sweep = sweeps.find_train
+        assembly.open_sweep, assembly.find_swept = sweeps.find_train, sweeps.find_item
+        scope.session.trial_value = sweeps.read_value
         check_item_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)

@@ -15,19 +15,21 @@ from compiler.elaborate.items.sweep import Judged, SweepElaborator
 from compiler.elaborate.items.sweep_values import describe_values, write_expression
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.elaborate.scopes.context import FileScope, Session
+from compiler.elaborate.scopes.context import Body, FileScope, Session
 from compiler.elaborate.scopes.files import items_by_kind
+from compiler.elaborate.values.parts import strip_hints
+from compiler.elaborate.values.values import POISON, ArgumentValue, ItemValue, Val
 from compiler.program.identity import identify
 from compiler.program.sweep import Sweep
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message, Severity
-from compiler.report.messages.names import circular_value, not_available
+from compiler.report.messages.names import circular_value
 from compiler.report.messages.sweeps import trial_refused, which_trial
 from compiler.report.source import Span
 from compiler.sweeping.base import Label, Value
-from compiler.text.tree.syntax import Expr, Item, Reference
+from compiler.text.tree.syntax import Expr, Item
 from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.text.tree.syntax import Variant as VariantItem
@@ -149,11 +151,13 @@ class SweepAssembly:
         if settled is not None:
             self.made[name], self.trains.made[name] = settled
 
-    def find_train(self, item: SweepItem, place: Reference | Span) -> Train | None:
-        """The train that a sweep stands for, where something names it; None where it is none, or
-        it is not known which one, which is reported."""
+    def find_train(
+        self, item: SweepItem, span: Span, given: Mapping[str, ArgumentValue]
+    ) -> Train | None:
+        """The train that a sweep stands for, where something names it, or the same with other
+        values for parameters; None where it is none, or it is not known which one, which is
+        reported."""
         name, report = item.name.text, self.scope.session.report
-        span = place if isinstance(place, Span) else place.span
         root = self.find_root(name, item)
         if root is None or not isinstance(root.item, TrainItem):
             return None
@@ -169,10 +173,31 @@ class SweepAssembly:
         if sweep.deciding is None:
             report(which_trial(span, name, tuple(goal.name for goal in sweep.goals)))
             return None
-        if isinstance(place, Reference) and place.arguments is not None:
-            report(not_available(span, f"{name}(…)", "give parameters of the best trial others"))
+        if not given:
+            return self.trains.made[name]
+        values = {**root.given, **write_expressions(sweep.item, sweep.values)}
+        with overriding(self.scope.session, sweep.item, values):
+            return self.trains.find_trial(name, root.item, given)
+
+    def find_item(self, item: SweepItem) -> Item | None:
+        """The train or variant item whose parameters a sweep searches."""
+        root = self.find_root(item.name.text, item)
+        return root.item if root is not None else None
+
+    def read_value(self, body: Body, item: ItemValue, name: str, span: Span) -> Val | None:
+        """The value of a parameter in the best trial (`tune.lr`); None where a sweep of a train
+        does not search it."""
+        entry = self.scope.entries.get(item.name)
+        if not isinstance(entry, SweepItem) or entry.name.span is not item.span:
             return None
-        return self.trains.made[name]
+        root = self.find_root(item.name, entry)
+        if root is None or not isinstance(root.item, TrainItem):
+            return None
+        if self.find_train(entry, span, {}) is None:
+            return POISON
+        sweep = self.made[item.name]
+        found = write_expressions(sweep.item, sweep.values).get(name)
+        return strip_hints(body.evaluate(found)) if found is not None else None
 
     # --- sweeps of variants -------------------------------------------------------------------
 

@@ -36,9 +36,9 @@ from compiler.report.messages.item_clauses import (
     endless_trains,
     parameter_without_default,
 )
-from compiler.report.messages.names import circular_value, not_available
+from compiler.report.messages.names import circular_value
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Item, Reference
+from compiler.text.tree.syntax import Expr, Item, Reference
 from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.writing.files import file_key
@@ -65,8 +65,10 @@ class TrainAssembly:
     running: list[tuple[str, object]] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     """Items that were named with arguments."""
-    open_sweep: Callable[[SweepItem, Reference | Span], Train | None] = lambda item, place: None
-    """The best train of a sweep, as it is named at a place."""
+    open_sweep: Callable[[SweepItem, Span, Given], Train | None] = lambda item, place, given: None
+    """The best train of a sweep, as it is named at a place, with other values for parameters."""
+    find_swept: Callable[[SweepItem], Item | None] = lambda item: None
+    """The item whose parameters a sweep searches."""
     swept: set[str] = field(default_factory=set)
     """The names of trains that sweeps stand for."""
     home: TrainAssembly | None = None
@@ -145,11 +147,8 @@ class TrainAssembly:
         if owner is not self:
             return owner.find_used(body, entry, span, actuals)
         if isinstance(entry, SweepItem):
-            if actuals:
-                purpose = "take other parameters than its best trial"
-                body.report(not_available(span, f"{item.name}(…)", purpose))
-                return POISON
-            best = self.open_sweep(entry, span)
+            changed = self.match_swept(body, entry, actuals, span)
+            best = self.open_sweep(entry, span, changed) if changed is not None else None
             return POISON if best is None else self.nets[best.name]
         given: Given | None = {}
         if actuals:
@@ -166,7 +165,7 @@ class TrainAssembly:
         """What the name of a train means in another file than its own."""
         if isinstance(entry, SweepItem):
             return None
-        with using_defaults(self.scope.session):
+        with overriding(self.scope.session, {}):  # `--set` is about items of the spec
             item = ItemValue("train", entry.name.text, entry.name.span)
             return self.find_trained(body, item, span, actuals)
 
@@ -177,10 +176,10 @@ class TrainAssembly:
         owner = self.find_owner(item)
         if owner is not None and owner is not self:
             outside = caller or Body(self.scope.session, self.scope, None, None, BLOCK_CLAUSES)
-            with using_defaults(self.scope.session):
+            with overriding(self.scope.session, {}):  # `--set` is about items of the spec
                 return owner.open_named(item, reference, outside)
         if isinstance(item, SweepItem):
-            return self.open_sweep(item, reference)
+            return self.open_best(item, reference, caller)
         name = item.name.text
         if not reference.arguments:
             self.report_lacking(name, item)
@@ -190,6 +189,41 @@ class TrainAssembly:
         matched = match_arguments(self.scope, item, reference.arguments, reference.span, outside)
         given = self.settle(outside, item, matched)
         return self.find(name, item, given, reference.span) if given is not None else None
+
+    def open_best(self, item: SweepItem, reference: Reference, caller: Body | None) -> Train | None:
+        """The best train of a sweep that another item names (`deploy tune(width=8)`)."""
+        outside = caller or Body(self.scope.session, self.scope, None, None, BLOCK_CLAUSES)
+        actuals = [
+            Actual(a.name, outside.evaluate(a.value), a.value.span)
+            for a in reference.arguments or ()
+        ]
+        given = self.match_swept(outside, item, actuals, reference.span)
+        return self.open_sweep(item, reference.span, given) if given is not None else None
+
+    def match_swept(
+        self, body: Body, item: SweepItem, actuals: Sequence[Actual], span: Span
+    ) -> Given | None:
+        """The arguments of a call of a sweep: parameters of the train that it is of; None where one
+        was refused, which is reported."""
+        if not actuals:
+            return {}
+        root = self.find_swept(item)
+        if not isinstance(root, TrainItem):
+            return None
+        names = [p.name for p in root.parameters]  # the trial has a value for each
+        held = {(root.name.text, name.text): name for name in names}
+        with overriding(self.scope.session, {**self.scope.session.overrides, **held}):
+            matched = match_values(body, self.scope, root, actuals, span)
+        return self.settle(body, root, matched) if matched is not None else None
+
+    def find_trial(self, name: str, item: TrainItem, given: Given) -> Train | None:
+        """The best trial of a sweep with other values for parameters; the rest of its values are
+        the defaults now."""
+        key = (name, find_key(given))
+        if key[1] is None or key not in self.known:
+            session = self.scope.session
+            self.known[key] = session.attempt(lambda: self.run(item, given, name))
+        return self.known[key]
 
     def settle(self, body: Body, item: TrainItem, given: Given | None) -> Given | None:
         """The arguments of a train, all of them known when compiling; None where one was refused,
@@ -240,9 +274,10 @@ class TrainAssembly:
             self.known[key] = made
         return made
 
-    def run(self, item: TrainItem, given: Given) -> Train | None:
+    def run(self, item: TrainItem, given: Given, base: str = "") -> Train | None:
         """A train with the values of its parameters. Where it is another one of the same item, as
-        with the value of the default, that one."""
+        with the value of the default, that one. `base` is what its name begins with, if that is
+        not the item's."""
         plain = {n: replace(g, value=strip_hints(g.value)) for n, g in given.items()}
         run = TrainElaborator(self.scope, item, self.open_data, plain)
         train = run.run()
@@ -251,7 +286,7 @@ class TrainAssembly:
         same = self.find_same(train) if given else None
         if same is not None:
             return same
-        train = replace(train, name=self.name_plain(train.name))
+        train = replace(train, name=base or self.name_plain(train.name))
         if given:
             text = write_arguments(given)
             name = name_instance(train.name, given, self.list_taken())
@@ -284,10 +319,10 @@ class TrainAssembly:
 
 
 @contextmanager
-def using_defaults(session: Session) -> Iterator[None]:
-    """Items have the defaults that are written: what `--set` and sweeps say is of the spec's."""
+def overriding(session: Session, values: Mapping[tuple[str, str], Expr]) -> Iterator[None]:
+    """Puts values in the place of the defaults of items, and of what was in their place."""
     before = session.overrides
-    session.overrides = {}
+    session.overrides = values
     try:
         yield
     finally:

@@ -171,6 +171,11 @@ class Session:
     data_attributes: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = (
         lambda scope, item, at: {}
     )
+    trial_value: Callable[[Body, ItemValue, str, Span], Val | None] = (
+        lambda body, item, name, span: None
+    )
+    """The value that a parameter has in the best trial of a sweep; None where it searches none of
+    that name."""
     trained: Callable[[Body, ItemValue, Span, Sequence[Any]], Val | None] = (
         lambda body, item, span, actuals: None
     )
