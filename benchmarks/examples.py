@@ -72,6 +72,15 @@ CASES = (
     Example("reverse_text", (Figure("fit.accuracy", 0.99),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("cgan_mnist", (Figure("judged.asked_for", 0.90),)),
+    Example("unet_membranes", (Figure("fit.dice", 0.76), Figure("fit.iou", 0.61))),
+    Example(
+        "simclr_cifar",
+        (
+            Figure("compared.simclr", 0.48),
+            Figure("compared.simclr", 0.15, minus="compared.untrained"),
+        ),
+    ),
+    Example("transfer_digits", (Figure("compared.adapted", 0.10, minus="compared.unadapted"),)),
 )
 
 
