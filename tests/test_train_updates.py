@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -407,6 +408,40 @@ def test_what_would_fit_a_buffer_is_said(
     (message,) = sink.messages
     assert message.code == code
     assert said in str(message.text.help)
+
+
+def test_a_value_is_handed_on_once_and_numbers_are_spelled_as_such(tmp_path: Path) -> None:
+    """What figures and several updates read; a number that follows from the epoch; whole ones."""
+    spec = f"""{VIEWS}
+train fit of Net(k=3) on iris {{
+    buffer whole: i64[] = 3
+    buffer pair: i64[2] = [4, 5]
+    buffer gap: f32[] = 0.5
+    buffer two: f32[] = 0
+    strength = clip(epoch / 3, 0.5, 0.9)
+    level = mean(code)
+    far = max(code)
+    minimize strength * cross_entropy(code, label) with adamw(lr=1e-2)
+    update whole = whole + 1
+    update pair = pair + 1
+    update gap = level
+    update two = level + gap
+    metric height = level, better="lower"
+    metric top = far, better="lower"
+    batch 24  epochs 3  seed 0
+}}
+"""
+    text = (train(spec, tmp_path) / "train.py").read_text()
+    assert "torch.tensor(3, dtype=torch.int64)" in text
+    assert "torch.tensor([4, 5], dtype=torch.int64)" in text
+    assert "torch.tensor(0.5)" in text
+    assert "return min(max(epoch / 3, 0.5), 0.9)" in text
+    returned = re.findall(r"return loss, .*", text)
+    assert returned in (["return loss, level, far"], ["return loss, far, level"])
+    state = load_state(tmp_path / "out")["model"]
+    assert (int(state["whole"]), state["pair"].tolist()) == (15, [16, 17])
+    assert state["two"] == 2 * state["gap"]
+    assert state["gap"] != 0.5
 
 
 def find_codes(spec: str, folder: Path) -> set[str]:

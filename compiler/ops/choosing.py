@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
-from compiler.ir.hint import Hint, HintCall, HintChoose
+from compiler.ir.hint import Hint, HintCall, HintChoose, HintConst
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Limits, Results
@@ -251,6 +251,14 @@ class Clip(Elementwise):
         if self.maximum is not None:
             inside.append(x <= self.maximum)
         return [slope.only(reduce(and_, inside))]
+
+    def write_number(self, *operands: Hint) -> Hint | None:
+        (found,) = operands
+        if self.minimum is not None:
+            found = HintCall("max", (found, HintConst(self.minimum)))
+        if self.maximum is not None:
+            found = HintCall("min", (found, HintConst(self.maximum)))
+        return found
 
     def compute(self, *numbers: float) -> float:
         bounds = [b for b in (self.minimum, self.maximum) if b is not None]

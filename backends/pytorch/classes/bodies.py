@@ -335,7 +335,8 @@ class BodyMaker:
         """`torch.zeros(8, 16)`, and the statements that fill what zeros and ones do not."""
         starts: list[Part] = []
         initializer = parameter.initializer
-        given = _write_numbers(initializer, sizes, hints.get("value"))
+        dtype = parameter.value.type.dtype
+        given = _write_numbers(initializer, sizes, hints.get("value"), dtype)
         if initializer.maker:
             made = initializer.maker
         elif given is not None:
@@ -345,7 +346,6 @@ class BodyMaker:
         else:
             made = "torch.empty"
             starts = [read_term(initializer.spell(Own()), hints)]
-        dtype = parameter.value.type.dtype
         fills = isinstance(initializer.given, int | float)
         whole = fills and may_be_whole(hints.get("value"))
         plain = dtype is DType.F32 and not whole
@@ -374,21 +374,28 @@ def _name_layer(value: object) -> Hint | None:
 
 
 def _write_numbers(
-    initializer: Initializer, sizes: list[Hole], written: Hint | None
+    initializer: Initializer, sizes: list[Hole], written: Hint | None, dtype: DType
 ) -> Tree | None:
     """`torch.tensor([0.1, 0.2])` or `torch.full((8,), 0.1)` for numbers that the spec gives."""
+
+    def spell(number: float) -> float:
+        """`5` and not `5.0` of whole numbers, as Python has it."""
+        return number if dtype.is_float else dtype.numpy.type(number).item()
+
     match initializer.given:
         case tuple() as numbers if len(sizes) <= 1:
-            items = tuple(Hole(number, "value") for number in numbers)
+            items = tuple(Hole(spell(number), "value") for number in numbers)
             return call("torch.tensor", Tree(Form.LIST, "", items) if sizes else items[0])
         case None | tuple():
             return None
         case value if sizes:
             return call(
-                "torch.full", Tree(Form.TUPLE, "", tuple(sizes)), Hole(value, "value", hint=written)
+                "torch.full",
+                Tree(Form.TUPLE, "", tuple(sizes)),
+                Hole(spell(value), "value", hint=written),
             )
         case value:
-            return call("torch.tensor", Hole(value, "value", hint=written))
+            return call("torch.tensor", Hole(spell(value), "value", hint=written))
 
 
 def _rename(hint: Hint, values: Mapping[str, Hint], sizes: Mapping[str, int]) -> Hint:

@@ -226,7 +226,9 @@ def write_loss(script: ScriptSpec, columns: Sequence[str]) -> list[Statement]:
     if inlined is None:
         step = script.steps[0]
         batch = [*unpack_batch(script, columns), *augment_batch(script)] if columns else []
-        loss: list[Statement] = [f"{name_results(step)} = {call_computed(script, step, model)}"]
+        loss: list[Statement] = [
+            f"{name_results(script, step)} = {call_computed(script, step, model)}"
+        ]
     else:
         batch = _unpack_read(script, inlined, columns) if columns else []
         (result,) = inlined.results
@@ -266,11 +268,14 @@ def _unpack_read(script: ScriptSpec, inlined: Inlined, columns: Sequence[str]) -
     return [*unpack_columns(script, inlined, columns, *others), *augment_batch(script, read)]
 
 
-def name_results(step: StepSpec) -> str:
+def name_results(script: ScriptSpec, step: StepSpec) -> str:
     """What the results of the function of a step are assigned to while training."""
-    others = len(step.graph.outputs) - 1 - len(step.handed)
-    ignored = () if not others else ("_",) if others == 1 else ("*_",)
-    return ", ".join(("loss", *ignored, *step.handed))
+    handed = {script.handed[name].value.name: name for name in step.handed}
+    names = [handed.get(output.value.name, "_") for output in step.graph.outputs[1:]]
+    first = names.count("_")
+    if first > 1 and set(names[:first]) == {"_"}:
+        names = ["*_", *names[first:]]
+    return ", ".join(("loss", *names))
 
 
 def write_measure(script: ScriptSpec) -> list[Function]:

@@ -150,15 +150,17 @@ class ScriptGraphs:
         taken: set[str],
         handed: tuple[Output, ...],
     ) -> tuple[Graph, str]:
-        """What the function of a step computes, the loss first, what it hands on last, and its
-        name."""
+        """What the function of a step computes, the loss first, what it hands on last, unless
+        figures read that too, and its name."""
         outputs = [o for o in self.graph.outputs if o.name in (loss, *reads)]
         outputs.sort(key=lambda o: o.name != loss)
         name = "compute_loss"
         if self.alternates:
             name = free_name(f"compute_{safe_name(loss.removesuffix('.loss'))}_loss", taken, "_")
             taken.add(name)
-        return cut_out(self.measured[0], [*outputs, *handed]), name
+        known = {output.value.name for output in outputs[1:]}
+        others = [output for output in handed if output.value.name not in known]
+        return cut_out(self.measured[0], [*outputs, *others]), name
 
     @property
     def alternates(self) -> bool:

@@ -184,7 +184,7 @@ def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:
 
 def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     name = step.step.name
-    computed: Statement = f"{name_results(step)} = {call_computed(script, step)}"
+    computed: Statement = f"{name_results(script, step)} = {call_computed(script, step)}"
     if script.autocast:
         computed = suite(f"with torch.autocast(device.type, {script.autocast}):", [computed])
     optimizers = [o.name for o in script.optimizers if o.step == name]

@@ -238,7 +238,7 @@ def make_parts(device: str) -> Parts:
     torch.manual_seed(SEED)
     model = nn.ModuleDict({"query": Net()})
     model.register_buffer("queue", torch.empty(64, 6))
-    model.register_buffer("pointer", torch.tensor(5.0, dtype=torch.int64))
+    model.register_buffer("pointer", torch.tensor(5, dtype=torch.int64))
     nn.init.normal_(model.queue, std=0.3)
     model.to(device)
     model["key"] = copy.deepcopy(model["query"])
