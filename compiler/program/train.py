@@ -48,11 +48,14 @@ class TrainedNet:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """`with OPT over "patterns"`; no patterns: all parameters that no other group claims."""
+    """`with OPT over "patterns"`; no patterns: all parameters that no other group claims. With
+    `layer_decay` below 1 each layer becomes a group of its own, whose rate is that share of the
+    next one's: a finished train has none such."""
 
     optimizer: Optimizer
     patterns: tuple[str, ...] = ()
     span: Span | None = None
+    layer_decay: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ def spell_match(patterns: Sequence[str], paths: Sequence[str]) -> str:
         tests.append(f"name.startswith({write_literal(prefixes[0])})")
     elif prefixes:
         tests.append(f"name.startswith({write_literal(tuple(prefixes))})")
+    exact = [p for p in patterns if p in paths and len(match_paths(paths, [p])) == 1]
+    if len(exact) > 1:
+        tests.append(f"name in {write_literal(tuple(exact))}")
     for pattern in patterns:
-        if pattern[:-1] in prefixes:
+        if pattern[:-1] in prefixes or (len(exact) > 1 and pattern in exact):
             continue
         matched = match_paths(paths, [pattern])
         if pattern in matched and len(matched) == 1:

@@ -11,11 +11,12 @@ from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Poison, Record, Tensor, Val
+from compiler.elaborate.values.values import POISON, Known, Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
 from compiler.ir.weights import match_paths, path_matches
 from compiler.program.train import ParameterGroup, TrainedNet, TrainStep
 from compiler.records import dataclass
+from compiler.report.messages.items import setting_range
 from compiler.report.messages.training import (
     claimed_twice,
     group_is_empty,
@@ -28,7 +29,7 @@ from compiler.report.messages.training import (
 from compiler.report.messages.training_steps import step_changes_what
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Clause, Declare, Expr, Tail
+from compiler.text.tree.syntax import Clause, Declare, Expr, Operand, Tail
 from compiler.training.base import OPTIMIZERS, Optimizer
 from compiler.training.registry import load_training
 
@@ -41,6 +42,7 @@ class Group:
     patterns: list[Pattern]
     span: Span
     limited: bool = False
+    layer_decay: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Objective:
     def made(self) -> TrainStep:
         """The step, before its patterns are held to the parameters that there are."""
         groups = tuple(
-            ParameterGroup(g.optimizer, tuple(p.text for p in g.patterns), g.span)
+            ParameterGroup(g.optimizer, tuple(p.text for p in g.patterns), g.span, g.layer_decay)
             for g in self.groups
             if g.optimizer is not None
         )
@@ -125,10 +127,12 @@ def _only(value: Val) -> Val:
 
 
 def _read_group(body: Body, clause: Clause, tail: Tail) -> Group:
-    """`with adamw(lr=1e-3)`."""
+    """`with adamw(lr=1e-3)`, `with adamw(lr=1e-3), layer_decay=75%`."""
     refused = Group(None, [], tail.span)
-    named = any(operand.name is not None for operand in tail.operands)
-    expression = tail.operands[0].value if len(tail.operands) == 1 else None
+    first, *rest = tail.operands or (None,)
+    decay = _read_decay(body, rest[0]) if len(rest) == 1 and is_decay(rest[0]) else 1.0
+    named = first is None or first.name is not None or any(not is_decay(one) for one in rest)
+    expression = first.value if first is not None and len(rest) <= 1 else None
     if named or expression is None or isinstance(expression, Declare):
         malformed(body, clause, tail.span, "one optimizer comes after `with`")
         return refused
@@ -136,7 +140,31 @@ def _read_group(body: Body, clause: Clause, tail: Tail) -> Group:
     if cls is None:
         _refuse_optimizer(body, clause, expression)
         return refused
-    return Group(build_described(body, expression, cls), [], tail.span)
+    return Group(build_described(body, expression, cls), [], tail.span, layer_decay=decay)
+
+
+LAYER_DECAY = "layer_decay"
+
+
+def is_decay(operand: Operand) -> bool:
+    """Whether it says how much slower each layer learns than the next."""
+    return operand.name is not None and operand.name.text == LAYER_DECAY
+
+
+def _read_decay(body: Body, operand: Operand) -> float:
+    """The number of `layer_decay=75%`; 1 where it is refused, which is reported."""
+    expression = operand.value
+    value = POISON if isinstance(expression, Declare) else body.evaluate(expression)
+    match value:
+        case Poison():
+            return 1.0
+        case Known(int() | float() as number) if value.is_number and 0 < number <= 1:
+            return float(number)
+    found = describe(value)
+    body.report(
+        setting_range(operand.span, LAYER_DECAY, "", found, "a number above 0, and 1 at most")
+    )
+    return 1.0
 
 
 def _refuse_optimizer(body: Body, clause: Clause, expression: Expr) -> None:

@@ -14,6 +14,7 @@ from compiler.elaborate.items.agreement import find_disagreements, find_probabil
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse
 from compiler.elaborate.items.draws import find_draw_faults
 from compiler.elaborate.items.item_elaborator import ItemElaborator
+from compiler.elaborate.items.layer_rates import find_whole_optimizers, spread_layers
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.misfits import find_frozen_slopes, find_misfits
 from compiler.elaborate.items.net_lints import find_net_lints
@@ -304,9 +305,10 @@ class TrainElaborator(ItemElaborator):
             loggers=tuple(self.loggers),
             **self.settings,
         )
-        for message in _find_faults(made):
+        for message in chain(_find_faults(made), find_whole_optimizers(made)):
             context.body.report(message)
         adapted = adapt_train(made, context.body.report)
+        adapted = spread_layers(adapted) if adapted is not None else None
         for message in find_frozen_slopes(adapted) if adapted is not None else ():
             context.body.report(message)
         return adapted
