@@ -349,3 +349,50 @@ def test_windows_of_several_series(tmp_path: Path) -> None:
     results = json.loads((out / "fit" / "results.json").read_text(encoding="utf-8"))
     text = (out / "report.md").read_text(encoding="utf-8")
     assert f"far {results['test']['far']:.4f}" in text.split("test, ONNX file")[1]
+
+
+BLOCKS = """
+block prepare(x: f32[d]) {
+    return (2 * x) -> standardize
+}
+model Net() {
+    input features: f32[batch, 4]
+    output logits: f32[batch, 3] = features -> dense(8) -> tanh -> dense(3)
+}
+data one {
+    source npz("iris.npz")
+    features = features -> prepare
+    split random(seed=0, stratify=label), train=60%, val=20%, test=20%
+}
+data two {
+    source npz("iris.npz")
+    features = (1 - features) -> prepare
+    augment { features = features + 0.1 * normal_like(features) }
+    split random(seed=1), val=20%, test=20%
+}
+train fit of Net(features=one.features) on one, two {
+    far = fit(two.features)
+    minimize cross_entropy(logits, one.label) + 0.1 * cross_entropy(far, two.label)
+        with adam(lr=1e-2, schedule=plateau(val.far))
+    metric accuracy = accuracy(logits, one.label)
+    metric far = accuracy(far, two.label)
+    until stalled(val.far, epochs=2)
+    batch 16  epochs 2
+}
+deploy fit as onnx { preprocess two }
+"""
+
+
+def test_columns_that_call_a_block_stand_before_a_deployed_net(tmp_path: Path) -> None:
+    """Both data sets call it, each for weights of its own; `far` chooses the best epoch."""
+    out = build(BLOCKS, tmp_path)
+    lint(out / "fit")
+    results = json.loads((out / "fit" / "results.json").read_text(encoding="utf-8"))
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert f"far {results['test']['far']:.4f}" in text.split("test, ONNX file")[1]
+    assert "NumPy, PyTorch and ONNX Runtime agree" in text
+    done = CliRunner().invoke(
+        app, ["eval", str(tmp_path / "spec.weft"), "--onnx", str(out / "fit.onnx")]
+    )
+    assert done.exit_code == 0, done.output
+    assert f"{results['test']['far']:.4f}" in done.output

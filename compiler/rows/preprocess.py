@@ -31,8 +31,9 @@ def join_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Gra
     wanted = {i.name: columns.get(i.name, i.name) for i in graph.inputs}
     rows = find_rows(graph)
     assert rows is not None, "columns fit where the inputs share their leading dim"
-    before = _prepare(cut_columns(data, graph, columns), graph, rows)
-    return _join(before, _free_names(graph, {i.name for i in before.inputs}), wanted)
+    before, names = _prepare(cut_columns(data, graph, columns), graph, rows)
+    own = _free_names(graph, {i.name for i in before.inputs})
+    return _join(before, own, wanted, names)
 
 
 def cut_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Graph:
@@ -65,9 +66,9 @@ def find_rows(graph: Graph) -> Dim | None:
     return leading.pop() if len(leading) == 1 else None
 
 
-def _prepare(before: Graph, graph: Graph, rows: Dim) -> Graph:
-    """The columns with the net's dim for `rows`, under names that the net does not use; its
-    inputs keep theirs."""
+def _prepare(before: Graph, graph: Graph, rows: Dim) -> tuple[Graph, Mapping[str, str]]:
+    """The columns with the net's dim for `rows`, under names that the net does not use, and these
+    names; its inputs keep theirs."""
     kept = {i.name for i in before.inputs}
     taken = {v.name for n in graph.nodes for v in n.outputs} | set(graph.parameter) | kept
     renamed: dict[str, Value] = {}
@@ -85,17 +86,30 @@ def _prepare(before: Graph, graph: Graph, rows: Dim) -> Graph:
         before,
         nodes=tuple(replace(n, op=n.op.substitute({"rows": rows})) for n in before.nodes),
     )
-    return _rename(sized, renamed)
+    return _rename(sized, renamed), {name: value.name for name, value in renamed.items()}
 
 
-def _join(before: Graph, graph: Graph, wanted: Mapping[str, str]) -> Graph:
-    """One graph: the columns under a frame of their own, then the net."""
+def _join(
+    before: Graph, graph: Graph, wanted: Mapping[str, str], names: Mapping[str, str]
+) -> Graph:
+    """One graph: the columns under a frame of their own, then the net. `names` are those of the
+    columns' values, by what they were."""
     frame = Frame("preprocess", "preprocess", 0, graph.frame, origin=before.frame.origin)
     made = {o.name: o.value for o in before.outputs}
     renamed = {i.value.name: made[wanted[i.name]] for i in graph.inputs}
     rest = _rename(replace(graph, inputs=()), renamed)
-    frames = {id(before.frame): frame}
-    nodes = tuple(replace(n, scope=frames.get(id(n.scope), n.scope)) for n in before.nodes)
+    moved = {id(before.frame): frame}
+
+    def place(scope: Frame) -> Frame:
+        """The call of a block among the columns under the frame of all."""
+        if id(scope) not in moved:
+            assert scope.parent is not None, "what is not the root stands in another frame"
+            parent, path = place(scope.parent), f"{frame.path}.{scope.path}"
+            tensors = tuple((formal, names.get(value, value)) for formal, value in scope.tensors)
+            moved[id(scope)] = replace(scope, parent=parent, path=path, tensors=tensors)
+        return moved[id(scope)]
+
+    nodes = tuple(replace(n, scope=place(n.scope)) for n in before.nodes)
     return replace(
         rest,
         inputs=before.inputs,
