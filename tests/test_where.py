@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -290,6 +291,17 @@ def test_check_counts_the_rows(tmp_path: Path) -> None:
     )
 
 
+def test_check_counts_the_rows_for_programs(tmp_path: Path) -> None:
+    open_spec(tmp_path, "where a > 0")
+    told = CliRunner().invoke(
+        app, ["check", str(tmp_path / "spec.weft"), "--data", "--format=json"]
+    )
+    kept = int((make_table().a > 0).sum())
+    counts = json.loads(told.stdout)["rows"]["table"]
+    assert (counts["source"], counts["kept"], counts["windows"]) == (150, kept, False)
+    assert sum(counts["splits"].values()) == kept
+
+
 def test_a_missing_cell_is_named_by_its_row_of_the_file(tmp_path: Path) -> None:
     program, _ = open_spec(tmp_path, "where a > 0\n    b = b + gap")
     assert program is not None
@@ -303,6 +315,7 @@ def test_a_missing_cell_is_named_by_its_row_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("conditions", "code", "label"),
     [
+        ("where gap != none", "W1625", "this is true"),
         ('where kind == "gren"', "W1624", ""),
         ('where kind == "bleu"', "W1624", "did you mean `blue`?"),
         ('where day > "yesterday"', "W1624", "`day` holds dates"),

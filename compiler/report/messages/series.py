@@ -232,12 +232,12 @@ def no_such_cell(
 )
 def no_condition(span: Span | None, found: str) -> Text:
     """`where` takes one boolean for each row: a comparison of columns, joined by `and`, `or` and
-    `not`."""
-    return Text(
-        "`where` takes a boolean of each row",
-        label=f"this is {found}",
-        help='compare: `where area > 0 and kind == "house"`',
-    )
+    `not`. No column is `none`: a missing number is found by `isnan`, and missing words are the
+    category `""` where `missing_category=["kind"]` says so."""
+    advice = 'compare: `where area > 0 and kind == "house"`'
+    if found in ("true", "false"):
+        advice = 'missing cells are found by `isnan(area)`, and by `kind == ""` of words'
+    return Text("`where` takes a boolean of each row", label=f"this is {found}", help=advice)
 
 
 @message(

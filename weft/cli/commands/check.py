@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +68,31 @@ def add_to(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows a source has, how many of them `where` keeps, and of how many rows or windows
+    each split is."""
+
+    source: int
+    kept: int
+    windows: bool
+    splits: Mapping[str, int]
+
+    @staticmethod
+    def of(loaded: LoadedData) -> RowCounts:
+        """Those of data that is loaded."""
+        kept = loaded.total if loaded.numbers is None else len(loaded.numbers)
+        splits = {name: len(rows) for name, rows in loaded.rows.items()}
+        return RowCounts(loaded.total, kept, loaded.data.window is not None, splits)
+
+    def describe(self) -> str:
+        """In words."""
+        kept = f", {self.kept:,} of them kept by `where`" if self.kept < self.source else ""
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
+        what = "windows" if self.windows else "rows"
+        return f"{self.source:,} rows{kept}; {what}: {splits}"
+
+
 def _check(
     path: Path,
     assignments: list[str] | None,
@@ -84,22 +110,24 @@ def _check(
         print_after=shown,
         opened=opened,
     )
-    rows: dict[str, str] = {}
+    rows: dict[str, RowCounts] = {}
     if data and program is not None and not sink.has_errors:
         for train in program.trains.values():
             loaded = validate_data(train, sink)
             if loaded is not None:
                 parts = [part for part, _ in loaded.beside.values()] or [loaded]
-                rows |= {part.data.name: _count_rows(part) for part in parts}
+                rows |= {part.data.name: RowCounts.of(part) for part in parts}
     tables = _summarize(opened, sink) if data else {}
     if form is OutputFormat.JSON:
         found = {name: [vars(c) for c in columns] for name, columns in tables.items()}
-        print_page(render_json(sink.messages, {"data": found} if data else None))
+        counts = {name: vars(count) for name, count in rows.items()}
+        told = {"data": found, "rows": counts} if data else None
+        print_page(render_json(sink.messages, told))
     else:
         for name, columns in tables.items():
             _print_columns(name, columns)
             if name in rows:
-                say(f"  {rows[name]}")
+                say(f"  {rows[name].describe()}")
         print_messages(sink.messages)
     return not sink.has_errors
 
@@ -117,16 +145,6 @@ def _summarize(opened: Mapping[str, OpenedSource], sink: Sink) -> dict[str, list
             if message not in sink.messages:  # the train that reads it reports it as well
                 sink.report(message)
     return tables
-
-
-def _count_rows(loaded: LoadedData) -> str:
-    """How many rows there are, are kept, and are in each split."""
-    what = "windows" if loaded.data.window is not None else "rows"
-    splits = ", ".join(f"{name} {len(rows):,}" for name, rows in loaded.rows.items())
-    kept = ""
-    if loaded.data.where is not None and loaded.numbers is not None:
-        kept = f", {len(loaded.numbers):,} of them kept by `where`"
-    return f"{loaded.total:,} rows{kept}; {what}: {splits}"
 
 
 def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
