@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from backends.pytorch.train.code import Function, Statement, suite
+from backends.pytorch.train.code import Function, Statement, suite, write_function
 from backends.pytorch.train.draws import EVALUATION_SEED
 from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
@@ -15,12 +15,36 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
 from compiler.writing.python import show, write_literal, write_string
 
+LONGEST = 50
+"""Lines of `main`: where it would have more, a part of it is a function of its own."""
 
-def write_main(script: ScriptSpec, description: str) -> Function:
-    """`main`; `description` is what it says of itself."""
-    statements: tuple[Statement, ...] = (
-        *_write_options(script, description),
-        *_write_refusals(script),
+
+def write_main(script: ScriptSpec, description: str) -> Iterator[Function]:
+    """`main`, behind the parts of it that are functions of their own where it would be long;
+    `description` is what it says of itself."""
+    asking: Sequence[Statement] = tuple(_write_options(script, description))
+    joining: Sequence[Statement] = tuple(_write_joining(script))
+    main = _put_together(script, asking, joining)
+    if joining and len(write_function(main)) > LONGEST:
+        doc = ("Lets the processes of torchrun, if there are several, share the training.",)
+        yield Function("join_processes", ("device: str",), "None", tuple(joining), doc)
+        joining = ("join_processes(device)",)
+        main = _put_together(script, asking, joining)
+    if len(write_function(main)) > LONGEST:
+        parsed = (*asking[:-1], "return parser.parse_args()")
+        doc = ("What the command line says.",)
+        yield Function("read_options", (), "argparse.Namespace", parsed, doc)
+        main = _put_together(script, ("options = read_options()",), joining)
+    yield main
+
+
+def _put_together(
+    script: ScriptSpec, asking: Sequence[Statement], joining: Sequence[Statement]
+) -> Function:
+    statements = (
+        *asking,
+        *_write_refusals(),
+        *joining,
         "",
         *_write_data(script),
         *_call_parts(script),
@@ -47,13 +71,17 @@ def _write_options(script: ScriptSpec, description: str) -> Iterator[Statement]:
     yield "options = parser.parse_args()"
 
 
-def _write_refusals(script: ScriptSpec) -> Iterator[Statement]:
+def _write_refusals() -> Iterator[Statement]:
     yield 'device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")'
     yield 'out, last = options.out, options.out / "last.pt"'
     yield "resume = options.resume and last.exists()"
     yield 'found = last.exists() or (out / "best.safetensors").exists()'
     refusal = "{out} holds a training: give --resume, --overwrite or another --out"
     yield suite("if found and not (resume or options.overwrite):", [f'sys.exit(f"{refusal}")'])
+
+
+def _write_joining(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that join the processes which share a training."""
     if script.distributed:
         shared = "a batch of {BATCH} does not divide among {WORLD} processes"
         rows = "BATCH"

@@ -122,7 +122,7 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
     yield from write_checkpoints(script)
     yield from write_find_fault(script)
     yield write_train(script)
-    yield write_main(script, _describe(script))
+    yield from write_main(script, _describe(script))
 
 
 def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:

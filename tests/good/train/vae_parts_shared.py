@@ -333,6 +333,18 @@ def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
         print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
 
 
+def join_processes(device: str) -> None:
+    """Lets the processes of torchrun, if there are several, share the training."""
+    if (BATCH // ACCUMULATE) % WORLD:
+        sys.exit(
+            f"a part of {BATCH // ACCUMULATE} rows of a batch of {BATCH} does not divide among {WORLD} processes"
+        )
+    if WORLD > 1:
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Trains Encoder and Decoder on the data digits."
@@ -350,14 +362,7 @@ def main() -> None:
     found = last.exists() or (out / "best.safetensors").exists()
     if found and not (resume or options.overwrite):
         sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
-    if (BATCH // ACCUMULATE) % WORLD:
-        sys.exit(
-            f"a part of {BATCH // ACCUMULATE} rows of a batch of {BATCH} does not divide among {WORLD} processes"
-        )
-    if WORLD > 1:
-        if device == "cuda":
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    join_processes(device)
 
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]

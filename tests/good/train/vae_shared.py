@@ -307,7 +307,18 @@ def train(
         print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
 
 
-def main() -> None:
+def join_processes(device: str) -> None:
+    """Lets the processes of torchrun, if there are several, share the training."""
+    if BATCH % WORLD:
+        sys.exit(f"a batch of {BATCH} does not divide among {WORLD} processes")
+    if WORLD > 1:
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+def read_options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description="Trains Encoder and Decoder on the data digits."
     )
@@ -320,19 +331,18 @@ def main() -> None:
         "--epochs", type=int, help="in all, with --resume more than before"
     )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     out, last = options.out, options.out / "last.pt"
     resume = options.resume and last.exists()
     found = last.exists() or (out / "best.safetensors").exists()
     if found and not (resume or options.overwrite):
         sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
-    if BATCH % WORLD:
-        sys.exit(f"a batch of {BATCH} does not divide among {WORLD} processes")
-    if WORLD > 1:
-        if device == "cuda":
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    join_processes(device)
 
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
