@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backends.pytorch.terms.helpers import find_helpers
 from backends.pytorch.train.averaging import emit_decays, write_averaging
 from backends.pytorch.train.batches import write_batches, write_repeating
 from backends.pytorch.train.checkpoints import write_checkpoints
@@ -75,7 +76,8 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
     ]
     ending: tuple[Statement, ...] = ENDING if script.distributed else ("main()",)
     blocks.append(list(write_statements([suite('if __name__ == "__main__":', ending)])))
-    body = "\n\n\n".join("\n".join(block) for block in blocks)
+    text = "\n\n\n".join("\n".join(block) for block in blocks[1:])
+    body = "\n\n\n".join(["\n".join(blocks[0]), *find_helpers(text), text])
     models = ", ".join(sort_names(set(find_classes(script))))
     early = [LOADED_EARLY] if script.distributed else []
     imports = write_imports(body, [*early, *script.data.source.imports()])
