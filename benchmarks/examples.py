@@ -80,6 +80,7 @@ CASES = (
             Figure("compared.simclr", 0.15, minus="compared.untrained"),
         ),
     ),
+    Example("dino_cifar", (Figure("nearest.dino", 0.05, minus="nearest.untrained"),), minutes=15),
     Example("transfer_digits", (Figure("compared.adapted", 0.10, minus="compared.unadapted"),)),
 )
 
