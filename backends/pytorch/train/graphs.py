@@ -18,6 +18,7 @@ from backends.pytorch.train.computed import (
 )
 from backends.pytorch.train.handing import Handed, Plan, plan_updates
 from compiler.ir.graph import Graph, Output
+from compiler.program.joining import find_lead
 from compiler.program.train import START_OUTPUT, MetricUse, Train
 from compiler.rows.loss_parts import measure_losses
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
@@ -41,6 +42,17 @@ class ScriptGraphs:
     def uses(self) -> tuple[MetricUse, ...]:
         """All figures of a split, the losses first."""
         return (*self.measured[1], *self.train.metrics)
+
+    @cached_property
+    def leads(self) -> Mapping[str, tuple[MetricUse, ...]]:
+        """The figures by the data set over whose rows they are taken: the first that they read."""
+        outputs = {o.name: o for o in self.measured[0].outputs}
+        found: dict[str, tuple[MetricUse, ...]] = {part.name: () for part in self.train.data.parts}
+        for use in self.uses:
+            read = cut_out(self.measured[0], [outputs[name] for name in use.reads])
+            lead = find_lead(self.train.data, (item.name for item in read.inputs)).name
+            found[lead] = (*found[lead], use)
+        return {name: uses for name, uses in found.items() if uses}
 
     @cached_property
     def charts(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from backends.pytorch.modules import emit_module
-from backends.pytorch.train.computed import OptimizerSpec, cut_out
+from backends.pytorch.train.computed import OptimizerSpec
 from backends.pytorch.train.draws import TrainDraws
 from backends.pytorch.train.graphs import ScriptGraphs
 from backends.pytorch.train.numbers import Number, TrainNumbers
@@ -20,9 +20,8 @@ from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.joining import find_lead
 from compiler.program.recomputed import find_recomputed
-from compiler.program.train import MetricUse, TrainedNet, TrainStep
+from compiler.program.train import TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
@@ -104,17 +103,6 @@ class ScriptSpec(ScriptGraphs):
             )
             for member in self.data.members
         )
-
-    @cached_property
-    def leads(self) -> Mapping[str, tuple[MetricUse, ...]]:
-        """The figures by the data set over whose rows they are taken: the first that they read."""
-        outputs = {o.name: o for o in self.measured[0].outputs}
-        found: dict[str, tuple[MetricUse, ...]] = {part.name: () for part in self.data.parts}
-        for use in self.uses:
-            read = cut_out(self.measured[0], [outputs[name] for name in use.reads])
-            lead = find_lead(self.data, (item.name for item in read.inputs)).name
-            found[lead] = (*found[lead], use)
-        return {name: uses for name, uses in found.items() if uses}
 
     @property
     def loader(self) -> str:
