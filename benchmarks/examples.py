@@ -70,6 +70,7 @@ CASES = (
     Example("split_mnist", (Figure("compared.rehearsing", 0.20, minus="compared.forgetting"),)),
     Example("distillation", (Figure("compared.distilled", 0.005, minus="compared.alone"),)),
     Example("reverse_text", (Figure("fit.accuracy", 0.99),)),
+    Example("add_numbers", (Figure("fit.right", 0.95),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("cgan_mnist", (Figure("judged.asked_for", 0.90),)),
     Example("unet_membranes", (Figure("fit.dice", 0.76), Figure("fit.iou", 0.61))),
