@@ -141,7 +141,7 @@ def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
         ("clip 0", "is 0"),
         ("layout channels_last", 'a choice is written in quotes: "channels_last"'),
         ('layout "x"', '"channels_last" or "contiguous" belongs here, not the string "x"'),
-        ("precision f64", "bf16, f16 or f32 belongs here, not the dtype f64"),
+        ("precision f64", "bf16, f16, f32 or tf32 belongs here, not the dtype f64"),
         ("seed 9223372036854775808", "is 9223372036854775808"),
     ],
 )

@@ -208,3 +208,23 @@ def test_a_machine_without_a_compiler(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(CompileError) as caught:
         run_training(folder, data_root=tmp_path, device="cpu")
     assert [m.code for m in caught.value.messages] == ["W1576"]
+
+
+def test_tf32_is_a_setting_that_changes_nothing_on_a_cpu(tmp_path: Path) -> None:
+    plain, rounded = tmp_path / "plain", tmp_path / "rounded"
+    plain.mkdir()
+    rounded.mkdir()
+    write(SGD, plain)
+    write(SGD.replace("batch 24", "precision tf32  batch 24"), rounded)
+    text = (rounded / "train.py").read_text()
+    assert text.count('torch.set_float32_matmul_precision("high")') == 1
+    assert "autocast" not in text
+    assert '"precision": "tf32"' in text
+    assert "set_float32" not in (plain / "train.py").read_text()
+    lint(rounded)
+    assert run(plain, "out").returncode == 0
+    assert run(rounded, "out").returncode == 0
+    assert run(rounded, "out", "--resume").returncode == 0
+    left, right = (load_file(f / "out" / "best.safetensors") for f in (plain, rounded))
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], rtol=1e-2, atol=1e-3)

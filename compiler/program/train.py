@@ -27,6 +27,8 @@ from compiler.vocabulary.clauses import (
 from compiler.vocabulary.net_functions import Average
 from compiler.vocabulary.signature import Direction
 
+TF32 = "tf32"
+"""f32 whose matrix products take factors of 10 bits behind the point, on GPUs that have it."""
 LARGEST_SEED = 2**63 - 1
 """PyTorch takes no larger one."""
 EVALUATED = 256
@@ -291,8 +293,8 @@ class Train:
     )
     precision: str = clause(
         "precision bf16",
-        "mixed precision: bf16 or f16",
-        DTypeChoice((DType.BF16, DType.F16, DType.F32)),
+        "mixed precision: bf16 or f16; tf32 rounds the factors of matrix products on a GPU",
+        DTypeChoice((DType.BF16, DType.F16, DType.F32), (TF32,)),
         default="f32",
     )
     clip: Clip | None = clause(

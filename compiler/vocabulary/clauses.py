@@ -76,14 +76,16 @@ class Flag:
 
 @dataclass(frozen=True)
 class DTypeChoice:
-    """One of a few dtypes, kept by its name."""
+    """One of a few dtypes, kept by its name, or of words that stand beside them: no tensor is
+    `tf32`, which is how some are multiplied."""
 
     dtypes: tuple[DType, ...]
+    words: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """In words."""
-        return join_words([dtype.value for dtype in self.dtypes])
+        return join_words([*(dtype.value for dtype in self.dtypes), *self.words])
 
 
 def join_words(words: Sequence[str], link: str = "or") -> str:

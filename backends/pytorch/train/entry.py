@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backends.pytorch.train.code import Function, Statement, suite, write_function
+from backends.pytorch.train.code import Function, Statement, suite, when, write_function
 from backends.pytorch.train.draws import EVALUATION_SEED
 from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
@@ -13,6 +13,7 @@ from backends.pytorch.train.rates import call_evaluate, emit_plateaus
 from backends.pytorch.train.sampling import forget_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import RESULTS
+from compiler.program.train import TF32
 from compiler.writing.python import show, write_literal, write_string
 
 LONGEST = 50
@@ -43,7 +44,7 @@ def _put_together(
 ) -> Function:
     statements = (
         *asking,
-        *_write_refusals(),
+        *_write_refusals(script),
         *joining,
         "",
         *_write_data(script),
@@ -71,8 +72,9 @@ def _write_options(script: ScriptSpec, description: str) -> Iterator[Statement]:
     yield "options = parser.parse_args()"
 
 
-def _write_refusals() -> Iterator[Statement]:
+def _write_refusals(script: ScriptSpec) -> Iterator[Statement]:
     yield 'device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")'
+    yield from set_precision(script)
     yield 'out, last = options.out, options.out / "last.pt"'
     yield "resume = options.resume and last.exists()"
     yield 'found = last.exists() or (out / "best.safetensors").exists()'
@@ -93,6 +95,12 @@ def _write_joining(script: ScriptSpec) -> Iterator[Statement]:
         yield suite(f"if {rows} % WORLD:", [f'sys.exit(f"{shared}")'])
         joined: list[Statement] = [suite('if device == "cuda":', [rank]), group]
         yield suite("if WORLD > 1:", joined)
+
+
+def set_precision(script: ScriptSpec) -> tuple[Statement, ...]:
+    """The statement that lets products of matrices round their factors."""
+    high = 'torch.set_float32_matmul_precision("high")  # TF32, where there is a GPU that has it'
+    return when(script.train.precision == TF32, high)
 
 
 def _write_data(script: ScriptSpec) -> Iterator[Statement]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from backends.pytorch.train.code import Function, Statement, suite
-from backends.pytorch.train.entry import write_parts
+from backends.pytorch.train.entry import set_precision, write_parts
 from backends.pytorch.train.loading import load_parameters, reads_folder
 from backends.pytorch.train.script import emit_script
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -75,6 +75,7 @@ def _write_main(script: ScriptSpec) -> Iterator[Statement]:
     yield 'parser.add_argument("--device", help="cuda where there is one, else cpu")'
     yield "options = parser.parse_args()"
     yield 'device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")'
+    yield from set_precision(script)
     yield "out = options.out"
     yield "out.mkdir(parents=True, exist_ok=True)"
     yield f"splits = load_splits({', '.join(load_parameters(script))})"

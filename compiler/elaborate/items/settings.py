@@ -66,6 +66,8 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
             expected = f"{setting.text} belongs here, not `{expression.span.text}`"
             malformed(body, clause, expression.span, expected)
         return bare if bare in setting.words else None
+    if isinstance(setting, DTypeChoice) and bare in setting.words:
+        return bare
     value = body.evaluate(expression)
     match setting, value:
         case _, Poison():
