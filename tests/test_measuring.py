@@ -111,3 +111,40 @@ def test_inputs_that_compare_rows_have_no_figures(tmp_path: Path) -> None:
     (message,) = caught.value.messages
     assert message.code == "W1174"
     assert "`hidden` of `kernel`" in message.text.title
+
+
+DRAWN = """
+model Three {
+    input x: f32[batch, 3]
+    output logits: f32[batch, 3] = x -> dense(3)
+}
+data rows {
+    source npz("rows.npz")
+    split in_order, train=50%, test=50%
+}
+train fit on rows {
+    net m = Three()
+    x = normal([batch, 3])
+    largest = argmax(x, axis=1)
+    logits = m(x)
+    minimize cross_entropy(logits, largest) with adam(lr=1e-3)
+    metric accuracy = accuracy(logits, largest)
+    batch 8  epochs 1  seed 5
+}
+"""
+
+
+def test_figures_of_rows_see_the_draws_that_the_net_was_given(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", label=np.arange(40))
+    (tmp_path / "spec.weft").write_text(DRAWN)
+    sink = Sink()
+    program = check(tmp_path / "spec.weft", sink=sink)
+    assert program is not None, sink.messages
+    place = BoundNet(program.trains["fit"], "m", tmp_path)
+
+    def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {"logits": 30 * inputs["x"]}
+
+    scores = {name: score.total() for name, score in score_rows(place, "test", run).items()}
+    assert scores["accuracy"] == 1.0
+    assert scores["loss"] < 0.5

@@ -362,7 +362,7 @@ def _make_scores(
         if any(outputs[name].value.type.rank == 0 for name in use.reads):
             yield use, _score_batches(place, part, use, arrays)
             continue
-        values = _evaluate_part(part, dict(place.weights or {}), arrays)
+        values = _evaluate_rows(place, part, arrays)
         operands = [None if name is None else values[name] for name in use.arguments]
         yield use, _score_metric(use, operands)
 
@@ -388,6 +388,22 @@ def _evaluate_part(
     """What a part of a step makes of its inputs. Conditions are left out: they are those of the
     whole step, of its samples too (`image[:32]` needs 32 rows), and speak of whole batches."""
     return evaluate(replace(part, conditions=()), weights, inputs, draws=draws)
+
+
+def _evaluate_rows(
+    place: BoundNet, part: Graph, arrays: Mapping[str, Array]
+) -> Mapping[str, Array]:
+    """What a part makes of all rows. One that draws goes through them a batch at a time, from the
+    seed on, as the inputs of the net are computed: its draws are those that the net was given."""
+    weights = dict(place.weights or {})
+    if not any(node.op.varies for node in part.nodes):
+        return _evaluate_part(part, weights, arrays)
+    draws = np.random.default_rng(place.train.seed)
+
+    def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return _evaluate_part(part, weights, inputs, draws)
+
+    return _run_in_chunks(run, arrays, place.train.batch, {o.name for o in part.outputs})
 
 
 def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], Measured]:
