@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.pytorch.run.running import explain_failure
+from backends.pytorch.run.running import explain_failure, run_training
+from compiler.report.diagnostics import CompileError, Text
 from tests.train_scripts import (
     DIGITS,
     GAN,
     PLAIN,
     load_state,
     run,
-    run_two,
     share,
     write,
 )
@@ -40,15 +40,27 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+def fail(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Text:
+    """The text of the message that a training ends with."""
+    with pytest.raises(CompileError) as caught:
+        run_training(
+            folder, data_root=folder, out=folder / "out", resume=resume, overwrite=overwrite
+        )
+    (message,) = caught.value.messages
+    assert message.code == "W0861"
+    return message.text
+
+
 def test_the_layer_that_overflows_is_named_with_its_rows(tmp_path: Path) -> None:
     folder = write(OVERFLOW, tmp_path)
-    line = last_line(run(folder, "out"))
+    text = fail(folder)
+    assert text.title == "the loss is nan at epoch 1, step 1"
     found = re.fullmatch(
-        r"the loss is nan at epoch 1, step 1: middle is the first layer whose results are not "
-        r"finite, in training rows \[([\d, ]+)\], nor is what it is given",
-        line,
+        r"middle is the first layer whose results are not finite, in training rows "
+        r"\[([\d, ]+)\], nor is what it is given",
+        text.label,
     )
-    assert found is not None, line
+    assert found is not None, text.label
     split = np.random.default_rng(0).permutation(150)[:96]
     batch = np.random.default_rng([0, 1]).permutation(96)[:24]
     long = np.load(folder / "iris.npz")["features"][split[batch], 0] > 6.5
@@ -62,9 +74,10 @@ def test_missing_values_in_the_data_are_said_to_be_given(tmp_path: Path) -> None
     data = dict(np.load(folder / "iris.npz"))
     data["features"][::7, 2] = np.nan
     np.savez(folder / "iris.npz", **data)
-    line = last_line(run(folder, "out"))
-    assert "epoch 1, step 1: hidden is the first layer" in line
-    assert line.endswith(", nor is what it is given")
+    text = fail(folder)
+    assert text.title == "the loss is nan at epoch 1, step 1"
+    assert text.label.startswith("hidden is the first layer")
+    assert text.label.endswith(", nor is what it is given")
 
 
 def test_the_last_good_state_is_kept_and_named(tmp_path: Path) -> None:
@@ -76,12 +89,15 @@ def test_the_last_good_state_is_kept_and_named(tmp_path: Path) -> None:
         "    minimize cross_entropy(logits, label) + mean(bad)",
     ).replace("OPTIMIZER", "sgd(lr=0.1, momentum=0.9)")
     folder = write(ends, tmp_path)
-    line = last_line(run(folder, "out"))
-    assert line == "the loss is nan at epoch 3, step 1"  # all layers are finite
+    text = fail(folder)
+    assert text.title == "the loss is nan at epoch 3, step 1"
+    assert text.label == "stopped there"  # all layers are finite
+    kept = (folder / "out" / "last.pt").read_bytes()
     state = load_state(folder / "out")
     assert len(state["history"]) == 2
     assert all(value.isfinite().all() for value in state["model"].values())
-    assert last_line(run(folder, "out", "--resume")) == line
+    assert fail(folder, resume=True) == text
+    assert (folder / "out" / "last.pt").read_bytes() == kept
 
 
 def test_weights_that_end_in_the_last_step_of_an_epoch_are_not_kept(tmp_path: Path) -> None:
@@ -112,19 +128,20 @@ def test_scaled_gradients_that_overflow_are_none_of_these(tmp_path: Path, precis
 
 def test_one_of_several_nets_and_steps_is_named(tmp_path: Path) -> None:
     spec = GAN.replace("-> flatten -> dense(1) as head", "-> flatten -> sqrt -> dense(1) as head")
-    line = last_line(run(write(spec, tmp_path), "out"))
-    assert re.match(
-        r"the loss of critic is nan at step 1: D\.head is the first layer whose results are not "
-        r"finite, in training rows \[[\d, ]+\], nor is what it is given$",
-        line,
-    ), line
+    text = fail(write(spec, tmp_path))
+    assert text.title == "the loss of `critic` is nan at step 1"
+    assert re.fullmatch(
+        r"D\.head is the first layer whose results are not finite, in training rows \[[\d, ]+\], "
+        r"nor is what it is given",
+        text.label,
+    ), text.label
 
 
-def test_two_processes_end_with_the_layer(tmp_path: Path) -> None:
-    folder = write(share(OVERFLOW), tmp_path)
-    done = run_two(folder, "out")
-    assert done.returncode != 0
-    assert "middle is the first layer whose results are not finite" in done.stderr
+@pytest.mark.parametrize("clause", ["compile true", "accumulate 2", "checkpoint every=2steps", ""])
+def test_whatever_else_a_step_does(clause: str, tmp_path: Path) -> None:
+    spec = share(OVERFLOW) if not clause else OVERFLOW.replace("batch 24", f"{clause}  batch 24")
+    text = fail(write(spec, tmp_path))
+    assert text.label.startswith("middle is the first layer whose results are not finite")
 
 
 def test_a_step_that_is_watched_is_the_same_step(tmp_path: Path) -> None:
@@ -133,6 +150,6 @@ def test_a_step_that_is_watched_is_the_same_step(tmp_path: Path) -> None:
         "train fit", "block grow(x: f32[n, d]) { return exp(400 * x) }\ntrain fit"
     )
     folder = write(noisy, tmp_path)
-    lines = {last_line(run(folder, "out", "--overwrite")) for _ in range(2)}
-    assert len(lines) == 1
-    assert "head is the first layer" in lines.pop()
+    first, second = fail(folder), fail(folder, overwrite=True)
+    assert first == second
+    assert first.label.startswith("head is the first layer")

@@ -11,7 +11,6 @@ IMPORTS = {
     "Any": "from typing import Any",
     "Callable": "from collections.abc import Callable",
     "Iterable": "from collections.abc import Iterable",
-    "NoReturn": "from typing import NoReturn",
     "DistributedDataParallel": "from torch.nn.parallel import DistributedDataParallel",
     "F": "import torch.nn.functional as F",
     "BadZipFile": "from zipfile import BadZipFile",

@@ -61,10 +61,9 @@ ACCUMULATE BATCH CHARTS CHECKPOINT CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History 
 LEARNING_RATE LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD
 add_gradients all_rows all_sum average_gradients balance_rows check_range check_values
 compute_columns compute_figures compute_loss compute_updates count_steps evaluate find_best
-find_decay find_fault find_weight_decay find_windows join_processes list_batches load load_splits
-main make_parts measure penalize read_mean read_options save save_best save_grid save_samples
-schedule select_rows shrink_groups split_parameters train train_epoch update update_average
-update_buffers watch_layers
+find_decay find_weight_decay find_windows join_processes list_batches load load_splits main measure
+penalize read_mean read_options save save_best save_grid save_samples schedule select_rows
+shrink_groups split_parameters train train_epoch update update_average update_buffers
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
@@ -63,6 +66,10 @@ runpy.run_path(str(folder / "train.py"), run_name="__main__")
 """
 """Runs a training script without its folder on the path of modules: `json.py` there, whoever has
 put it there, is nobody's `json`, and `model` is the file beside the script and no other."""
+
+
+WATCHED = Path(__file__).with_name("watched.py")
+"""Runs a training script, and looks at the result of every layer."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,26 @@ def run_training(
     command += ["--epochs", str(epochs)] if epochs is not None else []
     status, said = _run(command, data_root, out, on_progress)
     if status:
-        raise CompileError([explain_failure(status, said, out / LOG, span)])
+        given = ["--device", device] if device != "auto" else []
+        locate = partial(_find_layer, folder, data_root, out, given)
+        raise CompileError([explain_failure(status, said, out / LOG, span, locate)])
     return read_results(out)
+
+
+def _find_layer(folder: Path, data_root: Path, out: Path, given: Sequence[str]) -> str:
+    """The first layer whose results are not finite in the epoch that a training ended in, which
+    runs again from the state that it began with; empty where there is none. What the training left
+    stays as it is."""
+    with tempfile.TemporaryDirectory(prefix="weft-") as name:
+        begun = out / "last.pt"
+        if begun.is_file():
+            shutil.copy(begun, name)
+        command = [sys.executable, "-P", str(WATCHED), str(folder.resolve()), "--out", name]
+        command += ["--resume"] * begun.is_file()
+        done = subprocess.run(
+            [*command, *given], cwd=data_root, capture_output=True, text=True, check=False
+        )
+    return done.stdout.strip().rpartition("\n")[2] if done.returncode == 0 else ""
 
 
 def refuse_epochs(train: Train, epochs: int) -> None:
@@ -327,8 +352,15 @@ def _choose(measured: Mapping[str, Any], fits: Callable[[object], bool]) -> dict
     return {name: value for name, value in measured.items() if fits(value)}
 
 
-def explain_failure(status: int, said: str, log: Path, span: Span | None) -> Message:
-    """The message for what the script said before it ended with an error."""
+def explain_failure(
+    status: int,
+    said: str,
+    log: Path,
+    span: Span | None,
+    locate: Callable[[], str] = str,
+) -> Message:
+    """The message for what the script said before it ended with an error; `locate` finds the layer
+    in which a loss that is not finite begins."""
     if status < 0:
         return training_killed(span, signal.Signals(-status).name)
     if found := re.search(NO_COMPILER, said):
@@ -344,9 +376,9 @@ def explain_failure(status: int, said: str, log: Path, span: Span | None) -> Mes
     if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
         return no_best_epoch(span, found[1])
     if found := re.fullmatch(
-        r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)(?:: (.+))?", reason
+        r"the loss(?: of (.+))? is (\S+) at ((?:epoch \d+, )?step \d+)", reason
     ):
-        return loss_not_finite(span, found[2], found[3], found[1], found[4])
+        return loss_not_finite(span, found[2], found[3], found[1], locate())
     if found := re.fullmatch(r"(\S+) is not finite after epoch (\d+)", reason):
         return weight_not_finite(span, found[1], int(found[2]))
     if found := re.fullmatch(r"ModuleNotFoundError: No module named '(.+)'", reason):

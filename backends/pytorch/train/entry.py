@@ -48,7 +48,7 @@ def _put_together(
         *joining,
         "",
         *_write_data(script),
-        *_call_parts(script),
+        *write_parts(script),
         *_write_beginning(script),
         "",
         *_write_results(script),
@@ -112,31 +112,8 @@ def _write_data(script: ScriptSpec) -> Iterator[Statement]:
     yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
 
 
-def write_make_parts(script: ScriptSpec) -> Iterator[Function]:
-    """`make_parts`, where a training may have to be begun once more."""
-    if script.guards:
-        *made, parts = write_parts(script)
-        assert isinstance(parts, str), "the last of them names all"
-        yield Function(
-            "make_parts",
-            ("device: str",),
-            "Parts",
-            (*made, parts.replace("parts =", "return")),
-            ("What is trained, as it begins, and what trains it.",),
-        )
-
-
-def _call_parts(script: ScriptSpec) -> Iterator[Statement]:
-    """Statements of `main` that make what is trained."""
-    if not script.guards:
-        yield from write_parts(script)
-        return
-    yield "parts = make_parts(device)"
-    yield 'model = parts["model"]'
-
-
 def write_parts(script: ScriptSpec) -> Iterator[Statement]:
-    """Statements that make what is trained, and what trains it; the last one names all."""
+    """Statements that make what is trained, and what trains it."""
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)
     yield from emit_optimizers(script)

@@ -21,7 +21,6 @@ from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.functions import call_computed, inline_objective
-from backends.pytorch.train.guarding import take_watched, watch_step
 from backends.pytorch.train.inlining import Inlined
 from backends.pytorch.train.keeping import (
     begin_losses,
@@ -61,7 +60,6 @@ def write_epoch(script: ScriptSpec) -> Function:
             "columns: list[Tensor]",
             "epoch: int",
             *take_kept(script),
-            *take_watched(script),
         ),
         "float",
         tuple(_write_body(script)),
@@ -145,7 +143,6 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
             f"for step, {spell_rows(script)} in enumerate(bar):",
             [
                 *begin_step(script),
-                *watch_step(script),
                 *_write_step(script),
                 *end_step(script, counted=False),
             ],
@@ -155,8 +152,7 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
             "if not losses.isfinite().all():",
             [
                 "step = int(losses.isfinite().logical_not().nonzero()[0])",
-                'text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"',
-                f"raise FloatingPointError(text{', step' * script.guards})",
+                'sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")',
             ],
         ),
         "return losses.mean().item()",

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from backends.pytorch.train.averaging import average_epochs
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.epoch import unpack_parts
-from backends.pytorch.train.guarding import check_weights
 from backends.pytorch.train.models import emit_replica
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import (
@@ -55,14 +54,13 @@ def _write_epoch(script: ScriptSpec) -> Iterator[Statement]:
     yield "epoch, started = len(history) + 1, time.perf_counter()"
     trained = "trained" if script.alternates else "loss"
     kept = ", begun, partial(save, out, parts, history)" if script.train.checkpoint else ""
-    call = f'{trained} = train_epoch(parts{replica}, splits["train"], epoch{kept})'
-    if script.guards:
-        found = 'find_fault(fault, splits["train"], epoch, out / "last.pt")'
-        yield suite("try:", [call])
-        yield suite("except FloatingPointError as fault:", [found])
-        yield check_weights()
-    else:
-        yield call
+    yield f'{trained} = train_epoch(parts{replica}, splits["train"], epoch{kept})'
+    if not script.solves:  # no state is saved that has no numbers any more
+        ending = 'sys.exit(f"{name} is not finite after epoch {epoch}")'
+        yield suite(
+            "for name, value in model.named_parameters():",
+            [suite("if not value.isfinite().all():", [ending])],
+        )
     yield from when(script.train.checkpoint, "begun = {}")
     if script.distributed and script.has_buffers:
         yield suite(

@@ -62,7 +62,7 @@ def _scale(group: ParameterGroup, first: float, least: float) -> float:
 def emit_finder(train: Train, starts: str) -> str:
     """The text of the script of a train that `ramp_train` has made; `starts` is the checksum of the
     weights that it starts from."""
-    script = ScriptSpec(train, starts=starts, looks=False)
+    script = ScriptSpec(train, starts=starts)
     return emit_script(script, Function("main", (), "None", tuple(_write_main(script))))
 
 
@@ -89,7 +89,7 @@ def _write_turn(script: ScriptSpec) -> Iterator[Statement]:
     yield "step = len(found) + 1"
     trained = 'train_epoch(parts, splits["train"], step)'
     yield suite("try:", [f"loss = {trained}"])
-    yield suite("except FloatingPointError:  # it is not finite any more", ["break"])
+    yield suite("except SystemExit:  # it is not finite any more", ["break"])
     yield f"mean = {SMOOTHING} * mean + {1 - SMOOTHING:.2g} * loss"
     yield f"smooth = mean / (1 - {SMOOTHING}**step)"
     yield "lowest = min(lowest, smooth)"

@@ -10,7 +10,7 @@ from backends.pytorch.train.batches import write_batches, write_repeating
 from backends.pytorch.train.checkpoints import write_checkpoints
 from backends.pytorch.train.choosing import write_balancing
 from backends.pytorch.train.code import Function, Statement, suite, write_function, write_statements
-from backends.pytorch.train.entry import write_main, write_make_parts
+from backends.pytorch.train.entry import write_main
 from backends.pytorch.train.epoch import (
     write_epoch,
     write_measure,
@@ -22,7 +22,6 @@ from backends.pytorch.train.functions import (
     emit_condition_functions,
     emit_objective_function,
 )
-from backends.pytorch.train.guarding import write_find_fault, write_watch
 from backends.pytorch.train.judging import write_judging
 from backends.pytorch.train.keeping import emit_interval
 from backends.pytorch.train.loading import reads_folder, write_loaders
@@ -120,9 +119,7 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
         return
     yield from write_sampling(script)
     yield from write_sharing(script)
-    yield from write_make_parts(script)
     yield from write_checkpoints(script)
-    yield from write_find_fault(script)
     yield write_train(script)
     yield from write_main(script, _describe(script))
 
@@ -138,7 +135,6 @@ def _write_training(script: ScriptSpec) -> Iterator[Function | Lines]:
     yield from write_averaging(script)
     yield from write_updates(script)
     yield from write_batches(script)
-    yield from write_watch(script)
     if script.alternates:
         yield from write_step_epoch(script)
     else:

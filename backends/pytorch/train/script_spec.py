@@ -48,13 +48,11 @@ class Monitor:
 class ScriptSpec(ScriptGraphs):
     """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
     of what says which of their zeros stay; empty where there are none. `starts_averages`: the
-    weights to start from hold those of averages too, which else begin as what they follow. `looks`
-    says whether the script looks for the layer where a loss is not finite."""
+    weights to start from hold those of averages too, which else begin as what they follow."""
 
     starts: str = ""
     masks: str = ""
     starts_averages: bool = False
-    looks: bool = True
 
     @cached_property
     def extends(self) -> bool:
@@ -73,11 +71,6 @@ class ScriptSpec(ScriptGraphs):
             for g in self.train.groups
         )
         return not timed and not any(re.search(r"\bsteps\b", ln) for f in followed for ln in f)
-
-    @property
-    def guards(self) -> bool:
-        """Whether a step whose loss is not finite is taken again, to find where that begins."""
-        return self.looks and not self.solves
 
     @property
     def data(self) -> DataSet:

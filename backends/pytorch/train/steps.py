@@ -27,7 +27,6 @@ from backends.pytorch.train.epoch import (
     wrap_doc,
 )
 from backends.pytorch.train.functions import call_computed
-from backends.pytorch.train.guarding import take_watched, watch_step
 from backends.pytorch.train.keeping import begin_losses, begin_step, end_step, take_kept
 from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
@@ -55,7 +54,6 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
             "columns: list[Tensor]",
             "epoch: int",
             *take_kept(script),
-            *take_watched(script),
         ),
         "dict[str, float]",
         tuple(_write_body(script)),
@@ -162,7 +160,6 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
     """Statements from the rows of a batch through all steps."""
     yield from begin_step(script)
-    yield from watch_step(script)
     yield from compute_numbers(script)
     if not script.divides:
         yield from _write_rows(script, CHOSEN)
@@ -222,11 +219,10 @@ def _write_read_mean(script: ScriptSpec) -> Function:
                 [
                     "index = int(values.isfinite().int().argmin())",
                     "step = list(losses)[index]",
-                    'text = f"the loss of {name} is {values[index]:g} at step {step}"',
-                    f"raise FloatingPointError(text{', step' * script.guards})",
+                    'sys.exit(f"the loss of {name} is {values[index]:g} at step {step}")',
                 ],
             ),
             "return values.mean().item()",
         ),
-        ("The mean of the losses of a step; an error where one is not finite.",),
+        ("The mean of the losses of a step; ends the training where one is not finite.",),
     )

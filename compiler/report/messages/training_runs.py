@@ -47,8 +47,9 @@ def loss_not_finite(
     zero, a division by zero and missing values in the data have the same effect in the first
     step, and so has a batch of which no target counts (`ignore_index`): its mean is one of nothing.
 
-    The epoch runs again up to that step, to find the first layer whose results are not finite, and
-    the rows of the batch in which that is so. Where there is none, the loss makes it of numbers.
+    The epoch runs again, in a folder of its own, to find the first layer whose results are not
+    finite, and the rows of the batch in which that is so. Where there is none, the loss makes it of
+    numbers.
     `last.pt` stays as the last finished epoch left it.
     """
     if place in ("epoch 1, step 1", "step 1"):

@@ -16,9 +16,8 @@ import math
 import os
 import time
 import zlib
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,35 +86,8 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
 def train_epoch(
-    parts: Parts,
-    replica: nn.Module,
-    columns: list[Tensor],
-    epoch: int,
-    watched: int | None = None,
+    parts: Parts, replica: nn.Module, columns: list[Tensor], epoch: int
 ) -> float:
     """Trains on full batches of all rows; the order, as are draws, follows from seed and epoch."""
     model, optimizer = parts.values()
@@ -129,8 +101,6 @@ def train_epoch(
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
-        if step == watched:
-            watch_layers(model, chosen[RANK::WORLD])
         image, label = (column[chosen[RANK::WORLD]] for column in columns)
         loss = F.cross_entropy(replica(image), label)
         model.zero_grad()
@@ -142,8 +112,7 @@ def train_epoch(
     losses = all_sum(losses) / WORLD
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -178,14 +147,6 @@ def all_sum(tensor: Tensor) -> Tensor:
     if WORLD > 1:
         dist.all_reduce(tensor)
     return tensor
-
-
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = DigitNet().to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
-    return {"model": model, "optimizer": optimizer}
 
 
 def find_best(history: History) -> int:
@@ -226,28 +187,6 @@ def load(path: Path, parts: Parts) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts)
-    model = parts["model"]
-    replica = model
-    if WORLD > 1:
-        replica = DistributedDataParallel(model)
-    try:
-        train_epoch(parts, replica, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
     """Trains on after the epochs of the history and adds to it."""
     model, optimizer = parts.values()
@@ -256,10 +195,7 @@ def train(parts: Parts, splits: Splits, history: History, out: Path) -> None:
         replica = DistributedDataParallel(model)
     while len(history) < EPOCHS and len(history) - find_best(history) < PATIENCE:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(parts, replica, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(parts, replica, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -302,8 +238,10 @@ def main() -> None:
     splits = load_splits(device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = DigitNet().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
     history = load(last, parts) if resume else []
     out.mkdir(parents=True, exist_ok=True)
     if RANK == 0 and not resume:  # nothing of an earlier training stays

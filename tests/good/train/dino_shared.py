@@ -19,9 +19,8 @@ import os
 import time
 import zlib
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,32 +103,7 @@ def update_buffers(model: nn.Module, mean: Tensor) -> None:
     model.center.copy_(0.9 * model.center + 0.1 * mean)
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
-def train_epoch(
-    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
-) -> float:
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     """Trains on full batches of all rows; the order follows from seed and epoch."""
     model, optimizer = parts.values()
     model.train()
@@ -142,8 +116,6 @@ def train_epoch(
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
-        if step == watched:
-            watch_layers(model, chosen[RANK::WORLD])
         x = columns[0][chosen[RANK::WORLD]]
         loss, mean = compute_loss(model["student"], model["teacher"], x, model.center)
         model.zero_grad()
@@ -157,8 +129,7 @@ def train_epoch(
     losses = all_sum(losses) / WORLD
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -195,19 +166,6 @@ def all_sum(tensor: Tensor) -> Tensor:
     if WORLD > 1:
         dist.all_reduce(tensor)
     return tensor
-
-
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict({"student": Net()})
-    model.register_buffer("center", torch.full((1, 6), 0.1))
-    model.to(device)
-    model["teacher"] = copy.deepcopy(model["student"])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not name.startswith("teacher.")
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
-    return {"model": model, "optimizer": optimizer}
 
 
 def find_best(history: History) -> int:
@@ -255,24 +213,6 @@ def load(path: Path, parts: Parts, longer: bool) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts, splits: Splits, history: History, out: Path, epochs: int
 ) -> None:
@@ -280,10 +220,7 @@ def train(
     model, optimizer = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(parts, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(parts, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -332,8 +269,15 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"student": Net()})
+    model.register_buffer("center", torch.full((1, 6), 0.1))
+    model.to(device)
+    model["teacher"] = copy.deepcopy(model["student"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("teacher.")
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history = load(last, parts, longer=bool(options.epochs)) if resume else []

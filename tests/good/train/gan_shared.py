@@ -17,9 +17,8 @@ import os
 import time
 import zlib
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,29 +97,6 @@ def compute_figures(G: nn.Module, D: nn.Module, image: Tensor) -> Tensor:
     return D(image).mean() - D(fake).mean()
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
 def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
     """Takes a step of an optimizer, for its own parameters alone; returns the loss."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -132,9 +108,7 @@ def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
     return loss.detach()  # not read here: reading makes a GPU wait
 
 
-def train_epoch(
-    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
-) -> dict[str, float]:
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> dict[str, float]:
     """Trains on full batches of all rows and returns the mean of each step's loss; the
     order follows from seed and epoch.
     """
@@ -148,8 +122,6 @@ def train_epoch(
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar, 1 + (epoch - 1) * steps):
-        if step == watched:
-            watch_layers(model, chosen[RANK::WORLD])
         image = columns[0][chosen[RANK::WORLD]]
         loss = compute_critic_loss(model["G"], model["D"], image)
         losses["critic"][step] = update(loss, critic_optimizer)
@@ -164,13 +136,12 @@ def train_epoch(
 
 
 def read_mean(name: str, losses: dict[int, Tensor]) -> float:
-    """The mean of the losses of a step; an error where one is not finite."""
+    """The mean of the losses of a step; ends the training where one is not finite."""
     values = all_sum(torch.stack(list(losses.values()))) / WORLD
     if not values.isfinite().all():
         index = int(values.isfinite().int().argmin())
         step = list(losses)[index]
-        text = f"the loss of {name} is {values[index]:g} at step {step}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss of {name} is {values[index]:g} at step {step}")
     return values.mean().item()
 
 
@@ -221,23 +192,6 @@ def all_sum(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict({"G": Generator(), "D": Critic()}).to(device)
-    critic_optimizer = torch.optim.Adam(
-        model["D"].parameters(), lr=LEARNING_RATES[0], betas=(0.5, 0.9), fused=True
-    )
-    generator_optimizer = torch.optim.Adam(
-        model["G"].parameters(), lr=LEARNING_RATES[1], betas=(0.5, 0.9), fused=True
-    )
-    return {
-        "model": model,
-        "critic_optimizer": critic_optimizer,
-        "generator_optimizer": generator_optimizer,
-    }
-
-
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:
     """Writes the best weights so far, and what they were trained with."""
     part = out / "best.part"
@@ -272,24 +226,6 @@ def load(path: Path, parts: Parts, longer: bool) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts, splits: Splits, history: History, out: Path, epochs: int
 ) -> None:
@@ -297,10 +233,7 @@ def train(
     model, critic_optimizer, generator_optimizer = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            trained = train_epoch(parts, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        trained = train_epoch(parts, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -356,8 +289,19 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"G": Generator(), "D": Critic()}).to(device)
+    critic_optimizer = torch.optim.Adam(
+        model["D"].parameters(), lr=LEARNING_RATES[0], betas=(0.5, 0.9), fused=True
+    )
+    generator_optimizer = torch.optim.Adam(
+        model["G"].parameters(), lr=LEARNING_RATES[1], betas=(0.5, 0.9), fused=True
+    )
+    parts = {
+        "model": model,
+        "critic_optimizer": critic_optimizer,
+        "generator_optimizer": generator_optimizer,
+    }
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history = load(last, parts, longer=bool(options.epochs)) if resume else []

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,36 +112,12 @@ def compute_loss(
     return loss, elbo
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
 def train_epoch(
     parts: Parts,
     columns: list[Tensor],
     epoch: int,
     begun: dict[str, Any],
     keep: Callable[[dict[str, Any]], None] | None,
-    watched: int | None = None,
 ) -> float:
     """Trains on full batches of all rows; the order, as are draws, follows from seed and epoch."""
     model, optimizer = parts.values()
@@ -161,8 +137,6 @@ def train_epoch(
         if step < first:
             continue  # it was taken before the interruption
         draws.manual_seed(SEED + 1000 * epoch + 500 + 10**9 * (step + 1))
-        if step == watched:
-            watch_layers(model, chosen[RANK::WORLD])
         batch_rows = len(chosen)
         image = columns[0][chosen[RANK::WORLD]]
         loss, _ = compute_loss(
@@ -183,8 +157,7 @@ def train_epoch(
     losses = all_sum(losses) / WORLD
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -227,14 +200,6 @@ def all_sum(tensor: Tensor) -> Tensor:
     if WORLD > 1:
         dist.all_reduce(tensor)
     return tensor
-
-
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
-    return {"model": model, "optimizer": optimizer}
 
 
 def find_best(history: History) -> int:
@@ -284,25 +249,6 @@ def load(path: Path, parts: Parts, longer: bool) -> tuple[History, dict[str, Any
     return state["history"], state["begun"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    begun: dict[str, Any] = {}
-    if last.exists():
-        _, begun = load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, begun, None, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts,
     splits: Splits,
@@ -315,12 +261,9 @@ def train(
     model, optimizer = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(
-                parts, splits["train"], epoch, begun, partial(save, out, parts, history)
-            )
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(
+            parts, splits["train"], epoch, begun, partial(save, out, parts, history)
+        )
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -377,8 +320,10 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history: History = []

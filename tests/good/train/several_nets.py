@@ -14,9 +14,8 @@ import json
 import math
 import time
 import zlib
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,32 +100,7 @@ def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:
     return groups
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
-def train_epoch(
-    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
-) -> float:
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     """Trains on full batches of all rows; the order follows from seed and epoch."""
     model, optimizer_1, optimizer_2 = parts.values()
     model.train()
@@ -138,8 +112,6 @@ def train_epoch(
     losses = torch.zeros(steps, device=device)
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
-        if step == watched:
-            watch_layers(model, chosen)
         features, label = (column[chosen] for column in columns)
         loss, *_ = compute_loss(
             model["body"], model["frozen"], model["head"], features, label
@@ -151,8 +123,7 @@ def train_epoch(
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -211,20 +182,6 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     }
 
 
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict(
-        {"body": Body(width=24), "frozen": Body(), "head": Head(24)}
-    ).to(device)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not name.startswith("frozen.")
-    group_1, group_2 = split_parameters(model)
-    optimizer_1 = torch.optim.AdamW(group_1, lr=LEARNING_RATES[0], fused=True)
-    optimizer_2 = torch.optim.SGD(group_2, lr=LEARNING_RATES[1], fused=True)
-    return {"model": model, "optimizer_1": optimizer_1, "optimizer_2": optimizer_2}
-
-
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
     best, epoch = (-math.inf,), 0
@@ -270,24 +227,6 @@ def load(path: Path, parts: Parts, longer: bool) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts, splits: Splits, history: History, out: Path, epochs: int
 ) -> None:
@@ -295,10 +234,7 @@ def train(
     model, optimizer_1, optimizer_2 = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(parts, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(parts, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -337,8 +273,16 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict(
+        {"body": Body(width=24), "frozen": Body(), "head": Head(24)}
+    ).to(device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("frozen.")
+    group_1, group_2 = split_parameters(model)
+    optimizer_1 = torch.optim.AdamW(group_1, lr=LEARNING_RATES[0], fused=True)
+    optimizer_2 = torch.optim.SGD(group_2, lr=LEARNING_RATES[1], fused=True)
+    parts = {"model": model, "optimizer_1": optimizer_1, "optimizer_2": optimizer_2}
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history = load(last, parts, longer=bool(options.epochs)) if resume else []
