@@ -293,7 +293,17 @@ def other_words(
     )
 
 
-@message("W1565")
+@message(
+    "W1565",
+    console=fit(("lr=0.1", "lr=0.1, schedule=cosine"))
+    + """\
+$ weft train fit.weft -o out
+$ weft train fit.weft -o out --resume --epochs 3
+""",
+    mended="""\
+$ weft train fit.weft -o out --resume
+""",
+)
 def epochs_followed(span: Span | None, name: str, wanted: int, said: int) -> Text:
     """`--epochs` makes a training longer whose first epochs stay what they were. Where the learning
     rate falls towards the last step (`cosine`), where a warm-up is a share of all steps, or where a
