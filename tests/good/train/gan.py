@@ -213,7 +213,8 @@ def train(
         print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
 
 
-def main() -> None:
+def read_options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description="Trains Generator and Critic on the data digits."
     )
@@ -226,7 +227,11 @@ def main() -> None:
         "--epochs", type=int, help="in all, with --resume more than before"
     )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     out, last = options.out, options.out / "last.pt"
     resume = options.resume and last.exists()

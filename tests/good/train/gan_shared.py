@@ -264,7 +264,8 @@ def join_processes(device: str) -> None:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
 
 
-def main() -> None:
+def read_options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description="Trains Generator and Critic on the data digits."
     )
@@ -277,7 +278,11 @@ def main() -> None:
         "--epochs", type=int, help="in all, with --resume more than before"
     )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     out, last = options.out, options.out / "last.pt"
     resume = options.resume and last.exists()

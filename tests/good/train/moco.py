@@ -15,9 +15,8 @@ import json
 import math
 import time
 import zlib
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,32 +97,7 @@ def update_buffers(model: nn.Module, k: Tensor) -> None:
     model.pointer.copy_(new_pointer)
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
-def train_epoch(
-    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
-) -> float:
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     """Trains on full batches of all rows; the order, as are draws, follows from seed and epoch."""
     model, optimizer = parts.values()
     model.train()
@@ -136,8 +110,6 @@ def train_epoch(
     losses = torch.zeros(steps, device=device)
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=not sys.stderr or None)
     for step, chosen in enumerate(bar):
-        if step == watched:
-            watch_layers(model, chosen)
         x = columns[0][chosen]
         loss, *_, k = compute_loss(model["query"], model["key"], x, model.queue, draws)
         model.zero_grad()
@@ -148,8 +120,7 @@ def train_epoch(
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -177,21 +148,6 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         "loss": loss_total / loss_count if loss_count else math.nan,
         "spread": total / rows,
     }
-
-
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict({"query": Net()})
-    model.register_buffer("queue", torch.empty(64, 6))
-    model.register_buffer("pointer", torch.tensor(5, dtype=torch.int64))
-    nn.init.normal_(model.queue, std=0.3)
-    model.to(device)
-    model["key"] = copy.deepcopy(model["query"])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not name.startswith("key.")
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
-    return {"model": model, "optimizer": optimizer}
 
 
 def find_best(history: History) -> int:
@@ -239,24 +195,6 @@ def load(path: Path, parts: Parts, longer: bool) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts, splits: Splits, history: History, out: Path, epochs: int
 ) -> None:
@@ -264,10 +202,7 @@ def train(
     model, optimizer = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(parts, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(parts, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -281,7 +216,8 @@ def train(
         print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
 
 
-def main() -> None:
+def read_options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description="Trains Net on the data iris.")
     parser.add_argument("--data", type=Path, default=".", help="folder of the data")
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
@@ -292,7 +228,11 @@ def main() -> None:
         "--epochs", type=int, help="in all, with --resume more than before"
     )
     parser.add_argument("--device", help="cuda where there is one, else cpu")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     out, last = options.out, options.out / "last.pt"
     resume = options.resume and last.exists()
@@ -303,8 +243,17 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"query": Net()})
+    model.register_buffer("queue", torch.empty(64, 6))
+    model.register_buffer("pointer", torch.tensor(5, dtype=torch.int64))
+    nn.init.normal_(model.queue, std=0.3)
+    model.to(device)
+    model["key"] = copy.deepcopy(model["query"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("key.")
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history = load(last, parts, longer=bool(options.epochs)) if resume else []

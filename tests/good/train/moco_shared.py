@@ -19,9 +19,8 @@ import os
 import time
 import zlib
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,32 +113,7 @@ def update_buffers(model: nn.Module, k: Tensor) -> None:
     model.pointer.copy_(new_pointer)
 
 
-def watch_layers(model: nn.Module, rows: Tensor) -> None:
-    """Ends the next step at the first layer whose results are not finite."""
-
-    def check(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        results = result if isinstance(result, tuple | list) else [result]
-        for tensor in filter(torch.is_tensor, results):
-            if tensor.isfinite().all():
-                continue
-            found = rows
-            if tensor.shape[:1] == rows.shape:
-                found = rows[~tensor.isfinite().reshape(len(rows), -1).all(1)]
-            text = f"{name} is the first layer whose results are not finite"
-            text += f", in training rows {found[:8].tolist()}"
-            if not all(x.isfinite().all() for x in filter(torch.is_tensor, given)):
-                text += ", nor is what it is given"
-            if not all(p.isfinite().all() for p in module.parameters()):
-                text += ", nor are its weights"
-            raise FloatingPointError(text)
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(partial(check, name or "the net"))
-
-
-def train_epoch(
-    parts: Parts, columns: list[Tensor], epoch: int, watched: int | None = None
-) -> float:
+def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
     """Trains on full batches of all rows; the order, as are draws, follows from seed and epoch."""
     model, optimizer = parts.values()
     model.train()
@@ -153,8 +127,6 @@ def train_epoch(
     hidden = RANK > 0 or not sys.stderr or None
     bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
-        if step == watched:
-            watch_layers(model, chosen[RANK::WORLD])
         batch_rows = len(chosen)
         x = columns[0][chosen[RANK::WORLD]]
         loss, *_, k = compute_loss(
@@ -171,8 +143,7 @@ def train_epoch(
     losses = all_sum(losses) / WORLD
     if not losses.isfinite().all():
         step = int(losses.isfinite().logical_not().nonzero()[0])
-        text = f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}"
-        raise FloatingPointError(text, step)
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
 
 
@@ -233,21 +204,6 @@ def all_rows(tensor: Tensor) -> Tensor:
     return torch.stack(parts, 1).flatten(0, 1)  # in the order of the batch
 
 
-def make_parts(device: str) -> Parts:
-    """What is trained, as it begins, and what trains it."""
-    torch.manual_seed(SEED)
-    model = nn.ModuleDict({"query": Net()})
-    model.register_buffer("queue", torch.empty(64, 6))
-    model.register_buffer("pointer", torch.tensor(5, dtype=torch.int64))
-    nn.init.normal_(model.queue, std=0.3)
-    model.to(device)
-    model["key"] = copy.deepcopy(model["query"])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = not name.startswith("key.")
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
-    return {"model": model, "optimizer": optimizer}
-
-
 def find_best(history: History) -> int:
     """The epoch of the best val.spread; among equals, of the lowest val.loss."""
     best, epoch = (-math.inf,), 0
@@ -293,24 +249,6 @@ def load(path: Path, parts: Parts, longer: bool) -> History:
     return state["history"]
 
 
-def find_fault(
-    fault: FloatingPointError, columns: list[Tensor], epoch: int, last: Path
-) -> NoReturn:
-    """Ends the process where a loss is not finite, and says where that begins: the epoch
-    runs again up to that step, from the state that it began with.
-    """
-    text, step = fault.args
-    parts = make_parts(str(columns[0].device))
-    if last.exists():
-        load(last, parts, longer=True)
-    try:
-        train_epoch(parts, columns, epoch, step)
-    except FloatingPointError as found:
-        if len(found.args) == 1:  # of a layer
-            text += f": {found}"
-    sys.exit(text)
-
-
 def train(
     parts: Parts, splits: Splits, history: History, out: Path, epochs: int
 ) -> None:
@@ -318,10 +256,7 @@ def train(
     model, optimizer = parts.values()
     while len(history) < epochs:
         epoch, started = len(history) + 1, time.perf_counter()
-        try:
-            loss = train_epoch(parts, splits["train"], epoch)
-        except FloatingPointError as fault:
-            find_fault(fault, splits["train"], epoch, out / "last.pt")
+        loss = train_epoch(parts, splits["train"], epoch)
         for name, value in model.named_parameters():
             if not value.isfinite().all():
                 sys.exit(f"{name} is not finite after epoch {epoch}")
@@ -375,8 +310,17 @@ def main() -> None:
     splits = load_splits(options.data, device)
     data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]
     SETTINGS["data"] = repr(data)  # with other numbers it is another training
-    parts = make_parts(device)
-    model = parts["model"]
+    torch.manual_seed(SEED)
+    model = nn.ModuleDict({"query": Net()})
+    model.register_buffer("queue", torch.empty(64, 6))
+    model.register_buffer("pointer", torch.tensor(5, dtype=torch.int64))
+    nn.init.normal_(model.queue, std=0.3)
+    model.to(device)
+    model["key"] = copy.deepcopy(model["query"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith("key.")
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=True)
+    parts = {"model": model, "optimizer": optimizer}
     epochs = options.epochs or EPOCHS
     SETTINGS["epochs"] = f"{epochs}"
     history = load(last, parts, longer=bool(options.epochs)) if resume else []
