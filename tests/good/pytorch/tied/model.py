@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017); query, key and value come from
-    one projection."""
+    one projection. `mask` broadcasts to `[n, heads, t, t]`: true where a token may be
+    seen, or numbers that are added; not beside `causal`."""
 
     def __init__(self, d: int, heads: int, causal: bool = False) -> None:
         super().__init__()
