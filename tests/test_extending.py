@@ -73,7 +73,7 @@ def test_a_loss_takes_one_file(tmp_path: Path) -> None:
     extended = extend("A loss", tmp_path)
     assert extended.touched == {"compiler/ops/probability_losses.py"}
     _, script = build(extended, "soft_margin", LOSS="soft_margin")
-    assert "F.soft_margin_loss(y, side)" in script
+    assert "F.soft_margin_loss(model(features), side)" in script
     laws = extended.hold_laws("soft_margin")
     assert laws.returncode == 0, laws.stdout
 
