@@ -130,7 +130,7 @@ variant small of fit.body { apply distill(epochs=1) }
 def test_a_student_is_taught_through_a_net_of_several_outputs(tmp_path: Path) -> None:
     weft.loads(THROUGH_A_NET).build(tmp_path / "out", device="cpu")
     text = (tmp_path / "out" / "small" / "distill" / "train.py").read_text()
-    assert "z, _, _ = top(h)" in text
+    assert "z, _, _ = top(body(x))" in text
     assert "y, _, _ = top(teacher_h)" in text
 
 

@@ -107,4 +107,4 @@ def test_categories_of_the_data_all_count(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("\n".join(["a,b,c,d,t", *rows]))
     source = 'csv("d.csv")\n    x = stack([cast(a, f32), b, c, d])'
     write(SPEC.replace("SOURCE", source).replace("LOSS", CASES[0][0]), tmp_path)
-    assert " F.cross_entropy(scores, t)\n" in (tmp_path / "train.py").read_text()
+    assert " F.cross_entropy(model(x), t)\n" in (tmp_path / "train.py").read_text()
