@@ -287,7 +287,6 @@ BAD = {
     "categorical(cast(x, i64))": "W0382",
     "normal_like(cast(x, i64))": "W0382",
     "normal(3)": "W0225",
-    "sample_categorical(x)": "W0201",
     "randn(3)": "W0201",
 }
 
@@ -299,6 +298,6 @@ def test_bad_draws_are_refused(expression: str, code: str) -> None:
 
 
 def test_other_names_are_known() -> None:
-    text = "model M { input x: f32[batch, 3]  output y = sample_categorical(x) }"
+    text = "model M { input x: f32[batch, 3]  output y = multinomial(x) }"
     (message,) = elaborate(text)[1]
     assert "categorical" in str(message.text)
