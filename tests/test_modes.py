@@ -154,6 +154,21 @@ NOISY = DIGITS.replace("batch_norm -> ", "").replace(
 )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x -> scaled(training=0.1)",
+        "scaled(x, training=0.25)",
+        "x -> dense(2) as training -> scaled",
+        "x -> scaled as training[0]",
+    ],
+)
+def test_an_argument_or_a_stage_of_that_name_asks_for_no_mode(line: str) -> None:
+    block = "block scaled(x: f32[n, d], training: float = 0.5) { return x * training }\n"
+    graph = build(f"{block}model M{{ input x: f32[n, 2]  output y = {line} }}").graph
+    assert not has_modes(graph)
+
+
 def test_a_training_draws_and_its_evaluation_does_not(tmp_path: Path) -> None:
     folder = write(NOISY, tmp_path)
     text = (folder / "train.py").read_text()

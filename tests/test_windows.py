@@ -314,6 +314,7 @@ def test_a_deployed_file_takes_raw_windows_and_says_what_eval_says(tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "code", "label"),
     [
+        ('ahead=1, gaps="split"', "W0208", "gaps are those of a column: `by=day` says which"),
         ("ahead=1, by=wehn", "W1620", "did you mean `when`?"),
         ("ahead=1, by=station", "W1620", "it is of categories, i64[]"),
         ("ahead=1, by=a", "W1620", "it is of numbers, f32[]"),
@@ -321,7 +322,7 @@ def test_a_deployed_file_takes_raw_windows_and_says_what_eval_says(tmp_path: Pat
         ("ahead=1, target=tagret", "W1621", "did you mean `target`?"),
         ("ahead=0", "W0601", "is 0"),
         ("ahead=1.5", "W0208", "a whole number of rows belongs here, not the float 1.5"),
-        ('ahead=1, gaps="skip"', "W0225", ""),
+        ('ahead=1, by=when, gaps="skip"', "W0225", ""),
         ("ahaed=1", "W0221", "did you mean `ahead`?"),
         ("ahead=1, ahead=2", "", ""),
         ("3", "", ""),

@@ -90,20 +90,23 @@ def _try_spec(spec: Spec, folder: Path, tally: Tally) -> None:
 
 class KeptFolds:
     """The classes of graphs, which are the same however long a line may be: found when code is
-    first written, and given in that order when it is written again."""
+    first written, and given when it is written again. Where lines decide which graphs are written
+    at all, they are found then."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[tuple[str, ...], Folded]] = []
+        self._kept: dict[object, list[Folded]] = {}
 
     def fold(self, graphs: list[Graph], **options: Any) -> Folded:
         found = fold_graphs(graphs, **options)
-        self._kept.append((tuple(graph.name for graph in graphs), found))
+        self._kept.setdefault(self._key(graphs), []).append(found)
         return found
 
-    def give(self, graphs: list[Graph], **_: Any) -> Folded:
-        names, found = self._kept.pop(0)
-        assert names == tuple(graph.name for graph in graphs)
-        return found
+    def give(self, graphs: list[Graph], **options: Any) -> Folded:
+        kept = self._kept.get(self._key(graphs))
+        return kept.pop(0) if kept else fold_graphs(graphs, **options)
+
+    def _key(self, graphs: list[Graph]) -> object:
+        return tuple((graph.name, tuple(o.name for o in graph.outputs)) for graph in graphs)
 
 
 @contextmanager

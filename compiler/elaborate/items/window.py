@@ -64,6 +64,8 @@ class _Reader:
         self.read_number("length", first.value, 1)
         for operand in operands[1:]:
             self.read_option(operand)
+        if "gaps" in self.places and "by" not in self.places:
+            self.refuse_form(self.places["gaps"], "gaps are those of a column: `by=day` says which")
         self.check_targets()
         if not self.accepted:
             return None

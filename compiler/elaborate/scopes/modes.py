@@ -11,7 +11,16 @@ from compiler.elaborate.values.values import Known
 from compiler.ir.hint import HintConst
 from compiler.report.diagnostics import Message
 from compiler.report.messages.modes import mode_not_asked, mode_outside
-from compiler.text.tree.syntax import Block, Conditional, Expr, Model, Name
+from compiler.text.tree.syntax import (
+    Argument,
+    Attribute,
+    Block,
+    Conditional,
+    Expr,
+    Model,
+    Name,
+    StageLabel,
+)
 
 MODE = "training"
 """The word for the mode that a net is in."""
@@ -46,7 +55,12 @@ def asks_mode(body: Body, expression: Expr, *, whole: bool = False) -> bool:
 def _find_names(expression: Expr, *, whole: bool) -> Iterator[Name]:
     nodes = list(walk(expression))
     inside: set[int] = set()
-    for node in nodes if whole else ():
-        if isinstance(node, Conditional):
-            inside.update(map(id, walk(node.condition)))
+    for node in nodes:
+        match node:
+            case Conditional() if whole:
+                inside.update(map(id, walk(node.condition)))
+            case Argument(name=Name() as name) | Attribute(name=name):  # a parameter's, or a part's
+                inside.add(id(name))
+            case StageLabel(base=Name() as name):
+                inside.add(id(name))
     return (n for n in nodes if isinstance(n, Name) and n.text == MODE and id(n) not in inside)
