@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from backends.pytorch.train.folder import write_training
+from compiler.data.windows import Window
 from compiler.driver import check
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Sink
@@ -165,6 +166,16 @@ def test_a_script_cuts_the_same_windows(tmp_path: Path, case: str) -> None:
         own = loaded.split(split)
         for name, column in zip(names, columns, strict=True):
             np.testing.assert_allclose(column.numpy(), own[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_stride_is_counted_from_the_beginning_of_each_series() -> None:
+    rows = np.arange(12)
+    short = Window(length=2, ahead=1, stride=3).find_starts(rows, np.repeat(np.arange(4), 3))
+    assert short.tolist() == [0, 3, 6, 9]
+    two = Window(length=2, ahead=1, stride=2).find_starts(rows, np.repeat(np.arange(2), [7, 5]))
+    assert two.tolist() == [0, 2, 4, 7, 9]
+    single = Window(length=1, stride=2).find_starts(rows, np.repeat(np.arange(2), [7, 5]))
+    assert single.tolist() == [0, 2, 4, 6, 7, 9, 11]
 
 
 def test_no_cell_is_in_two_splits(tmp_path: Path) -> None:

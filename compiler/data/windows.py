@@ -124,8 +124,10 @@ class Window:
             return rows[:0]
         begins = (np.diff(rows) != 1) | (np.diff(stretches[rows]) != 0)
         runs = np.append(0, np.cumsum(begins))
-        found = rows[: len(rows) - reach][runs[: len(rows) - reach] == runs[reach:]]
-        return np.asarray(found[:: self.stride])
+        places = np.arange(len(rows)) - np.searchsorted(runs, runs)  # within each run
+        count = len(rows) - reach
+        fits = (runs[:count] == runs[reach:]) & (places[:count] % self.stride == 0)
+        return np.asarray(rows[:count][fits])
 
     def view(self, name: str, column: Array) -> Array:
         """A column of rows in order by the first row of each window, without a copy."""

@@ -113,16 +113,21 @@ def name_finder(script: ScriptSpec) -> str:
 def _write_window_function(script: ScriptSpec, window: Window) -> Function:
     reach = window.reach
     ahead = f", and the row {window.ahead} behind it," if window.ahead else ""
-    stride = f"[::{window.stride}]" if window.stride > 1 else ""
+    firsts = f"[:-{reach}]" if reach else ""
+    fits = [f"runs{firsts} == runs[{reach}:]"] if reach else []
+    fits += [f"places{firsts} % {window.stride} == 0"] if window.stride > 1 else []
     body: list[Statement] = [
         "broken = (np.diff(rows) != 1) | (np.diff(stretches[rows]) != 0)",
         "runs = np.append(0, np.cumsum(broken))",
-        f"return rows[:-{reach}][runs[:-{reach}] == runs[{reach}:]]{stride}",
+        *when(window.stride > 1, "places = np.arange(len(rows)) - np.searchsorted(runs, runs)"),
+        f"return rows{firsts}[{' & '.join(f'({fit})' for fit in fits)}]"
+        if len(fits) > 1
+        else f"return rows{firsts}[{''.join(fits)}]",
     ]
     return Function(
         name_finder(script),
         ("rows: np.ndarray", "stretches: np.ndarray"),
         "np.ndarray",
-        tuple(body) if reach else (f"return rows{stride}",),
+        tuple(body) if fits else ("return rows",),
         (f"The first rows of the windows of {window.length}{ahead} that lie in these rows.",),
     )
