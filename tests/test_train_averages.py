@@ -150,6 +150,12 @@ def test_equal_averages_are_those_of_pytorch(tmp_path: Path) -> None:
         torch.testing.assert_close(state[f"teacher.{name}"], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_statistics_are_taken_of_no_single_row(tmp_path: Path) -> None:
+    folder = write(SWA.replace("batch 24", "batch 19"), tmp_path)  # 96 rows: one is left over
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_equal_average_goes_on_after_a_kill(tmp_path: Path) -> None:
     folder = write(SWA.replace("relu", "relu -> dropout(20%)"), tmp_path)
     assert run(folder, "whole").returncode == 0

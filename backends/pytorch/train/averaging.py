@@ -94,8 +94,10 @@ def _write_equal(script: ScriptSpec, net: TrainedNet, decay: str) -> Iterator[St
     column = dict(next(f for f in frames if f.path == path).tensors)[item.name]
     if any(node.op.noisy for node in net.net.graph.nodes):
         yield f"torch.manual_seed({NORM_SEED})"
-    rows = f'splits["train"][{script.columns.index(column)}].split(BATCH)'
-    yield f"torch.optim.swa_utils.update_bn({rows}, {_name(net.name)})"
+    # parts of nearly one size: a batch norm takes no single row
+    yield f'rows = splits["train"][{script.columns.index(column)}]'
+    parts = "rows.tensor_split(max(1, len(rows) // BATCH))"
+    yield f"torch.optim.swa_utils.update_bn({parts}, {_name(net.name)})"
 
 
 def _write_call(script: ScriptSpec, net: TrainedNet, average: Ema) -> Iterator[Statement]:
