@@ -115,11 +115,7 @@ def load_data(
     data = data.source_rows or data
     span = data.span
     assert span is not None, "a data item stands somewhere"
-    try:
-        own = span.source.folder
-        raw = data.source.load(folder) if folder else data.source.load_alone(own)
-    except Fault as fault:
-        raise CompileError([fault.make(SourcePlace(span))]) from fault
+    raw = _read_source(data, span, folder)
     total = len(next(iter(raw.values())))
     chosen = _choose(data, raw)
     split = data.split if chosen is None else data.split.choose(chosen)
@@ -154,6 +150,18 @@ def load_data(
         numbers=numbers,
         total=total,
     )
+
+
+def _read_source(data: DataSet, span: Span, folder: Path | None) -> Mapping[str, Array]:
+    """The raw columns of a data item that stands at a place.
+
+    Raises:
+        CompileError: a file is missing or broken.
+    """
+    try:
+        return data.source.load(folder) if folder else data.source.load_alone(span.source.folder)
+    except Fault as fault:
+        raise CompileError([fault.make(SourcePlace(span))]) from fault
 
 
 def _choose(data: DataSet, raw: Mapping[str, Array]) -> Array | None:

@@ -161,6 +161,10 @@ def find_calls(source: str) -> frozenset[str]:
                 pass
             case ast.Call(ast.Attribute(ast.Attribute() | ast.Subscript())):
                 pass  # a member of a module
+            case ast.Call(
+                ast.Attribute(ast.Call(ast.Name("getattr"), [ast.Name("self"), ast.Constant()]))
+            ):
+                pass  # the same of a stage whose name is a keyword of Python
             case ast.Call(ast.Attribute(_, name)):
                 found.add(name)
     return frozenset(found) - own
