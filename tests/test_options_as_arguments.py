@@ -10,7 +10,7 @@ import torch
 
 from backends.pytorch.modules import emit_module
 from tests.elaborating import build
-from tests.test_arguments_other_values import Values, assert_same, make_class
+from tests.test_arguments_other_values import Values, assert_same, make_class, model
 
 BODIES = {
     # a word and a fraction decide sizes
@@ -350,3 +350,30 @@ def test_whole_numbers_for_fractions_make_tensors_of_fractions(name: str) -> Non
     ids = torch.arange(-4, 4).view(2, 4)
     torch.testing.assert_close(whole(ids), fraction(ids))
     assert whole(ids).dtype == torch.float32
+
+
+SCALED = """
+block scaled(x: f32[n, d], WORD: float = 0.5, start: initializer = zeros) {
+    param shift: f32[d] = start
+    return x * WORD + shift
+}
+"""
+
+
+@pytest.mark.parametrize("word", ["init", "rate_init", "call_super_init", "rate"])
+def test_a_number_of_a_block_may_be_called_like_the_start_of_a_weight(word: str) -> None:
+    """`init=` says how a weight starts only where the layer declares it."""
+    body = f"output y = x -> dense(4) -> scaled({word}=rate) -> scaled(0.5) -> dense(3)"
+    spec = SCALED.replace("WORD", word) + model("rate: float = 0.25", body)
+    made = make_class(spec)
+    assert list(inspect.signature(made).parameters) == ["rate"]
+    for value in (0.75, 2.0):
+        assert_same(spec, made, {"rate": value})
+
+
+def test_a_number_that_starts_a_weight_under_any_name_is_no_argument() -> None:
+    spec = SCALED.replace("WORD", "rate") + model(
+        "first: float = 0.25",
+        "output y = x -> dense(4) -> scaled(start=first) -> dense(3) -> relu",
+    )
+    assert not inspect.signature(make_class(spec)).parameters

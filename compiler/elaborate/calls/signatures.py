@@ -109,7 +109,7 @@ def read_signature(file: FileScope, item: Item) -> BlockSignature:
         kind = read_type(report, parameter.type) if parameter.type is not None else None
         parameters.append(ParameterSpec(parameter, kind))
     inputs = tuple(_read_inputs(report, item.body)) if isinstance(item, Model) else ()
-    signature = BlockSignature(inputs, tuple(parameters), find_untraced(item, file.has))
+    signature = BlockSignature(inputs, tuple(parameters), find_untraced(item, file.has, file.find))
     session.signatures[id(item)] = (item, signature)
     return signature
 

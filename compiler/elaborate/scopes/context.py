@@ -288,6 +288,11 @@ class FileScope:
         brought = (b.entries for use, b in self.uses if use.alias is None and b is not None)
         return name in self.entries or name in used or any(name in other for other in brought)
 
+    def find(self, name: str) -> Entry | None:
+        """What the file, or one that it uses, calls so; None for a `use … as` and for nothing."""
+        brought = (b.entries for use, b in self.uses if use.alias is None and b is not None)
+        return next((m[name] for m in (self.entries, *brought) if name in m), None)
+
 
 def scope_of(layer: BlockLayer | Namespace) -> FileScope:
     """The file that a block is written in, or that a name of `use` stands for."""

@@ -17,6 +17,7 @@ from compiler.text.tree.syntax import (
     Attribute,
     Binary,
     Binding,
+    Block,
     Call,
     Clause,
     Comprehension,
@@ -39,18 +40,20 @@ from compiler.text.tree.syntax import (
 from compiler.vocabulary.initializers import INITIALIZERS
 
 
-def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[Span, ...]]:
+def find_untraced(
+    item: Item, is_own: Callable[[str], bool], find: Callable[[str], object]
+) -> dict[str, tuple[Span, ...]]:
     """Parameters, and sizes that the signature names, that reach places where no hint follows,
     directly or through bindings of the body, with these places: loops, numbers of copies,
     conditions that change from turn to turn, paths, initial values that no initializer draws, and
     functions that Python does not have. `is_own` says of a name whether the file means something
-    else by it than the function."""
+    else by it than the function, and `find` gives the block that it means, if it is one."""
     nodes = list(walk(item.body))
     bound = _Bindings(item, nodes, is_own)
     parameters = {n for p in item.parameters for n in (p.name.text, *_names(p.type))}
     found: dict[str, dict[Span, None]] = {}
     for node in nodes:
-        for place, tree in _untraced_places(node, is_own):
+        for place, tree in _untraced_places(node, is_own, find):
             # a path is written anew in each turn: it may say the names of its loop
             turns = {} if isinstance(node, StageLabel) else bound.turning
             asked, read = _split_tests(tree)
@@ -134,7 +137,9 @@ def _close(names: Iterator[str], steps: Sequence[Mapping[str, set[str]]]) -> set
     return reached
 
 
-def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tuple[Span, object]]:
+def _untraced_places(
+    node: Node, is_own: Callable[[str], bool], find: Callable[[str], object]
+) -> Iterator[tuple[Span, object]]:
     match node:
         case For(iterable=iterable):
             yield node.span, iterable
@@ -149,7 +154,7 @@ def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tupl
         case Call(function=Name(text=text), arguments=arguments):
             if text in FUNCTIONS and text not in HINT_FUNCTIONS and not is_own(text):
                 yield node.span, arguments
-            yield node.span, tuple(_find_starts(text, arguments, is_own))
+            yield node.span, tuple(_find_starts(text, arguments, is_own, find))
         case Comprehension(generators=generators):
             yield node.span, generators
         case Clause(word=word, operands=operands) if word.text in ("param", "buffer"):
@@ -159,16 +164,29 @@ def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tupl
 
 
 def _find_starts(
-    callee: str, arguments: Sequence[Argument], is_own: Callable[[str], bool]
+    callee: str,
+    arguments: Sequence[Argument],
+    is_own: Callable[[str], bool],
+    find: Callable[[str], object],
 ) -> Iterator[Expr]:
     """Arguments that say how weights start, in other ways than as the call of an initializer in
     the call of an op, whose numbers hints follow."""
     of_op = OPS.get(callee) is not None and not is_own(callee)
+    block = find(callee)
     for argument in arguments:
         called = _is_initializer(argument.value)
-        starts = argument.name is not None and (called or names_start(argument.name.text))
+        starts = argument.name is not None and (called or _starts(block, argument.name.text))
         if starts and not (called and of_op):
             yield argument.value
+
+
+def _starts(block: object, argument: str) -> bool:
+    """Whether an argument says how weights start: a block declares it, and may call another number
+    `rate_init`; of an op, and of a layer that is not known yet, its name tells."""
+    if not isinstance(block, Block):
+        return names_start(argument)
+    declared = (p.type for p in block.parameters if p.name.text == argument)
+    return any(kind is not None and kind.name.text == "initializer" for kind in declared)
 
 
 def _is_initializer(value: Expr) -> bool:
