@@ -203,6 +203,12 @@ def others() -> list[Case]:
             (np.eye(4, dtype=np.float32)[LABELS + 1], LABELS),
             -math.log(1e-3),
         ),
+    ]
+    return cases
+
+
+def pictures() -> list[Case]:
+    return [
         (
             Psnr(1.0),
             (NOISY, IMAGES),
@@ -230,7 +236,6 @@ def others() -> list[Case]:
             torched(tm.mean_absolute_percentage_error, OTHERS, FEATURES),
         ),
     ]
-    return cases
 
 
 def distance(first: Any, second: Any) -> float:
@@ -242,7 +247,7 @@ def distance(first: Any, second: Any) -> float:
     return float(compute_fid(*given[0], *given[1]))
 
 
-CASES = [*ratios(), *binary_ratios(), *rankings(), *others()]
+CASES = [*ratios(), *binary_ratios(), *rankings(), *others(), *pictures()]
 NAMES = [f"{number}-{metric.name}" for number, (metric, _, _) in enumerate(CASES)]
 
 

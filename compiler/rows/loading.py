@@ -114,18 +114,12 @@ def load_data(
         return pair_rows(data, parts, data.members[0].name)
     data = data.source_rows or data
     span = data.span
-    assert span is not None, "a data item stands somewhere"
+    assert span is not None
     raw = _read_source(data, span, folder)
     total = len(next(iter(raw.values())))
-    chosen = _choose(data, raw)
-    split = data.split if chosen is None else data.split.choose(chosen)
-    data = replace(data, split=split)
-    numbers = _arrange(data, raw, chosen)
-    if numbers is not None:
-        raw = {name: array[numbers] for name, array in raw.items()}
+    data, raw, numbers = _select_rows(data, raw)
     used = {item.name: raw[item.name] for item in data.columns.inputs}
-    stratify = data.split.stratify
-    labels = raw[stratify] if stratify is not None else None
+    labels = None if data.split.stratify is None else raw[data.split.stratify]
     divided = _divide(data, raw, labels, numbers)
     need_columns(data.columns, bind_sizes(data.columns, used), span)
     statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
@@ -136,8 +130,7 @@ def load_data(
         columns = {name: data.window.view(name, array) for name, array in single.items()}
         rows = _find_windows(data, raw, divided, numbers)
     if data.balance is not None:
-        drawn = data.balance.draw(divided["train"], raw[data.balance.column])
-        rows = {**divided, "train": drawn}
+        rows = {**divided, "train": data.balance.draw(divided["train"], raw[data.balance.column])}
     return LoadedData(
         data=data,
         raw=used,
@@ -162,6 +155,20 @@ def _read_source(data: DataSet, span: Span, folder: Path | None) -> Mapping[str,
         return data.source.load(folder) if folder else data.source.load_alone(span.source.folder)
     except Fault as fault:
         raise CompileError([fault.make(SourcePlace(span))]) from fault
+
+
+def _select_rows(
+    data: DataSet, raw: Mapping[str, Array]
+) -> tuple[DataSet, Mapping[str, Array], Array | None]:
+    """The rows that `where` keeps, in the order that the split asks for, with a split of these
+    alone; and their numbers in the source, None where all stay in its order."""
+    chosen = _choose(data, raw)
+    split = data.split if chosen is None else data.split.choose(chosen)
+    data = replace(data, split=split)
+    numbers = _arrange(data, raw, chosen)
+    if numbers is not None:
+        raw = {name: array[numbers] for name, array in raw.items()}
+    return data, raw, numbers
 
 
 def _choose(data: DataSet, raw: Mapping[str, Array]) -> Array | None:

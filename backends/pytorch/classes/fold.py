@@ -66,9 +66,8 @@ def fold_graphs(
     calls = _track_formals(graphs, nets or {})
     graphs = [track(graph, calls) for graph in graphs]
     if not as_function:
-        fused = [fuse_loops(graph) for graph in graphs]
-        graphs = [graph for graph, _ in fused]
-        dissolved.update(frame for _, calls in fused for frame in calls)
+        graphs, joined = zip(*map(fuse_loops, graphs), strict=True)
+        dissolved.update(*joined)
     unrolled: set[Span] = set()
     opened: set[Span] = set()
     wanted: set[tuple[Span, int]] = set()
@@ -85,14 +84,13 @@ def fold_graphs(
             wanted |= error.sizes
             continue
         except Inexpressible as error:
-            bodies = error.target.bodies
             if error.target.is_turn:
-                unrolled |= find_loops(b.frame for b in bodies)
+                unrolled |= find_loops(b.frame for b in error.target.bodies)
                 continue
-            lost = {b.frame for b in bodies if not b.is_root}
+            lost = {b.frame for b in error.target.bodies if not b.is_root}
         else:
             lost = folding.find_split_nets()
-        if not lost - dissolved:
+        if lost <= dissolved:
             return Folded(folding.classes, folding.calls, folding.indexes)
         dissolved |= lost
 

@@ -121,6 +121,7 @@ def run_training(
     out = (out or folder).resolve()
     out.mkdir(parents=True, exist_ok=True)
     _refuse_links(out)
+    given = ["--device", device] if device != "auto" else []
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
     # A training that was killed before its first checkpoint begins anew, and so does one that lacks
     # the weights of its best epoch so far: it may find no better ones.
@@ -129,11 +130,9 @@ def run_training(
         command.append("--resume")
     elif resume or overwrite:
         command.append("--overwrite")
-    command += ["--device", device] if device != "auto" else []
-    command += ["--epochs", str(epochs)] if epochs is not None else []
+    command += [*given, *(["--epochs", str(epochs)] if epochs is not None else [])]
     status, said = _run(command, data_root, out, on_progress)
     if status:
-        given = ["--device", device] if device != "auto" else []
         locate = partial(_find_layer, folder, data_root, out, given)
         raise CompileError([explain_failure(status, said, out / LOG, span, locate)])
     return read_results(out)

@@ -83,12 +83,9 @@ def write_training(
         for path, array in find_loaded(net.net, root, folder.parent).items()
     }
     weights |= start or {}
-    script = ScriptSpec(
-        train,
-        starts=hash_arrays(weights),
-        masks=hash_arrays(masks or {}),
-        starts_averages=weights.keys() >= _list_averaged(train),
-    )
+    started = weights.keys() >= _list_averaged(train)
+    starts, kept = hash_arrays(weights), hash_arrays(masks or {})
+    script = ScriptSpec(train, starts=starts, masks=kept, starts_averages=started)
     texts = {
         "model.py": emit_module([net.net.graph for net in train.nets], title=train.name),
         "train.py": emit_script(script),
@@ -104,10 +101,14 @@ def write_training(
         if arrays:
             with files.replacing(folder / name):
                 write_weights(folder / name, arrays, {})
-    held = train.data.source.held(root)
+    _write_held(train.data.source.held(root), folder / HELD, files)
+
+
+def _write_held(held: Mapping[str, Array], path: Path, files: FileWriter) -> None:
+    """Rows of a source that no path leads to, beside the script."""
     if held:
-        with files.replacing(folder / HELD), replacing(folder / HELD) as path:
-            np.savez(path, **dict[str, Any](held))
+        with files.replacing(path), replacing(path) as new:
+            np.savez(new, **dict[str, Any](held))
 
 
 def _list_averaged(train: Train) -> set[str]:

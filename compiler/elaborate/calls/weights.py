@@ -104,14 +104,6 @@ def make_weight(
         body.report(value_named_as_weight(span, path))
         return None
     if found is None:
-        value = root.builder.parameter(
-            path,
-            weight.type,
-            weight.initializer,
-            trainable=weight.trainable,
-            origin=span,
-            hints=hints,
-        )
         frame, stage = (body.frame, "") if slot is None else (slot.frame, slot.name)
         assert frame is not None
         root.stages[path] = frame, stage
@@ -119,6 +111,10 @@ def make_weight(
         if overlap is not None:
             body.report(stages_mixed(overlap.span, overlap.path, overlap.first))
             return None
+        start, trains = weight.initializer, weight.trainable
+        value = root.builder.parameter(
+            path, weight.type, start, trainable=trains, origin=span, hints=hints
+        )
         return Tensor(value, root, span)
     if not reuse:
         body.report(path_taken(span, path, found.origin))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -305,13 +305,7 @@ class TrainElaborator(ItemElaborator):
             loggers=tuple(self.loggers),
             **self.settings,
         )
-        for message in chain(_find_faults(made), find_whole_optimizers(made)):
-            context.body.report(message)
-        adapted = adapt_train(made, context.body.report)
-        adapted = spread_layers(adapted) if adapted is not None else None
-        for message in find_frozen_slopes(adapted) if adapted is not None else ():
-            context.body.report(message)
-        return adapted
+        return _settle(made, context.body.report)
 
     def report_rows(
         self, body: Body, graph: Graph, data: DataSet, uses: tuple[MetricUse, ...]
@@ -431,6 +425,18 @@ class TrainElaborator(ItemElaborator):
             found.append(trained)
         found.sort(key=lambda net: net.average is not None)  # what they copy is made before them
         return tuple(found) if accepted else None
+
+
+def _settle(made: Train, report: Callable[[Message], None]) -> Train | None:
+    """A train whose weights hold what it does to them, with a rate for each layer that asks for
+    one; None where they cannot, which is reported."""
+    for message in chain(_find_faults(made), find_whole_optimizers(made)):
+        report(message)
+    adapted = adapt_train(made, report)
+    spread = spread_layers(adapted) if adapted is not None else None
+    for message in find_frozen_slopes(spread) if spread is not None else ():
+        report(message)
+    return spread
 
 
 def _find_faults(train: Train) -> Iterator[Message]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,11 @@ from weft.cli.checking import check_file
 from weft.cli.options import Assignments, OutputFormat, SpecFile, choose_folder
 from weft.cli.printing import say, say_lines
 
+TrainOrNet = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="A train, or TRAIN.NET. Default: the first."),
+]
+Form = Annotated[OutputFormat, typer.Option("--format", help="How to print.")]
 Rows = Annotated[
     str | None, typer.Option("--rows", metavar="N,N", help="Rows of the split. Default: first 8.")
 ]
@@ -57,10 +63,7 @@ def add_to(app: typer.Typer) -> None:
 
 def inspect_command(
     file: SpecFile,
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="A train, or TRAIN.NET. Default: the first."),
-    ] = None,
+    name: TrainOrNet = None,
     rows: Rows = None,
     split: Split = None,
     class_: ClassName = None,
@@ -69,9 +72,7 @@ def inspect_command(
     scores: OutputName = None,
     only: Only = None,
     output: Folder = None,
-    form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
-        OutputFormat.TEXT
-    ),
+    form: Form = OutputFormat.TEXT,
     assignments: Assignments = None,
 ) -> None:
     """Look into a trained net: Grad-CAM, integrated gradients, saliency, attention, the filters of
@@ -91,7 +92,6 @@ def inspect_command(
     """
     from weft.deployed.trained_data import find_words
     from weft.inspection.inspecting import PAGE, find_folder, inspect_net
-    from weft.inspection.page import describe_notes, describe_row
     from weft.inspection.subject import Choice, open_subject
     from weft.results.chosen import read_chosen
     from weft.results.lock import hold_folder
@@ -107,10 +107,17 @@ def inspect_command(
     if form is OutputFormat.JSON:
         say_lines(json.dumps(found, indent=2))
         return
+    _show(found)
+    say(f"wrote {folder / PAGE}")
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    """Prints a line for each row and each method."""
+    from weft.inspection.page import describe_notes, describe_row
+
     for row in found["rows"]:
         say(describe_row(row))
     for method, notes in found["methods"].items():
         say(f"{method}: {describe_notes(method, notes)}")
     for method, reason in found["left_out"].items():
         say(f"{method}: not shown, {reason}")
-    say(f"wrote {folder / PAGE}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from weft.building.plan import order_trains
 from weft.cli.checking import check_file
 from weft.cli.options import Assignments, Device, DeviceOption, SpecFile, choose_folder
 from weft.cli.printing import say
+
+if TYPE_CHECKING:
+    from weft.results.generated import GeneratedFiles
 
 TrainName = Annotated[
     str | None, typer.Argument(metavar="[TRAIN]", help="Which train; none: all of them.")
@@ -75,52 +78,54 @@ def train_command(
         torchrun --nproc-per-node 2 out/fit/train.py
     """
     program = check_file(file, assignments)
-    from backends.pytorch.run.running import refuse_epochs, refuse_loss
-    from backends.pytorch.train.folder import write_training
-    from compiler.ir.memory import need_weights
-    from weft.deployed.compiling import check_data
+    from backends.pytorch.run.running import refuse_epochs
     from weft.results.generated import GeneratedFiles
     from weft.results.lock import hold_folder
 
     root = choose_folder(output, file)
     trains = choose_trains(program, name)
-    longer = epochs is not None
     if epochs is not None:
         for train in trains:
             refuse_epochs(train, epochs)
         trains = [replace(train, epochs=epochs) for train in trains]
     files = GeneratedFiles(root, say)
+    job = None if code_only else Job(program.source.folder, device, resume, overwrite, epochs)
     with hold_folder(root, [train.name for train in trains]):
         for train in trains:
-            folder, data_root = root / train.name, program.source.folder
-            if not code_only:
-                need_weights(train.graph)
-                refuse_loss(train, folder, resume=resume, overwrite=overwrite, longer=longer)
-            write_training(train, folder, root=program.source.folder, files=files)
-            say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
-            if not code_only:
-                check_data(train)
-                _run(
-                    train,
-                    folder,
-                    data_root,
-                    device,
-                    resume=resume,
-                    overwrite=overwrite,
-                    epochs=epochs,
-                )
+            _train(train, root / train.name, program.source.folder, files, job)
 
 
-def _run(
-    train: Train,
-    folder: Path,
-    root: Path,
-    device: Device,
-    *,
-    resume: bool,
-    overwrite: bool,
-    epochs: int | None,
-) -> None:
+@dataclass(frozen=True)
+class Job:
+    """How scripts are run: what paths of data start from, where, and what becomes of results that
+    are there already."""
+
+    data_root: Path
+    device: Device
+    resume: bool
+    overwrite: bool
+    epochs: int | None
+
+
+def _train(train: Train, folder: Path, root: Path, files: GeneratedFiles, job: Job | None) -> None:
+    """Writes the code of a train, and runs it where there is a job."""
+    from backends.pytorch.run.running import refuse_loss
+    from backends.pytorch.train.folder import write_training
+    from compiler.ir.memory import need_weights
+    from weft.deployed.compiling import check_data
+
+    if job is not None:
+        need_weights(train.graph)
+        longer = job.epochs is not None
+        refuse_loss(train, folder, resume=job.resume, overwrite=job.overwrite, longer=longer)
+    write_training(train, folder, root=root, files=files)
+    say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
+    if job is not None:
+        check_data(train)
+        _run(train, folder, job)
+
+
+def _run(train: Train, folder: Path, job: Job) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.run.running import run_training
     from backends.pytorch.train.script_spec import ScriptSpec
@@ -131,11 +136,11 @@ def _run(
     with follow_epochs(train.epochs) as on_progress:
         results = run_training(
             folder,
-            data_root=root,
-            resume=resume,
-            overwrite=overwrite,
-            device=device.value,
-            epochs=epochs,
+            data_root=job.data_root,
+            resume=job.resume,
+            overwrite=job.overwrite,
+            device=job.device.value,
+            epochs=job.epochs,
             on_progress=on_progress,
             span=train.span,
         )
