@@ -32,7 +32,7 @@ def read_overrides(
 ) -> dict[tuple[str, str], Expr]:
     """The values that replace defaults, by item and parameter. Names that mean nothing, or more
     than one parameter, are reported."""
-    targets = list(_find_targets(file))
+    targets = list(_find_targets(file)) if assignments else []
     found: dict[tuple[str, str], Expr] = {}
     for name, text in assignments.items():
         target = _choose(name, targets, sink)
