@@ -70,11 +70,15 @@ class Images:
 
 @dataclass(frozen=True)
 class _Calibrating:
-    """A batch norm that normalises by its batch, and keeps the statistics."""
+    """A batch norm that normalises by its batch, and keeps the statistics; for the rest it is the
+    one that it stands for."""
 
     op: BatchNorm
     paths: tuple[str, str]
     found: dict[str, Array]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.op, name)
 
     def substitute(self, sizes: Mapping[str, Any]) -> _Calibrating:
         return self

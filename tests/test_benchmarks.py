@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import objectives, train
+from benchmarks import compression_int8, objectives, train
+from benchmarks.networks import Network
 
 
 @pytest.mark.parametrize("name", list(objectives.CASES))
@@ -32,3 +34,28 @@ def test_a_difference_is_seen(tmp_path: Path) -> None:
 def test_loops_of_tutorials_train_alike(tmp_path: Path) -> None:
     case = replace(train.CASES["lenet"], batch=8, steps=2, rounds=1)
     assert set(train.compare(case, tmp_path).timings) == {"generated", "tutorial", "tuned"}
+
+
+NORMED = """
+model M {
+    input image: f32[batch, 3, h, w]
+    h = image -> conv(4, kernel=9, stride=8) as c -> batch_norm as bn -> relu
+    output y = h -> global_avg_pool -> dense(2)
+}
+"""
+
+
+def test_random_networks_of_integers_have_the_statistics_of_their_activations(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "normed.weft"
+    path.write_text(NORMED)
+    net = compression_int8.make_net(Network("normed", str(path), None, (3, 8, 8), 1.0))
+    image = next(compression_int8.Images("image", 1).batches(8))["image"]
+    weight, bias = (torch.from_numpy(net.weights[f"c.{name}"]) for name in ("weight", "bias"))
+    found = torch.nn.functional.conv2d(torch.from_numpy(image), weight, bias, stride=8)
+    for name, value in (
+        ("mean", found.mean((0, 2, 3))),
+        ("var", found.var((0, 2, 3), correction=0)),
+    ):
+        np.testing.assert_allclose(net.weights[f"bn.running_{name}"], value, rtol=1e-4, atol=1e-5)
