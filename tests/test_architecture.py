@@ -190,6 +190,10 @@ ARROWS = {
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
         "weft.results weft.deployed weft.inspection"
     ),
+    "weft.survey": (
+        "compiler.writing compiler.ir compiler.data compiler.program compiler.rows "
+        "backends.pytorch.run weft.inspection weft.building"
+    ),
     "weft": (
         "compiler.report compiler.writing compiler.vocabulary compiler.ir compiler.training "
         "compiler.data compiler.program compiler.loading compiler.rows compiler.manual "
@@ -202,7 +206,7 @@ ARROWS = {
         "compiler.loading compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.inspection "
-        "weft.building weft"
+        "weft.survey weft.building weft"
     ),
     "website": (
         "grammar compiler.types compiler.report compiler.text compiler.vocabulary "

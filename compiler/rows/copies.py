@@ -32,18 +32,18 @@ def find_copies(train: Train, loaded: LoadedData) -> Iterator[Message]:
     if size > LARGEST or not columns:
         return
     training = loaded.divided["train"]
-    known = set(_list_rows(columns, training))
+    known = set(list_rows(columns, training))
     if 2 * len(known) < len(training):
         return  # a table of few values: its rows are alike by chance
     for name, part in loaded.divided.items():
         if name == "train" or len(part) < FEWEST:
             continue
-        found = sum(row in known for row in _list_rows(columns, part))
+        found = sum(row in known for row in list_rows(columns, part))
         if found >= max(1, TOLD * len(part)):
             yield same_rows(data.split.span, name, found, len(part))
 
 
-def _list_rows(columns: list[Array], rows: Array) -> Iterator[int]:
+def list_rows(columns: list[Array], rows: Array) -> Iterator[int]:
     """What tells rows apart."""
     bytes_ = [np.ascontiguousarray(c[rows]).reshape(len(rows), -1).view(np.uint8) for c in columns]
     return (hash(row.tobytes()) for row in np.concatenate(bytes_, axis=1))

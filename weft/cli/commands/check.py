@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,16 +14,14 @@ from compiler.report.diagnostics import CompileError, Fault, Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.render import render_json
 from compiler.report.suggestions import did_you_mean
-from compiler.rows.loading import LoadedData, SourcePlace
+from compiler.rows.counts import RowCounts
+from compiler.rows.loading import SourcePlace
 from compiler.rows.validation import validate_data
 from weft.cli.options import Assignments, Format, OutputFormat, split_assignments
 from weft.cli.printing import print_messages, print_page, say, say_lines
 
 if TYPE_CHECKING:
     from compiler.data.summary import ColumnSummary
-
-MOST_COLUMNS = 200
-"""Columns of a table that are printed."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,31 +65,6 @@ def add_to(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class RowCounts:
-    """How many rows a source has, how many of them `where` keeps, and of how many rows or windows
-    each split is."""
-
-    source: int
-    kept: int
-    windows: bool
-    splits: Mapping[str, int]
-
-    @staticmethod
-    def of(loaded: LoadedData) -> RowCounts:
-        """Those of data that is loaded."""
-        kept = loaded.total if loaded.numbers is None else len(loaded.numbers)
-        splits = {name: len(rows) for name, rows in loaded.rows.items()}
-        return RowCounts(loaded.total, kept, loaded.data.window is not None, splits)
-
-    def describe(self) -> str:
-        """In words."""
-        kept = f", {self.kept:,} of them kept by `where`" if self.kept < self.source else ""
-        splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
-        what = "windows" if self.windows else "rows"
-        return f"{self.source:,} rows{kept}; {what}: {splits}"
-
-
 def _check(
     path: Path,
     assignments: list[str] | None,
@@ -124,8 +96,10 @@ def _check(
         told = {"data": found, "rows": counts} if data else None
         print_page(render_json(sink.messages, told))
     else:
+        from weft.survey.text import describe_columns
+
         for name, columns in tables.items():
-            _print_columns(name, columns)
+            say_lines("\n".join([f"{name}:", *describe_columns(columns)]))
             if name in rows:
                 say(f"  {rows[name].describe()}")
         print_messages(sink.messages)
@@ -145,23 +119,6 @@ def _summarize(opened: Mapping[str, OpenedSource], sink: Sink) -> dict[str, list
             if message not in sink.messages:  # the train that reads it reports it as well
                 sink.report(message)
     return tables
-
-
-def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
-    rows = [("column", "kind", "type", "range", "missing", "examples")]
-    for column in columns[:MOST_COLUMNS]:
-        examples = ", ".join(" ".join(text.split())[:30] for text in column.examples)
-        missing = f"{column.missing:,}" if column.missing else "-"
-        rows.append(
-            (column.name, column.kind, column.type, column.range or "-", missing, examples or "-")
-        )
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    say(f"{name}:")
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        say(f"  {line.rstrip()}")
-    if len(columns) > MOST_COLUMNS:
-        say(f"  and {len(columns) - MOST_COLUMNS:,} more columns")
 
 
 def _print_stage(text: str) -> None:

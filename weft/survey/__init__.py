@@ -1,0 +1,1 @@
+"""Surveys of data: what columns hold, how splits divide it, what goes together with a target."""
