@@ -330,7 +330,7 @@ def test_arrays_in_memory(tmp_path: Path) -> None:
 
 
 def test_sources_are_registered_and_documented() -> None:
-    names = {"sklearn", "npz", "csv", "parquet", "mnist", "idx", "images", "text"}
+    names = {"sklearn", "npz", "csv", "parquet", "mnist", "idx", "images", "sql", "text"}
     assert names == set(load_sources().names())
     for cls in load_sources().classes():
         for option in cls.options():

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sqlite3
+from contextlib import closing
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,8 @@ def write_data(folder: Path) -> None:
     table = pd.DataFrame({"area": [40.0, 55.5, 71.0] * 8, "rooms": [1, 2, 3] * 8})
     table.to_csv(folder / "houses.csv", index=False)
     table.to_parquet(folder / "houses.parquet")
+    with closing(sqlite3.connect(folder / "houses.db")) as connection:
+        table.to_sql("houses", connection, index_label="id")
     np.savez(folder / "waves.npz", x=np.ones((20, 8), np.float32))
     (folder / "book.txt").write_text("to be or not to be, that is the question. " * 40)
     for part in ("photos/cat", "photos/dog", "mnist"):

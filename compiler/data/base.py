@@ -22,13 +22,15 @@ class Written:
     """How the cells of a column of text are written, where that is not plainly: with a `unit`
     beside each number, with spaces around them (`padded`), as dates in a form of
     `compiler.data.dates` (`date`). `blanks` are marks of what is missing with their spaces. `text`
-    is set where the source also stores numbers as such, and this column as text."""
+    is set where the source also stores numbers as such, and this column as text; `mixed` where
+    some of its cells are no text, and are read as they are printed."""
 
     unit: str = ""
     padded: bool = False
     date: str = ""
     blanks: tuple[str, ...] = ()
     text: bool = False
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ class DataSource(Described):
         """The files it reads, so that a build knows when they changed; none for data that a
         package brings."""
         return ()
+
+    def fingerprint(self, folder: Path) -> str:
+        """What tells that rows have changed which are in no file, such as those of a server; empty
+        where `files` tells it."""
+        return ""
 
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         """Columns that are nowhere on the disk, and are written beside generated code as `HELD`;

@@ -59,6 +59,9 @@ class JoinedSource(DataSource):
     def files(self, folder: Path) -> Sequence[Path]:
         return [path for _, source in self.sources for path in source.files(folder)]
 
+    def fingerprint(self, folder: Path) -> str:
+        return " ".join(source.fingerprint(folder) for _, source in self.sources).strip()
+
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return {n: array for _, source in self.sources for n, array in source.held(folder).items()}
 

@@ -69,10 +69,14 @@ class Memory(DataSource):
                 found = f"it has {count(len(array), 'row')}, and `{first}` has {rows:,}"
                 refuse_array(name, found, "the columns of a data item have one number of rows")
             first, rows = first or name, len(array)
-        return tuple(_describe(name, array, self.dialect) for name, array in self.columns.items())
+        return tuple(
+            describe_array(name, array, self.dialect) for name, array in self.columns.items()
+        )
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        return {name: _convert(name, array, self.dialect) for name, array in self.columns.items()}
+        return {
+            name: convert_array(name, array, self.dialect) for name, array in self.columns.items()
+        }
 
     def reading_words(self, columns: Sequence[str]) -> DataSource:
         named = (*self.dialect.categories, *columns)
@@ -95,7 +99,7 @@ class Memory(DataSource):
         return replace(self, prefix=prefix)
 
 
-def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
+def describe_array(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     """The column of an array; text is read as the cells of a csv file are."""
     trouble = _find_trouble(name, array)
     if trouble is not None:
@@ -114,9 +118,9 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     return Column(name, kind, missing=missing, trouble=find_large_entry(name, array, dtype))
 
 
-def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
+def convert_array(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
     """The rows of the column of an array."""
-    column = _describe(name, array, dialect)
+    column = describe_array(name, array, dialect)
     if column.stored:
         return np.full(len(array), GAP)
     if array.dtype.kind == "M":

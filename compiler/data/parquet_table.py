@@ -12,21 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, LoadingCode
-from compiler.data.cells import EMPTY, WHOLE, convert_cells, describe_cells, describe_moments
+from compiler.data.cells import WHOLE, convert_cells, describe_cells, describe_moments
 from compiler.data.dates import GAP, seconds_of
 from compiler.data.files import find_files, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
-from compiler.data.tables import TextTable, write_numbers
+from compiler.data.tables import STORED, TextTable
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.cells import column_not_held
 from compiler.types.tensor import DType, TensorType
-from compiler.writing.python import write_dtype, write_path, write_string
+from compiler.writing.python import write_path, write_string
 
 FLAG = TensorType.of("bool", ())
-STORED = "stored"
-"""The form of dates that the file stores as such."""
 
 
 @SOURCES.register
@@ -99,23 +97,8 @@ class Parquet(TextTable):
                 f"tables = [pd.read_parquet(p, columns=[{names}]) for p in paths]",
                 "table = pd.concat(tables)",
             ]
-        found = {c.name: self._write_column(c) for c in columns}
+        found = {c.name: self.write_cells(c) for c in columns}
         return LoadingCode([*self.helpers(columns), *lines], found)
-
-    def _write_column(self, column: Column) -> str:
-        series = f"table[{write_string(column.name)}]"
-        if column.type.rank:
-            return f"np.stack({series}.to_list()).astype({write_dtype(column.type.dtype)})"
-        if column.written.date == STORED:
-            return f"read_dates({series}, None)"
-        if column.written.text:
-            blanks = sorted({*EMPTY, *self.missing, *column.written.blanks})
-            marks = ", ".join(map(write_string, blanks))
-            cells = f"{series}.astype(object)"
-            if column.missing or "" in column.categories:
-                cells += f".mask({series}.isin([{marks}]))"
-            return self.write_text(cells, column)
-        return write_numbers(series, column)
 
     def _open(self, folder: Path) -> list[Any]:
         """The files, of which only the ends are read."""

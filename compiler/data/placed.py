@@ -46,6 +46,9 @@ class PlacedSource(DataSource):
     def files(self, folder: Path) -> Sequence[Path]:
         return self.source.files(folder / self.place)
 
+    def fingerprint(self, folder: Path) -> str:
+        return self.source.fingerprint(folder / self.place)
+
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return self.source.held(folder / self.place)
 

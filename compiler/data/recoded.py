@@ -65,6 +65,9 @@ class Recoded(DataSource):
     def files(self, folder: Path) -> Sequence[Path]:
         return self.source.files(folder)
 
+    def fingerprint(self, folder: Path) -> str:
+        return self.source.fingerprint(folder)
+
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         if not self.source.held(folder):
             return {}

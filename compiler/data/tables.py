@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from compiler.data.base import Column, DataSource
-from compiler.data.cells import WHOLE, Dialect
+from compiler.data.cells import EMPTY, WHOLE, Dialect
 from compiler.data.files import refuse_column, refuse_setting
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_string
 
+STORED = "stored"
+"""The form of dates that a source stores as such."""
 NOWHERE = "the {} of every cell of a column, and no column has this one"
 ENCODE = [
     "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
@@ -28,18 +30,17 @@ READ_DATES = [
 ]
 
 
-@dataclass(frozen=True)
-class TextTable(DataSource):
-    """Base of sources whose cells are text: the options that say how it is read."""
+class TextCells(DataSource):
+    """Base of sources some of whose cells are text. Subclasses have these options, which say how
+    it is read."""
 
-    path: str
-    decimal: str = "."
-    thousands: str = ""
-    unit: str | tuple[str, ...] = ()
-    date: str = ""
-    missing: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    missing_category: tuple[str, ...] = ()
+    decimal: str
+    thousands: str
+    unit: str | tuple[str, ...]
+    date: str
+    missing: tuple[str, ...]
+    categories: tuple[str, ...]
+    missing_category: tuple[str, ...]
 
     def check(self) -> None:
         if self.decimal not in (".", ","):
@@ -72,7 +73,8 @@ class TextTable(DataSource):
         )
 
     def reading_words(self, columns: Sequence[str]) -> DataSource:
-        return replace(self, categories=(*self.categories, *columns))
+        known = (*self.categories, *columns)
+        return replace(self, categories=known)  # type: ignore[type-var]  # subclasses are dataclasses
 
     def check_names(self, known: Sequence[str]) -> None:
         """Refuses options that name a column that is not there.
@@ -119,6 +121,23 @@ class TextTable(DataSource):
             return f"{series}.astype(np.int64).to_numpy()"
         return f"{series}.astype(np.float64).to_numpy({write_dtype(column.type.dtype)})"
 
+    def write_cells(self, column: Column) -> str:
+        """The expression of a column of a pandas frame that keeps numbers, dates and text apart."""
+        series = f"table[{write_string(column.name)}]"
+        if column.type.rank:
+            return f"np.stack({series}.to_list()).astype({write_dtype(column.type.dtype)})"
+        if column.written.date == STORED:
+            return f"read_dates({series}, None)"
+        if not column.written.text:
+            return write_numbers(series, column)
+        if column.written.mixed:
+            series += '.map(str, na_action="ignore")'
+        cells = series if column.written.mixed else f"{series}.astype(object)"
+        if column.missing or "" in column.categories:
+            blanks = sorted({*EMPTY, *self.missing, *column.written.blanks})
+            cells += f".mask({series}.isin([{', '.join(map(write_string, blanks))}]))"
+        return self.write_text(cells, column)
+
     def helpers(self, columns: Iterable[Column]) -> list[str]:
         """The functions that these expressions call."""
         read = [c for c in columns if is_read_as_text(c)]
@@ -148,6 +167,20 @@ class TextTable(DataSource):
             "    return cells",
             "",
         ]
+
+
+@dataclass(frozen=True)
+class TextTable(TextCells):
+    """Base of sources that are files with such cells."""
+
+    path: str
+    decimal: str = "."
+    thousands: str = ""
+    unit: str | tuple[str, ...] = ()
+    date: str = ""
+    missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    missing_category: tuple[str, ...] = ()
 
 
 def write_numbers(series: str, column: Column) -> str:

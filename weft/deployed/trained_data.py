@@ -108,9 +108,9 @@ def _read_listed(settings: dict[str, Any]) -> dict[str, list[str]]:
 
 def find_data(train: Train, folder: Path) -> tuple[object, ...]:
     """What the data of a train is read from, of paths relative to a folder: files, and arrays
-    that are in none."""
+    or rows that are in none."""
     source = train.data.source
-    return (*source.files(folder), source.held(folder))
+    return (*source.files(folder), source.held(folder), source.fingerprint(folder))
 
 
 def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:

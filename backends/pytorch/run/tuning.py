@@ -149,9 +149,10 @@ class ScriptTrainer:
 
     def _make_key(self, folder: Path) -> str:
         """What the result of a training follows from: its files and its data."""
-        digest = hashlib.sha256(self.device.encode())
+        source = self.train_item.data.source
+        digest = hashlib.sha256(f"{self.device}{source.fingerprint(self.data_root)}".encode())
         files = [folder / name for name in ("model.py", "train.py", START, MASKS, HELD)]
-        files += self.train_item.data.source.files(self.data_root)
+        files += source.files(self.data_root)
         for path in filter(Path.is_file, files):
             digest.update(f"{path.name} {_hash(path)} ".encode())
         return digest.hexdigest()

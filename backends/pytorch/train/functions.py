@@ -263,7 +263,20 @@ def list_loader_names(script: ScriptSpec) -> frozenset[str]:
         if isinstance(statement, ast.Import | ast.ImportFrom)
         for alias in statement.names
     }
-    return SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | imported
+    known = SCRIPT_GLOBALS | SCRIPT_LOCALS | LOCAL_RESERVED | LOADER_LOCALS | imported
+    if script.data.members:
+        return known
+    code = script.data.source.code(script.data.schema)
+    return known | _list_bound(
+        [*code.lines, *([f"{code.opened}\n    pass"] if code.opened else [])]
+    )
+
+
+def _list_bound(lines: Sequence[str]) -> set[str]:
+    """The names that statements bind."""
+    nodes = list(ast.walk(ast.parse("\n".join(lines))))
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
 
 
 def emit_column_functions(script: ScriptSpec) -> list[str]:

@@ -189,12 +189,12 @@ class DataElaborator(ItemElaborator):
         self, given: Memory, body: Body, expression: Expr | None, cls: type[DataSource] | None
     ) -> DataSource:
         """Columns that a program hands over, their text read as the table's in the spec."""
-        from compiler.data.tables import TextTable  # a check of a file on the disk never needs it
+        from compiler.data.tables import TextCells  # a check of a file on the disk never needs it
 
-        if expression is None or cls is None or not issubclass(cls, TextTable):
+        if expression is None or cls is None or not issubclass(cls, TextCells):
             return given
         source = build_described(body, expression, cls)
-        return replace(given, dialect=source.dialect) if isinstance(source, TextTable) else given
+        return replace(given, dialect=source.dialect) if isinstance(source, TextCells) else given
 
     def override(self, source: DataSource) -> DataSource | None:
         """The source with options replaced that `--set digits.path=…` names."""
