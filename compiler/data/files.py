@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from compiler.report.messages.data import (
 )
 from compiler.report.suggestions import did_you_mean
 from compiler.system.files import list_names, match_files, name_kind, need_file
+from compiler.writing.python import write_formatted, write_string
 
 LARGEST_TEXT = 4 << 30
 """Bytes of a text file that are read, at most."""
@@ -65,14 +67,60 @@ def _refuse_encoding(shown: str, encoding: str, data: bytes, error: UnicodeError
     )
 
 
+_NUMBERS = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}")
+"""Numbers in the name of a file, `part-{00..15}.csv`, as shells write them."""
+MOST_FILES = 100_000
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path may name several files."""
+    return bool(set("*?[") & set(path)) or _NUMBERS.search(path) is not None
+
+
+def write_files(pattern: str) -> str:
+    """The expression of the paths that a pattern names, in order."""
+    numbers = _NUMBERS.search(pattern)
+    if numbers is not None:
+        before, behind = pattern[: numbers.start()], pattern[numbers.end() :]
+        first, last = numbers.groups()
+        digits = f":0{len(first)}" if len(first) > 1 else ""
+        name = f'f"{write_formatted(before)}{{number{digits}}}{write_formatted(behind)}"'
+        return f"[folder / {name} for number in range({int(first)}, {int(last) + 1})]"
+    root = Path(pattern).anchor
+    start = f"Path({write_string(root)})" if root else "folder"
+    return f"sorted({start}.glob({write_string(str(Path(pattern).relative_to(root or '.')))}))"
+
+
+def _find_numbered(folder: Path, path: str, option: str) -> list[Path]:
+    """The files whose names have each of some numbers.
+
+    Raises:
+        Fault: one is missing, or there are no such numbers.
+    """
+    numbers = _NUMBERS.search(path)
+    assert numbers is not None, "only asked of such a name"
+    first, last = numbers.groups()
+    if set("*?[") & set(path) or not 0 <= int(last) - int(first) < MOST_FILES:
+        expected = "numbers from a lower to a higher one, and no `*` beside them"
+        refuse_file(path, f"it names no files: {expected}", option=option)
+    width = len(first)
+    names = [
+        f"{path[: numbers.start()]}{number:0{width}}{path[numbers.end() :]}"
+        for number in range(int(first), int(last) + 1)
+    ]
+    return [find_file(folder, name, option) for name in names]
+
+
 def find_files(folder: Path, path: str, option: str = "path") -> list[Path]:
     """The files that a source names, in the order of their names: one, or those that a pattern
-    such as `jets/*.parquet` matches.
+    such as `jets/*.parquet` or `part-{00..15}.csv` matches.
 
     Raises:
         Fault: there is none, or it is a folder.
     """
-    if not set("*?[") & set(path) or name_kind(folder / path) is not None:
+    if _NUMBERS.search(path):
+        return _find_numbered(folder, path, option)
+    if not is_pattern(path) or name_kind(folder / path) is not None:
         return [find_file(folder, path, option)]
     try:
         found = match_files(folder, path)

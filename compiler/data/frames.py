@@ -18,6 +18,8 @@ from compiler.data.memory import convert_array, describe_array
 from compiler.data.tables import STORED, TextCells
 from compiler.report.messages.cells import column_not_held
 
+Stamps = tuple[tuple[int, int], ...]
+"""When files were changed, and how long they are."""
 LISTS = "store lists of numbers of one length, or each part as a column of its own"
 
 
@@ -73,6 +75,11 @@ class FrameTable(TextCells):
             self.refuse("it holds no columns")
         self.check_names(names)
         return frame
+
+
+def stamp_files(paths: Sequence[Path]) -> Stamps:
+    """What tells that one of some files has changed."""
+    return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
 def describe_series(name: str, series: Any, dialect: Dialect) -> Column:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import WHOLE, convert_cells, describe_cells, describe_moments
 from compiler.data.dates import GAP, seconds_of
-from compiler.data.files import find_files, refuse_file
+from compiler.data.files import find_files, is_pattern, refuse_file, write_files
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import STORED, TextTable
@@ -91,9 +91,9 @@ class Parquet(TextTable):
     def code(self, columns: Sequence[Column]) -> LoadingCode:
         names = ", ".join(write_string(c.name) for c in columns)
         lines = [f"table = pd.read_parquet({write_path(self.path)}, columns=[{names}])"]
-        if set("*?[") & set(self.path):
+        if is_pattern(self.path):
             lines = [
-                f"paths = sorted(folder.glob({write_string(self.path)}))",
+                f"paths = {write_files(self.path)}",
                 f"tables = [pd.read_parquet(p, columns=[{names}]) for p in paths]",
                 "table = pd.concat(tables)",
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,18 @@ ORIENTATION = 0x0112
 """The tag of EXIF that says how the pixels lie."""
 
 
+class Packed(BytesIO):
+    """An image within another file, with the name that it has there."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+ImageFile = Path | Packed
+"""Where an image is."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What an image says of itself: height and width, its mode in Pillow, and whether EXIF says
@@ -50,7 +63,7 @@ class Header:
     turned: bool
 
 
-def read_header(path: Path, option: str) -> Header:
+def read_header(path: ImageFile, option: str) -> Header:
     """The header of an image; its pixels are not read.
 
     Raises:
@@ -79,7 +92,9 @@ def read_header(path: Path, option: str) -> Header:
     return header
 
 
-def read_pixels(path: Path, grey: bool, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def read_pixels(
+    path: ImageFile, grey: bool, size: tuple[int, int] | None, option: str = "folder"
+) -> NDArray[np.uint8]:
     """Pixels of an image, grey or in three colours, resized to a height and width.
 
     Raises:
@@ -95,7 +110,7 @@ def read_pixels(path: Path, grey: bool, size: tuple[int, int] | None) -> NDArray
                 converted = converted.resize(size[::-1], Resampling.BILINEAR)
             return np.asarray(converted)
     except UNREADABLE as error:
-        refuse_file(path.name, f"it cannot be decoded: {error}", option="folder")
+        refuse_file(path.name, f"it cannot be decoded: {error}", option=option)
 
 
 def read_mask(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -136,7 +151,7 @@ def read_image(path: Path) -> NDArray[Any]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image]:
+def _open(path: ImageFile) -> Iterator[Image]:
     """An image of one of the formats that are read.
 
     Raises:
@@ -170,9 +185,9 @@ def _is_turned(image: Image) -> bool:
 
 def _has_deep_channels(image: Image) -> bool:
     """Whether the file has channels of 16 bits, of which Pillow reads the upper ones."""
-    from PIL.ImageFile import ImageFile
+    from PIL.ImageFile import ImageFile as Opened
 
-    if image.format not in ("PNG", "TIFF") or not isinstance(image, ImageFile) or not image.tile:
+    if image.format not in ("PNG", "TIFF") or not isinstance(image, Opened) or not image.tile:
         return False
     arguments = image.tile[0].args
     raw = arguments[0] if isinstance(arguments, tuple) else arguments

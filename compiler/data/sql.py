@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, final
 
 from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.files import find_file, refuse_setting
-from compiler.data.frames import FrameTable
+from compiler.data.frames import FrameTable, Stamps, stamp_files
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.databases import (
@@ -105,12 +105,8 @@ class Sql(FrameTable):
         return (first, *others)
 
     def read_frame(self, folder: Path) -> Any:
-        stamps: list[object] = [
-            (p.stat().st_mtime_ns, p.stat().st_size) for p in self.files(folder)
-        ]
-        if self._variable is not None:
-            stamps.append(os.environ.get(self._variable))
-        return _ask(self, folder, tuple(stamps))
+        address = os.environ.get(self._variable) if self._variable is not None else None
+        return _ask(self, folder, stamp_files(self.files(folder)), address)
 
     def refuse(self, reason: str, advice: str = "") -> NoReturn:
         raise Fault(lambda w: database_refused(w.argument("query"), self.url, reason, advice))
@@ -177,8 +173,9 @@ class Sql(FrameTable):
 
 
 @lru_cache(maxsize=4)  # the schema and the rows come from one answer
-def _ask(source: Sql, folder: Path, stamps: tuple[object, ...]) -> Any:
-    """The answer of the database as a frame; `stamps` are part of the key of the cache.
+def _ask(source: Sql, folder: Path, stamps: Stamps, address: str | None) -> Any:
+    """The answer of the database as a frame; `stamps` and `address` are part of the
+    key of the cache.
 
     Raises:
         Fault: a package or the database is missing, or it refuses the query.

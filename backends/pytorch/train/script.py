@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from backends.pytorch.terms.helpers import find_helpers
@@ -79,7 +80,8 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
     body = "\n\n\n".join(["\n".join(blocks[0]), *find_helpers(text), text])
     models = ", ".join(sort_names(set(find_classes(script))))
     early = [LOADED_EARLY] if script.distributed else []
-    imports = write_imports(body, [*early, *script.data.source.imports()])
+    read = [line for line in script.data.source.imports() if _is_used(line, body)]
+    imports = write_imports(body, [*early, *read])
     imports.remove("import sys")
     head = [
         *_docstring(script, finder),
@@ -92,6 +94,13 @@ def emit_script(script: ScriptSpec, finder: Function | None = None) -> str:
         "",
     ]
     return "\n".join(head) + "\n" + body + "\n"
+
+
+def _is_used(line: str, body: str) -> bool:
+    """Whether code names what an import brings: what a source reads some columns with may be of no
+    use to others."""
+    name = line.split()[-1]
+    return re.search(rf"\b{re.escape(name)}\b", body) is not None
 
 
 def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Function | Lines]:

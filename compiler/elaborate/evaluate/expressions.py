@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -143,6 +144,9 @@ def _tuple(body: Body, items: Sequence[Expr]) -> Val:
     return Record(tuple(("", body.evaluate(item)) for item in items))
 
 
+_NUMBERS = re.compile(r"[0-9]+\.\.[0-9]+")
+
+
 def _join_string(body: Body, expression: String) -> Val:
     if all(isinstance(part, str) for part in expression.parts):
         text = "".join(part for part in expression.parts if isinstance(part, str))
@@ -153,6 +157,10 @@ def _join_string(body: Body, expression: String) -> Val:
         if isinstance(part, str):
             pieces.append(part)
             hints.append(HintConst(part))
+            continue
+        if _NUMBERS.fullmatch(part.span.text):  # `part-{00..15}.csv` names several files
+            pieces.append(f"{{{part.span.text}}}")
+            hints.append(HintConst(pieces[-1]))
             continue
         value = body.evaluate(part)
         if isinstance(value, Poison):
