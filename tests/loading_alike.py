@@ -26,7 +26,7 @@ def assert_script_loads_alike(spec: str, folder: Path) -> str:
     code = folder / "code"
     write_training(train, code)
     lint(code)
-    (code / "run").mkdir()
+    (code / "run").mkdir(exist_ok=True)
     load = import_script(code, "train").load_splits
     given = {"folder": folder, "out": code / "run", "device": "cpu"}
     splits = load(*(given[name] for name in inspect.signature(load).parameters))

@@ -126,6 +126,34 @@ def test_npz_refusals(tmp_path: Path) -> None:
     assert "no arrays of numbers" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
+def test_npz_files_of_a_pattern(tmp_path: Path) -> None:
+    for number in range(3):
+        x = np.full((2, 3), number, np.float32)
+        arrays = {"x": x, "n": np.arange(2) + 10 * number, "names": np.array(["a"]), "k": 1}
+        np.savez(tmp_path / f"part-{number}.npz", **arrays)
+    arrays = check_source(Npz("part-*.npz"), tmp_path)
+    assert arrays["n"].tolist() == [0, 1, 10, 11, 20, 21]
+    assert arrays["x"][:, 2].tolist() == [0, 0, 1, 1, 2, 2]
+    assert check_source(Npz("part-{1..2}.npz", ("x",)), tmp_path)["x"].shape == (4, 3)
+    for arrays, reason in (
+        ({"x": np.zeros((2, 3), np.float32)}, "it lacks the array `k`, unlike `part-0.npz`"),
+        ({"x": np.zeros((2, 4)), "n": 1, "names": 1, "k": 1}, "rows of `x` have another shape"),
+    ):
+        np.savez(tmp_path / "part-2.npz", **arrays)
+        message = fault_of(lambda: Npz("part-*.npz").schema(tmp_path))
+        assert message.text.title == "`part-2.npz` cannot be read"
+        assert reason in message.text.label
+
+
+def test_npz_files_of_a_pattern_with_their_own_splits(tmp_path: Path) -> None:
+    for number in range(2):
+        x, y = np.full((2, 3), number), np.full((1, 3), 10 + number)
+        np.savez(tmp_path / f"part-{number}.npz", x_train=x, x_test=y)
+    source = Npz("part-*.npz")
+    assert check_source(source, tmp_path)["x"][:, 0].tolist() == [0, 0, 1, 1, 10, 11]
+    assert source.given_splits(tmp_path) == {"train": 4, "test": 2}
+
+
 def test_missing_files_are_refused_with_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cats.npz").write_bytes(b"")
@@ -330,7 +358,8 @@ def test_arrays_in_memory(tmp_path: Path) -> None:
 
 
 def test_sources_are_registered_and_documented() -> None:
-    names = {"sklearn", "npz", "csv", "parquet", "mnist", "idx", "images", "sql", "text"}
+    names = {"sklearn", "npz", "csv", "parquet", "mnist", "idx", "images", "text"}
+    names |= {"audio", "concat", "hf", "join", "jsonl", "sql", "webdataset"}
     assert names == set(load_sources().names())
     for cls in load_sources().classes():
         for option in cls.options():

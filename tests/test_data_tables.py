@@ -208,3 +208,26 @@ def test_parquet_lists_with_missing_entries(tmp_path: Path) -> None:
     assert "are missing" in (column.trouble.text.label or "")
     parquet.write_table(pyarrow.table({"x": [[1.0, 2.0], [3.0, None]]}), path)
     assert np.isnan(source.load(tmp_path)["x"][1, 1])
+
+
+def test_csv_files_of_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "part-00.csv").write_text("n,x,kind\n1,0.5,a\n2,,b\n")
+    (tmp_path / "part-01.csv").write_text("n,x,kind\n3,7,a\n")
+    (tmp_path / "part-02.csv").write_text("n,x,kind\n4,8,12\n")
+    for path in ("part-*.csv", "part-{00..02}.csv", f"{tmp_path}/part-??.csv"):
+        arrays = check_source(Csv(path), tmp_path)
+        assert arrays["n"].tolist() == [1, 2, 3, 4]
+        assert arrays["kind"].tolist() == [1, 2, 1, 0]
+    for text, reason in (
+        ("n,kind\n4,c\n", "it lacks the column `x`, unlike `part-00.csv`"),
+        ("n,x,kind,more\n4,1,c,d\n", "it has a column `more`, unlike `part-00.csv`"),
+        ("x,n,kind\n4,1,c\n", "its columns stand in another order, unlike `part-00.csv`"),
+        ("n,x,kind\n", "it holds no rows"),
+    ):
+        (tmp_path / "part-02.csv").write_text(text)
+        message = fault_of(lambda: Csv("part-*.csv").schema(tmp_path))
+        assert message.text.title == "`part-02.csv` cannot be read"
+        assert message.text.label == reason
+    (tmp_path / "part-02.csv").write_text("n,x,kind\n1,2\n")
+    message = fault_of(lambda: Csv("part-*.csv").schema(tmp_path))
+    assert message.text.title == "line 2 of `part-02.csv` has 2 cells"

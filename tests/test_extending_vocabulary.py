@@ -22,7 +22,7 @@ FILES = {
     "An optimizer": {"compiler/training/rprop.py"},
     "A schedule of the learning rate": {"compiler/training/circular.py"},
     "An initializer": {"compiler/vocabulary/initializers/sparse.py"},
-    "A data source": {"compiler/data/jsonl.py"},
+    "A data source": {"compiler/data/logfmt.py"},
     "A command": {"weft/cli/commands/count.py"},
 }
 """What each addition touches: one file, and for a pass its place in the order."""
@@ -44,7 +44,7 @@ model Net {
     output y: f32[b] = (h -> dense(1) as head)[:, 0]
 }
 data lines {
-    source jsonl("rows.jsonl")
+    source logfmt("rows.log")
     x = stack([a, b, c, d, e, f, g, h], axis=-1)
     split random(seed=0), train=60%, val=20%, test=20%
 }
@@ -104,10 +104,10 @@ json.dump({
     "pass": weft("compile", "spec.weft", "-o", "made", "--onnx", "--explain", "double_negaton"),
 }, sys.stdout)
 """
-WORDS = ("sparse", "jsonl", "rprop", "circular", "msle", "coarsen", "gated_mlp")
+WORDS = ("sparse", "logfmt", "rprop", "circular", "msle", "coarsen", "gated_mlp")
 MISSPELT = [
     ("sparse", "spars"),
-    ("jsonl(", "jsnl("),
+    ("logfmt(", "logfnt("),
     ("rprop(", "rporp("),
     ("circular(", "circlar("),
     ("msle(", "mslee("),
@@ -128,8 +128,8 @@ def test_all_of_it_works(tmp_path: Path) -> None:
     (tmp_path / "spec.weft").write_text(SPEC)
     numbers = np.random.default_rng(0).uniform(size=(100, 9)).round(3).tolist()
     names = [*"abcdefgh", "price"]
-    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in numbers]
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    lines = [" ".join(f"{n}={x}" for n, x in zip(names, row, strict=True)) for row in numbers]
+    (tmp_path / "rows.log").write_text("\n".join(lines))
     wrong = [*MISSPELT, *(case[:2] for case in REFUSED), ("use std.transformer", "")]
     done = extended.run(f"WRONG = {wrong!r}\n{BUILD}", " ".join(WORDS))
     assert done.returncode == 0, done.stderr
@@ -144,7 +144,7 @@ def check_what_is_built(out: Path, said: dict[str, Any]) -> None:
     measured twice; the pass on the net and the pass on the graph have done their work."""
     assert (out / "coarse.onnx").exists(), said["build"]
     script = (out / "fit" / "train.py").read_text()
-    assert "rows = [json.loads(line) for line in lines]" in script
+    assert 'dict(pair.split("=") for pair in line.split())' in script
     assert "torch.optim.Rprop(model.parameters(), lr=LEARNING_RATE, etas=(0.4, 1.3))" in script
     assert "return 0.25 + 0.75 * math.sqrt(1 - (step / steps) ** 2)" in script
     assert "log1p()" in script

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sqlite3
+import tarfile
 from contextlib import closing
 from functools import reduce
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.io import wavfile
 
 from backends.pytorch.train.script import emit_script
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -142,11 +145,8 @@ def draw(name: str, type: Any, generator: np.random.Generator) -> NDArray[Any]:
 
 def write_data(folder: Path) -> None:
     """The files that examples of data sources read."""
-    table = pd.DataFrame({"area": [40.0, 55.5, 71.0] * 8, "rooms": [1, 2, 3] * 8})
-    table.to_csv(folder / "houses.csv", index=False)
-    table.to_parquet(folder / "houses.parquet")
-    with closing(sqlite3.connect(folder / "houses.db")) as connection:
-        table.to_sql("houses", connection, index_label="id")
+    write_tables(folder)
+    write_shards(folder)
     np.savez(folder / "waves.npz", x=np.ones((20, 8), np.float32))
     (folder / "book.txt").write_text("to be or not to be, that is the question. " * 40)
     for part in ("photos/cat", "photos/dog", "mnist"):
@@ -160,6 +160,36 @@ def write_data(folder: Path) -> None:
             header = [0x0800 + array.ndim, *array.shape]
             path = folder / f"mnist/{split}-{kind}-ubyte"
             path.write_bytes(np.array(header, ">i4").tobytes() + array.tobytes())
+
+
+def write_tables(folder: Path) -> None:
+    """A table of houses in every form, and one beside it."""
+    table = pd.DataFrame({"area": [40.0, 55.5, 71.0] * 8, "rooms": [1, 2, 3] * 8})
+    table.to_csv(folder / "houses.csv", index=False)
+    table.to_parquet(folder / "houses.parquet")
+    (folder / "houses").mkdir()
+    table.to_parquet(folder / "houses" / "train-0.parquet")
+    table.to_json(folder / "houses.jsonl", orient="records", lines=True)
+    with closing(sqlite3.connect(folder / "houses.db")) as connection:
+        table.to_sql("houses", connection, index_label="id")
+    (folder / "prices.csv").write_text("rooms,price\n1,20\n2,30\n3,45\n")
+
+
+def write_shards(folder: Path) -> None:
+    """Sounds, and images in shards."""
+    for number in range(4):
+        path = folder / "words" / ("no", "yes")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wavfile.write(path, 8000, np.full(400, number, np.int16))
+    for number in range(2):
+        with tarfile.open(folder / f"shard-{number:03}.tar", "w") as shard:
+            for row in range(5):
+                file = io.BytesIO()
+                Image.fromarray(np.full((8, 8), row, np.uint8)).save(file, "PNG")
+                member = tarfile.TarInfo(f"{row}.png")
+                member.size = file.tell()
+                file.seek(0)
+                shard.addfile(member, file)
 
 
 # --- how entries are read and written ---

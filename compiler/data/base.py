@@ -38,7 +38,8 @@ class Column:
     """A raw column: its type per row, without the row axis. A column of words has `words` True
     and dtype i64: the codes of its categories, in sorted order. `missing` says that cells are
     empty (NaN); a source that reads headers only does not know it. `parts` are the names under
-    which the source stores the rows, where these are several (`x_train`, `x_test`). `trouble` is
+    which the source stores the rows, where these are several (`x_train`, `x_test`), or what else
+    its code goes by. `trouble` is
     why nothing may be computed from the column, `doubt` what is to be looked at before: messages
     that still lack their place."""
 
@@ -57,6 +58,8 @@ class Column:
     """The first cells of a column of text."""
     stored: str = ""
     """What the entries are in the words of the file, if no tensor holds them."""
+    own: tuple[Column | None, ...] = ()
+    """The columns of the sources that it is put together of; empty where it is of one source."""
 
     @property
     def kind(self) -> str:

@@ -12,13 +12,21 @@ from functools import lru_cache
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NoReturn, final
 
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import convert_cells, describe_cells
-from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
+from compiler.data.files import (
+    find_files,
+    is_pattern,
+    read_text,
+    refuse_file,
+    refuse_setting,
+    write_files,
+)
+from compiler.data.frames import Stamps, stamp_files
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -35,14 +43,15 @@ Table = tuple[tuple[Column, Sequence[str]], ...]
 @final
 @dataclass(frozen=True)
 class Csv(TextTable):
-    """A table in a csv file: one row per line, its columns named by the first line.
+    """A table in a csv file, or in several of the same columns, one below the other: one row per
+    line, its columns named by the first line.
 
     A column of whole numbers is i64; one of numbers is f32, where missing cells (empty, `NA`,
     `NaN`, `null`, as in pandas) are NaN, to be replaced by `fill`; dates are i64, the seconds
     since 1970; any other is a column of categories: the place of each word in sorted order, to be
     spread by `one_hot`. Write a name with spaces or brackets in backquotes.
 
-    - `path`: the file, relative to the spec's folder.
+    - `path`: the file, relative to the spec's folder, or a pattern: `"part-*.csv"`.
     - `decimal`: what stands before the fraction of a number: `","` in much of Europe.
     - `thousands`: what stands between thousands: `","`, `"."`, `" "`.
     - `unit`: what stands beside each number of some columns (`"kg"`, `"%"`, `["$", "km"]`), and
@@ -96,13 +105,14 @@ class Csv(TextTable):
         }
 
     def files(self, folder: Path) -> Sequence[Path]:
-        return [find_file(folder, self.path)]
+        return find_files(folder, self.path)
 
     def imports(self) -> Sequence[str]:
         return ["import pandas as pd"]
 
     def code(self, columns: Sequence[Column]) -> LoadingCode:
-        options = [write_path(self.path)]
+        several = is_pattern(self.path)
+        options = ["path" if several else write_path(self.path)]
         if self.separator != ",":
             options.append(f"sep={write_string(self.separator)}")
         if not self.header:
@@ -113,9 +123,16 @@ class Csv(TextTable):
             options.append(f"dtype={{{', '.join(f'{key}: str' for key in texts)}}}")
         if codecs.lookup(self.encoding).name != "utf-8":
             options.append(f"encoding={write_string(self.encoding)}")
-        table = f"table = pd.read_csv({', '.join(options)})"
+        call = f"pd.read_csv({', '.join(options)})"
+        lines = [f"table = {call}"]
+        if several:
+            lines = [
+                f"paths = {write_files(self.path)}",
+                f"tables = [{call} for path in paths]",
+                "table = pd.concat(tables, ignore_index=True)",
+            ]
         found = {c.name: self._expression(c) for c in columns}
-        return LoadingCode([*self.helpers(columns), table], found)
+        return LoadingCode([*self.helpers(columns), *lines], found)
 
     def _write_numbers(self, columns: Sequence[Column]) -> list[str]:
         """How pandas reads numbers, and what is missing."""
@@ -143,22 +160,28 @@ class Csv(TextTable):
         return write_numbers(series, column)
 
     def _read(self, folder: Path) -> Table:
-        path = find_file(folder, self.path)
-        status = path.stat()
-        return _read_table(self, path, status.st_mtime_ns, status.st_size)
+        paths = find_files(folder, self.path)
+        return _read_table(self, tuple(paths), stamp_files(paths))
 
 
 @lru_cache(maxsize=4)  # the schema and the rows come from one reading
-def _read_table(source: Csv, path: Path, changed: int, size: int) -> Table:
-    """All columns; `changed` and `size` are part of the key of the cache.
+def _read_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Table:
+    """All columns of all files; `stamps` are part of the key of the cache.
 
     Raises:
-        Fault: the file is no csv file.
+        Fault: a file is no csv file, or has other columns than the first.
     """
-    text = read_text(path, source.path, source.encoding)
-    names, rows = _read_rows(source, text)
-    if not rows:
-        refuse_file(source.path, "it holds no rows")
+    names: list[str] = []
+    rows: list[list[str]] = []
+    for path in paths:
+        shown = source.path if len(paths) == 1 else path.name
+        own, found = _read_rows(source, shown, read_text(path, shown, source.encoding))
+        if not found:
+            refuse_file(shown, "it holds no rows")
+        names = names or own
+        if own != names:
+            _refuse_columns(shown, own, paths[0].name, names)
+        rows += found
     plain = [name.strip() for name in names] if source.header else names
     source.check_names(plain)
     table = []
@@ -171,8 +194,19 @@ def _read_table(source: Csv, path: Path, changed: int, size: int) -> Table:
     return tuple(table)
 
 
-def _read_rows(source: Csv, text: str) -> tuple[list[str], list[list[str]]]:
-    reader = csv.reader(_split_lines(source, text), delimiter=source.separator, strict=True)
+def _refuse_columns(shown: str, found: Sequence[str], first: str, known: Sequence[str]) -> NoReturn:
+    """Refuses a file whose columns are not those of the first."""
+    lacking = [name for name in known if name not in found]
+    others = [name for name in found if name not in known]
+    reason = "its columns stand in another order"
+    if lacking or others:
+        here = f"lacks the column `{lacking[0]}`" if lacking else f"has a column `{others[0]}`"
+        reason = f"it {here}"
+    refuse_file(shown, f"{reason}, unlike `{first}`")
+
+
+def _read_rows(source: Csv, shown: str, text: str) -> tuple[list[str], list[list[str]]]:
+    reader = csv.reader(_split_lines(source, shown, text), delimiter=source.separator, strict=True)
     rows: list[list[str]] = []
     width = 0
     try:
@@ -182,39 +216,39 @@ def _read_rows(source: Csv, text: str) -> tuple[list[str], list[list[str]]]:
             if not width:
                 width = len(row)
                 if width == 1:
-                    _refuse_separator(source, text)
+                    _refuse_separator(source, shown, text)
             if len(row) != width:
-                _refuse_row(source, reader.line_num, len(row), width)
+                _refuse_row(source, shown, reader.line_num, len(row), width)
             rows.append(row)
     except csv.Error as error:
-        refuse_file(source.path, f"line {reader.line_num}: {error}")
+        refuse_file(shown, f"line {reader.line_num}: {error}")
     if not rows:
-        refuse_file(source.path, "it is empty")
+        refuse_file(shown, "it is empty")
     if not source.header:
         return [f"c{index}" for index in range(width)], rows
-    _check_header(source, rows[0])
+    _check_header(shown, rows[0])
     return rows[0], rows[1:]
 
 
-def _split_lines(source: Csv, text: str) -> Iterator[str]:
+def _split_lines(source: Csv, shown: str, text: str) -> Iterator[str]:
     """The lines with their ends, none of which holds a NUL, which ends texts for pandas."""
     for number, line in enumerate(StringIO(text, newline=""), 1):
         if "\0" in line:
             reason = f"line {number} holds a NUL byte: it is binary, or not {source.encoding}"
-            refuse_file(source.path, reason, 'text in UTF-16 needs `encoding="utf-16"`')
+            refuse_file(shown, reason, 'text in UTF-16 needs `encoding="utf-16"`')
         yield line
 
 
-def _check_header(source: Csv, header: Sequence[str]) -> None:
+def _check_header(shown: str, header: Sequence[str]) -> None:
     """Refuses columns without a name, and names that stand twice."""
     for name, count in Counter(name.strip() for name in header).items():
         if not name:
-            refuse_file(source.path, "a column of its first line has no name", "`header=false`?")
+            refuse_file(shown, "a column of its first line has no name", "`header=false`?")
         if count > 1:
-            refuse_file(source.path, f"its first line names `{name}` twice")
+            refuse_file(shown, f"its first line names `{name}` twice")
 
 
-def _refuse_separator(source: Csv, text: str) -> None:
+def _refuse_separator(source: Csv, shown: str, text: str) -> None:
     """Refuses a file whose lines are one cell each, and several with another separator.
 
     Raises:
@@ -228,9 +262,7 @@ def _refuse_separator(source: Csv, text: str) -> None:
     decimal = source.decimal != "," != found and re.search(r"\d,\d", row) is not None
     cells = len(next(csv.reader([header], delimiter=found)))
     raise Fault(
-        lambda where: other_separator(
-            where.argument("path"), source.path, header, found, decimal, cells
-        )
+        lambda where: other_separator(where.argument("path"), shown, header, found, decimal, cells)
     )
 
 
@@ -240,9 +272,9 @@ def _separates(separator: str, lines: Sequence[str]) -> bool:
     return len(lines) > 1 and len(widths) == 1 and widths != {1}
 
 
-def _refuse_row(source: Csv, line: int, found: int, expected: int) -> None:
+def _refuse_row(source: Csv, shown: str, line: int, found: int, expected: int) -> None:
     raise Fault(
         lambda where: ragged_row(
-            where.argument("path"), source.path, line, found, expected, source.separator
+            where.argument("path"), shown, line, found, expected, source.separator
         )
     )

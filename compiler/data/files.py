@@ -85,7 +85,8 @@ def write_files(pattern: str) -> str:
         first, last = numbers.groups()
         digits = f":0{len(first)}" if len(first) > 1 else ""
         name = f'f"{write_formatted(before)}{{number{digits}}}{write_formatted(behind)}"'
-        return f"[folder / {name} for number in range({int(first)}, {int(last) + 1})]"
+        bounds = f"{int(first)}, {int(last) + 1}" if int(first) else f"{int(last) + 1}"
+        return f"[folder / {name} for number in range({bounds})]"
     root = Path(pattern).anchor
     start = f"Path({write_string(root)})" if root else "folder"
     return f"sorted({start}.glob({write_string(str(Path(pattern).relative_to(root or '.')))}))"

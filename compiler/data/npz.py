@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
 from compiler.data.damage import UNREADABLE
 from compiler.data.dates import GAP
-from compiler.data.files import find_file, refuse_column, refuse_file
+from compiler.data.files import (
+    find_files,
+    is_pattern,
+    refuse_column,
+    refuse_file,
+    write_files,
+)
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.records import dataclass
@@ -65,13 +71,14 @@ NUMBERS = "store numbers; a csv or parquet file holds text and dates too"
 @final
 @dataclass(frozen=True)
 class Npz(DataSource):
-    """The arrays of an npz file, one row per entry of the first axis.
+    """The arrays of an npz file, or of several with the same arrays, one below the other: one row
+    per entry of the first axis.
 
     Arrays `x_train`, `x_test` (and `x_val`) are one column `x`, and the file's own splits:
     `split given`. Floats become f32; whole numbers i64, but bytes of images stay u8. Pickled
     arrays are not read, because a pickle can run code.
 
-    - `path`: the file, relative to the spec's folder.
+    - `path`: the file, relative to the spec's folder, or a pattern: `"part-*.npz"`.
     - `columns`: the arrays to read; all that have rows where it is not given.
 
     Example: `source npz("waves.npz")`, `signal = x / 10`
@@ -113,19 +120,15 @@ class Npz(DataSource):
         return {part.rpartition("_")[2]: headers[part].shape[0] for part in parts}
 
     def files(self, folder: Path) -> Sequence[Path]:
-        return [find_file(folder, self.path)]
+        return find_files(folder, self.path)
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         headers = self._read_headers(folder)
         loaded = {}
-        try:
-            with np.load(find_file(folder, self.path), allow_pickle=False) as file:
-                for name, parts in self._arrange(headers).items():
-                    dtype = self._choose_dtype(folder, headers[parts[0]], parts)
-                    arrays = [_narrow(name, file[part], dtype) for part in parts]
-                    loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        except UNREADABLE as error:
-            refuse_file(self.path, f"its arrays cannot be read: {error}")
+        for name, parts in self._arrange(headers).items():
+            dtype = self._choose_dtype(folder, headers[parts[0]], parts)
+            arrays = [_narrow(name, array, dtype) for array in self._read(folder, parts)]
+            loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         rows = len(next(iter(loaded.values())))
         return loaded | {name: np.full(rows, GAP) for name in self._find_others(headers)}
 
@@ -138,8 +141,28 @@ class Npz(DataSource):
         assert first.column is not None
         if first.column is not DType.F32 or first.dtype.itemsize < 8 or len(first.shape) > 2:
             return first.column
-        with np.load(find_file(folder, self.path), allow_pickle=False) as file:
-            return choose_float(np.concatenate([file[part] for part in parts]))
+        return choose_float(np.concatenate(self._read(folder, parts)))
+
+    def _read(self, folder: Path, parts: Sequence[str]) -> list[NDArray[Any]]:
+        """The arrays of each name, of all files.
+
+        Raises:
+            Fault: one cannot be read.
+        """
+        arrays: dict[str, list[NDArray[Any]]] = {part: [] for part in parts}
+        paths = find_files(folder, self.path)
+        for path in paths:
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    for part in parts:
+                        arrays[part].append(file[part])
+            except UNREADABLE as error:
+                refuse_file(self._show(path, paths), f"its arrays cannot be read: {error}")
+        return [array for part in parts for array in arrays[part]]
+
+    def _show(self, path: Path, paths: Sequence[Path]) -> str:
+        """What one of the files is called in a message."""
+        return self.path if len(paths) == 1 else path.name
 
     def imports(self) -> Sequence[str]:
         return []
@@ -149,23 +172,34 @@ class Npz(DataSource):
             column.name: f"{self._expression(column)}.astype({write_dtype(column.type.dtype)})"
             for column in columns
         }
-        return LoadingCode([], found, f"with np.load({write_path(self.path)}) as file:")
+        if not is_pattern(self.path):
+            return LoadingCode([], found, f"with np.load({write_path(self.path)}) as file:")
+        return LoadingCode([f"files = [np.load(path) for path in {write_files(self.path)}]"], found)
 
     def _expression(self, column: Column) -> str:
-        if not column.parts:
-            return f"file[{write_string(column.name)}]"
-        names = ", ".join(f"file[{write_string(part)}]" for part in column.parts)
-        return f"np.concatenate([{names}])"
+        parts = column.parts or (column.name,)
+        names = [f"file[{write_string(part)}]" for part in parts]
+        if not is_pattern(self.path):
+            return names[0] if len(names) == 1 else f"np.concatenate([{', '.join(names)}])"
+        if len(names) == 1:
+            return f"np.concatenate([{names[0]} for file in files])"
+        listed = ", ".join(map(write_string, parts))
+        return f"np.concatenate([file[part] for part in ({listed}) for file in files])"
 
     def _read_headers(self, folder: Path) -> dict[str, Header]:
-        """Names, shapes and dtypes; the numbers are not read."""
-        path = find_file(folder, self.path)
-        try:
-            headers, unpacked = read_headers(path)
-        except UNREADABLE as error:
-            refuse_file(self.path, f"it is not an npz file: {error}")
-        check_expansion(self.path, unpacked, path.stat().st_size)
-        return headers
+        """Names, shapes and dtypes; the numbers are not read. Of several files, each array has
+        the rows of all."""
+        paths = find_files(folder, self.path)
+        merged: dict[str, Header] = {}
+        for path in paths:
+            shown = self._show(path, paths)
+            try:
+                headers, unpacked = read_headers(path)
+            except UNREADABLE as error:
+                refuse_file(shown, f"it is not an npz file: {error}")
+            check_expansion(shown, unpacked, path.stat().st_size)
+            merged = _join(merged, headers, shown, paths[0].name) if merged else headers
+        return merged
 
     def _arrange(self, headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
         """Names of columns, and the arrays that hold their rows, in order."""
@@ -206,6 +240,28 @@ class Npz(DataSource):
                 where.argument("path"), self.path, tuple(lengths.items()), advice
             )
         )
+
+
+def _join(
+    known: Mapping[str, Header], headers: Mapping[str, Header], shown: str, first: str
+) -> dict[str, Header]:
+    """The headers of arrays whose rows follow those of others.
+
+    Raises:
+        Fault: a file has other arrays.
+    """
+    for name in sorted(known.keys() ^ headers.keys()):
+        here = "lacks" if name in known else "has"
+        refuse_file(shown, f"it {here} the array `{name}`, unlike `{first}`")
+    joined = {}
+    for name, header in known.items():
+        other = headers[name]
+        if (header.shape[1:], header.dtype) != (other.shape[1:], other.dtype):
+            reason = f"rows of `{name}` have another shape or dtype than those of `{first}`"
+            refuse_file(shown, reason)
+        rows = [array.shape[0] for array in (header, other) if array.shape]
+        joined[name] = replace(header, shape=(sum(rows), *header.shape[1:])) if rows else header
+    return joined
 
 
 def _describe_other(header: Header) -> Column:

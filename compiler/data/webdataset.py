@@ -134,12 +134,16 @@ class WebDataset(TextTable, FrameTable):
         paths = write_files(self.path) if is_pattern(self.path) else f"[{write_path(self.path)}]"
         endings = {c.name: next(iter(c.parts), "") for c in columns}
         lines = [*self.helpers(columns), *READ_SHARDS, f"samples = read_shards({paths})"]
+        if any(map(_is_image, endings.values())):
+            lines += ["", *self._write_decoder()]
         lines += self._write_table(columns, endings)
         found = {}
         for column in columns:
             ending = endings[column.name]
             if _is_image(ending):
-                found[column.name] = self._write_images(column, ending)
+                channels, *_ = column.type.known_shape or ()
+                mode = '"L"' if channels == 1 else '"RGB"'
+                found[column.name] = f"decode({write_string(ending)}, {mode})"
             elif _is_number(column, ending):
                 found[column.name] = f"np.array({_write_cells(ending)}, np.int64)"
             else:
@@ -161,15 +165,18 @@ class WebDataset(TextTable, FrameTable):
         pairs = ", ".join(f"{name}: {cells}" for name, cells in single.items())
         return [f"table = pd.DataFrame({{{pairs}}})"] if pairs else []
 
-    def _write_images(self, column: Column, ending: str) -> str:
-        """The expression of a column of images."""
-        channels, _, _ = column.type.known_shape or ()
-        mode = "L" if channels == 1 else "RGB"
+    def _write_decoder(self) -> list[str]:
+        """The function that decodes images."""
         resize = f".resize({self.size[::-1]}, Image.Resampling.BILINEAR)" if self.size else ""
-        order = "[:, None]" if channels == 1 else ".transpose(0, 3, 1, 2)"
-        opened = f"Image.open(io.BytesIO(sample[{write_string(ending)}]))"
-        image = f'np.asarray({opened}.convert("{mode}"){resize})'
-        return f"np.ascontiguousarray(np.stack([{image} for sample in samples]){order})"
+        return [
+            "def decode(ending: str, mode: str) -> np.ndarray:",
+            '    """Pixels as `[rows, channels, height, width]`."""',
+            "    files = [io.BytesIO(sample[ending]) for sample in samples]",
+            f"    images = [Image.open(file).convert(mode){resize} for file in files]",
+            "    pixels = np.stack([np.atleast_3d(image) for image in images])",
+            "    return pixels.transpose(0, 3, 1, 2)",
+            "",
+        ]
 
     def _list(self, folder: Path) -> Samples:
         return list_samples(self.files(folder))

@@ -114,3 +114,34 @@ def package_missing(span: Span | None, package: str, what: str, extra: str) -> T
         f"{what} are read with `{package}`, which is not installed",
         help=f"install it: `pip install 'weft[{extra}]'`, or `pip install {package}`",
     )
+
+
+@message(
+    "W1686",
+    console="""\
+$ cat make.py
+from datasets import Dataset
+
+Dataset.from_dict({"area": [54, 67], "price": [2.5, 3.5]}).save_to_disk("homes")
+$ python make.py
+$ cat homes.weft
+data homes {
+    source hf("./homes", split="trian")
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+    mended="""\
+$ cat homes.weft
+data homes {
+    source hf("./homes")
+    split in_order, train=50%, val=50%
+}
+$ weft check homes.weft
+""",
+)
+def data_set_unavailable(span: Span | None, name: str, reason: str, advice: str = "") -> Text:
+    """A data set of Hugging Face cannot be loaded: there is no such one, it lacks the split or the
+    revision, or the hub cannot be reached and the cache does not have it. What was loaded once is
+    used offline too."""
+    return Text(f"the data set `{name}` cannot be loaded", label=reason, help=advice or None)
