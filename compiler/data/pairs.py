@@ -99,7 +99,8 @@ class Concat(TwoSources):
     column that is whole numbers in one and has a fraction or gaps in the other is f32. The splits
     that a source itself defines are not kept.
 
-    - `first`, `second`: the sources, each written as after `source`.
+    - `first`: a source, written as after `source`: `csv("houses.csv")`, or one of two others.
+    - `second`: the other.
 
     Example:
 
@@ -159,7 +160,8 @@ class Join(TwoSources):
     source have one key. The order is that of the first source. Other columns have different names.
     The splits that a source itself defines are not kept.
 
-    - `first`, `second`: the sources, each written as after `source`.
+    - `first`: a source, written as after `source`: `csv("houses.csv")`, or one of two others.
+    - `second`: the other.
     - `on`: the columns that both have and that tell which row belongs to which: `"id"`,
       `["shop", "day"]`.
     - `unmatched`: what becomes of rows of the first source whose key the second lacks: `"refuse"`
