@@ -18,6 +18,7 @@ from compiler.loading import read_trained
 from compiler.program.program import Program
 from compiler.report.diagnostics import Message, Sink
 from compiler.rows.loading import load_data
+from tests.test_train_steps import import_script
 from tests.train_scripts import lint
 from weft.building.build import Build
 from weft.building.plan import plan_build
@@ -219,3 +220,23 @@ def test_a_build_judges_what_it_does_not_deploy(tmp_path: Path) -> None:
     assert {train.name for train in plan.trains} == {"member", "member_k1", "judged", "member_k2"}
     names = [train.name for train in plan.trains]
     assert names.index("judged") > max(names.index("member"), names.index("member_k1"))
+
+
+SHOWN = PAIR.replace("    batch 7", "    sample codes = left(features), every=3epochs\n    batch 7")
+
+
+def test_samples_are_written_once(tmp_path: Path) -> None:
+    program = open_program(SHOWN, tmp_path)
+    Build(program, tmp_path / "out", echo=lambda text: None).run()
+    folder = tmp_path / "out" / "pair"
+    lint(folder)
+    assert [path.name for path in (folder / "samples").iterdir()] == ["codes-0000.npy"]
+    loaded = load_data(program.trains["pair"].data)
+    rows = loaded.columns["features"][loaded.rows["val"]][:64]
+    module = import_script(folder, "model")
+    net = module.Net()
+    prefix = "left."
+    weights = load_file(folder / "best.safetensors").items()
+    net.load_state_dict({k.removeprefix(prefix): v for k, v in weights if k.startswith(prefix)})
+    expected = net(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(np.load(folder / "samples" / "codes-0000.npy"), expected, atol=1e-5)

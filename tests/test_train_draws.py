@@ -257,3 +257,32 @@ train fit on digits {
     )
     assert last < 0.9 * first
     assert "label" in (folder / "train.py").read_text(), "the smallest column counts the rows"
+
+
+def test_classes_that_are_drawn_are_never_left_out(tmp_path: Path) -> None:
+    """A mean over labels is one over rows where no label can be the one that does not count."""
+    spec = """
+model Net() {
+    input x: f32[batch, 4]
+    output scores = x -> dense(8) -> relu -> dense(3)
+}
+data digits {
+    source npz("digits.npz")
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net m = Net()
+    kind = randint(LOW, 3, [batch])
+    scores = m(normal([batch, 4]) + cast(kind, f32)[:, none])
+    minimize cross_entropy(scores, kind) with adam(lr=1e-2)
+    batch 64  epochs 2  seed 0
+}
+"""
+    folder = write(spec.replace("LOW", "0"), tmp_path)
+    assert_scripts_clean(folder)
+    assert "F.cross_entropy(scores, kind)\n" in (folder / "train.py").read_text()
+    done = run(folder, "out")
+    assert done.returncode == 0, done.stderr
+    write(spec.replace("LOW", "-100"), tmp_path)
+    counted = (tmp_path / "train.py").read_text()
+    assert "kind != -100" in counted, "what may be the one is counted"

@@ -145,12 +145,14 @@ def _has_rows(value: Value) -> bool:
 
 
 def may_hold(step: Graph, value: Value, number: int) -> bool:
-    """Whether a tensor may hold a number, by its dtype and those that it was converted from."""
-    for each in _trace_back(step, value):
-        low, high = each.type.dtype.range
-        if not low <= number <= high:
-            return False
-    return True
+    """Whether a tensor may hold a number, by its dtype, those that it was converted from, and what
+    drew it: `randint(0, 4, [batch])` holds no -100."""
+    values = list(_trace_back(step, value))
+    ranges = [each.type.dtype.range for each in values]
+    maker = step.producers.get(values[-1].name)
+    if maker is not None and not _operands(maker):
+        ranges.append(maker.op.find_limits([]))
+    return all(low <= number <= high for low, high in ranges)
 
 
 def find_first(step: Graph, value: Value) -> Value:

@@ -8,8 +8,13 @@ from dataclasses import replace
 from backends.pytorch.classes.calls import Call, NetCall, TurnCall
 from backends.pytorch.classes.contract import contract, contract_whole
 from backends.pytorch.classes.explained import Class
+from backends.pytorch.classes.meeting import check_loops
 from backends.pytorch.classes.moved_hints import find_tensor_size, lift_hint, translate_hint
-from backends.pytorch.classes.repeats import find_loop_slots, join_container, make_loop_item
+from backends.pytorch.classes.repeats import (
+    find_loop_slots,
+    join_container,
+    make_loop_item,
+)
 from backends.pytorch.fold.holders import HELD
 from backends.pytorch.fold.index import Index, needs_device, owns, relative_path
 from backends.pytorch.fold.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
@@ -73,6 +78,7 @@ class BodyMaker:
         """The body of a frame whose inner frames have their classes already."""
         index = self.index
         formals, results = index.formals(frame), index.results(frame)
+        check_loops(index, frame)
         items: list[Item] = []
         if frame is index.root:
             held = index.held.items()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args, get_type_hints
 
 from backends.pytorch.classes.explained import ExplainedClass, is_loop
-from backends.pytorch.classes.merged import Merged
+from backends.pytorch.classes.merged import Choice, Merged, MergedRef, OutputRef
 from backends.pytorch.classes.options import renew, vary
 from backends.pytorch.terms.terms import Many, Tree
 from compiler.ir.graph import Condition, Node, Value
@@ -38,21 +38,43 @@ def find_bounds(target: ExplainedClass) -> list[Bound]:
     """What the run-time checks of a model hold sizes to. One that follows arguments in a way that
     nobody can write is left to the operation that asks for it."""
     conditions = target.bodies[0].index.graph.conditions
-    if any(map(is_loop, target.items)):
-        # how small a size may be depends on how often the loops go round
-        conditions = tuple(c for c in conditions if c.relation != "<=")
-    bounds = (_find_bound(target, condition) for condition in conditions)
+    looped = _list_looped(target)
+    bounds = (_find_bound(target, condition, looped) for condition in conditions)
     return [bound for bound in bounds if bound is not None]
 
 
-def _find_bound(target: ExplainedClass, condition: Condition) -> Bound | None:
+def _list_looped(target: ExplainedClass) -> set[Merged]:
+    """The loops of a class, and what reads what they make: how small a size may be there depends
+    on how often they go round."""
+    found: set[Merged] = set()
+    for item in target.items:
+        if is_loop(item) or any(source in found for ref in item.refs for source in _makers(ref)):
+            found.add(item)
+    return found
+
+
+def _makers(ref: MergedRef) -> Iterator[Merged]:
+    """The items that a value is made by, on both sides of a choice."""
+    match ref:
+        case OutputRef(item):
+            yield item
+        case Choice(base, other):
+            yield from _makers(base)
+            yield from _makers(other)
+
+
+def _find_bound(
+    target: ExplainedClass, condition: Condition, looped: Collection[Merged]
+) -> Bound | None:
     if condition.relation != "<=":
         return Bound(condition)
     for item in target.items:
         for node in item.sample.nodes if item.sample.op != "call" else ():
             asked = node.origin.span == condition.origin and (condition.left, condition.right)
             if asked and asked in _list_asked(node):
-                return _Asking(target, item, node, condition).follow()
+                return None if item in looped else _Asking(target, item, node, condition).follow()
+    if looped:
+        return None  # it is asked for in a loop, or behind one
     known = condition.left.symbols | condition.right.symbols <= target.names.found.keys()
     return Bound(condition) if known else None  # else another function of the train asks for it
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from backends.pytorch.classes.anti_unify import AntiUnifier
 from backends.pytorch.classes.callables import find_function, find_given, open_modules
+from backends.pytorch.classes.explained import find_loop, is_loop
 from backends.pytorch.classes.merged import (
     Choice,
     Diverge,
@@ -18,10 +19,12 @@ from backends.pytorch.classes.merged import (
     OutputRef,
     Variant,
 )
+from backends.pytorch.classes.paths import makes
+from backends.pytorch.classes.repeats import loop_slots
 from backends.pytorch.fold.index import sort_topologically
 from backends.pytorch.fold.items import Body, FromFormal, FromItem
 from backends.pytorch.fold.spelled import unmark
-from backends.pytorch.fold.turns import TurnFrame, find_owner
+from backends.pytorch.fold.turns import TurnFrame, Unfoldable, find_owner
 from backends.pytorch.terms.setting import Instances
 from backends.pytorch.terms.terms import (
     IDENTITY,
@@ -281,14 +284,39 @@ def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
 
 
 def _share_modules(merged: MergedClass) -> None:
-    """A module that is called twice is made once."""
+    """A module that is called twice is made once; one inside a module, by that one."""
     first: dict[str, Merged] = {}
     for item in merged.items:
+        if _is_inside(item, first):
+            item.variants, item.declares = item.variants if is_loop(item) else [], False
+            continue
         owner = first.setdefault(item.slot, item) if item.slot else item
         if owner is not item:
             if owner.instances != item.instances or len(owner.variants) != len(item.variants):
                 raise Diverge("a shared module that only some instances call again")
             item.variants, item.declares = owner.variants, False
+
+
+def _is_inside(item: Merged, first: Mapping[str, Merged]) -> bool:
+    """Whether modules that are there already make what an item calls.
+
+    Raises:
+        Unfoldable: they make some of what a loop goes through.
+    """
+    inner = find_loop(item)
+    slots = [item.slot] if inner is None else list(loop_slots(inner))
+    inside = [any(_makes(first[path], path, item, slot) for path in first) for slot in slots]
+    if inner is not None and any(inside) and not all(inside):
+        raise Unfoldable({inner.repeat.loop})
+    return bool(inside) and all(inside)
+
+
+def _makes(owner: Merged, path: str, item: Merged, slot: str) -> bool:
+    """Whether a module at a path makes the one of an item, which lies inside of it."""
+    if not slot.startswith(f"{path}.") or owner.instances != item.instances or is_loop(owner):
+        return False
+    rest = slot.removeprefix(f"{path}.")
+    return bool(owner.variants) and all(makes(v.constructor, rest) for v in owner.variants)
 
 
 # --- branches -------------------------------------------------------------------------------
@@ -370,11 +398,17 @@ def _order_items(merged: MergedClass, models: list[int]) -> list[Merged]:
 
 
 def _order_outputs(merged: MergedClass) -> list[MergedRef]:
-    """Several outputs in the order in which the first caller uses them."""
+    """Several outputs in the order in which the first caller names them, where it names them all
+    (`q, k, v = heads(x)`), else in that in which it uses them."""
     body = merged.bodies[0]
     if body.is_root:
         return merged.outputs
-    order = {name: place for place, name in enumerate(body.index.leaving[body.frame])}
+    caller = find_owner(body.frame.parent) if body.frame.parent is not None else None
+    names = (a.value for a in body.index.graph.aliases if a.frame is caller)
+    order = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    values = [merged.value(ref, 0) for ref in merged.outputs]
+    if not order.keys() >= set(values):
+        order = {name: place for place, name in enumerate(body.index.leaving[body.frame])}
     return sorted(merged.outputs, key=lambda ref: order.get(merged.value(ref, 0), len(order)))
 
 

@@ -34,7 +34,7 @@ from backends.pytorch.classes.settings import Settings
 from backends.pytorch.classes.sizes import Sizes
 from backends.pytorch.classes.widths import Widths, is_late
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.fold.turns import Unfoldable
+from backends.pytorch.fold.turns import Unfoldable, turn_names
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Many, Part, same_value, variables
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, hint_sizes
@@ -220,7 +220,9 @@ class _Explainer:
                 return
             if width is None and in_constructor:
                 self._need_sizes(item, item.refs[leaf.dim[1]], leaf.dim[2])
-        if self.target.is_turn and any(True for h in leaf.hints for _ in hint_names(h)):
+        named = {name for hint in leaf.hints for name in hint_names(hint)}
+        moves = leaf.varies or named & turn_names(self.target.bodies[0].frame)
+        if self.target.is_turn and named and moves:
             raise Diverge("a number that is not what the author wrote")
         hint = self.fresh.find_optional(leaf)
         if hint is None and not leaf.varies and not self.target.is_turn:

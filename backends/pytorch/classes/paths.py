@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ast import literal_eval
 from collections.abc import Iterator
 from enum import Enum
@@ -155,6 +156,33 @@ def find_members(target: ExplainedClass, prefix: str) -> tuple[list[str], bool]:
     if all(label.isdecimal() for label in names):
         names.sort(key=int)
     return names, modules and all(map(is_key, below))
+
+
+def makes(tree: Part, path: str) -> bool:
+    """Whether what a tree makes has a module at a path below it."""
+    match tree:
+        case Tree(Form.BUILD | Form.FOR, target=Class() | TurnClass() as inner):
+            return any(_makes_item(item, path) for item in inner.items if item.declares)
+    return False
+
+
+def _makes_item(item: Merged, path: str) -> bool:
+    """Whether an item of a class makes the module at a path, or one on the way to it does."""
+    made = [variant.constructor for variant in item.variants]
+    inner = find_loop(item)
+    if inner is not None:
+        return any(_makes_item(one, path) for one in inner.items)
+    found = re.match(rf"{open_slot(item.slot)}(?:\.|$)", path) if item.slot and made else None
+    if found is None:
+        return False
+    rest = path[found.end() :]
+    return not rest or all(makes(tree, rest) for tree in made)
+
+
+def open_slot(slot: str) -> str:
+    """A pattern of the paths that one in the names of loops stands for."""
+    pieces = re.split(r"({.*?})", slot)
+    return "".join("[^.]+" if piece[:1] == "{" else re.escape(piece) for piece in pieces)
 
 
 def _kind_of_tree(tree: Part, path: str) -> Kind:

@@ -21,7 +21,13 @@ from backends.pytorch.classes.merged import (
 )
 from backends.pytorch.fold.index import Index
 from backends.pytorch.fold.items import Item
-from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_loops, find_owner
+from backends.pytorch.fold.turns import (
+    LoopFrame,
+    TurnFrame,
+    Unfoldable,
+    find_loops,
+    find_owner,
+)
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Hole, Many, Operand, Tree, same_value

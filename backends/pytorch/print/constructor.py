@@ -116,7 +116,7 @@ class Constructor:
         blocks: list[_Block] = []
         seen: set[str] = set()
         for item in self.target.items:
-            if not item.slot or not item.variants or item.slot in seen:
+            if not (item.slot and item.variants and item.declares) or item.slot in seen:
                 continue
             seen.add(item.slot)
             heads = {s.partition(".")[0]: None for s in _find_slots(item) if "." in s}

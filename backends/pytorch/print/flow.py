@@ -11,6 +11,7 @@ from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.classes.merged import Formal, Merged, MergedRef, OutputRef
 from backends.pytorch.fold.holders import HELD, name_held
 from backends.pytorch.fold.items import FromOwn
+from backends.pytorch.fold.turns import find_owner
 from backends.pytorch.terms.naming import user_name
 from backends.pytorch.terms.terms import Form, Part, Tree, operands
 from compiler.writing.names import safe_name
@@ -121,8 +122,9 @@ class Flow:
         """What the frame calls a value that a call inside it made."""
         body = self.target.bodies[instance]
         maker = body.index.makers.get(value)
-        name = body.index.names.get((body.frame, value), "")
-        if not name or maker is None or maker.scope is body.frame:
+        owner = find_owner(body.frame)
+        name = body.index.names.get((owner, value), "")
+        if not name or maker is None or maker.scope is owner:
             return ""
         return safe_name(name)
 

@@ -149,7 +149,7 @@ class ScanWriter:
             out.flow.bind(names[-1], ref)
         over: Doc = overs[0]
         if len(overs) > 1:
-            over = ("zip", Group("(", tuple(overs), ")"))
+            over = ("zip", Group("(", (*overs, "strict=True"), ")"))
         out.lines += lay_out(f"for {', '.join(names)} in ", over, out.indent, ":")
         out.indent += STEP
         out.last_shape = None
@@ -211,9 +211,11 @@ class ScanWriter:
             out.flow.uses[inputs[index]] -= 1
         count, first, device = map(out.text, parts.parts)
         stop = count if scan.step == 1 else f"{scan.step} * {count}"
-        bounds = stop if first == "0" else f"{first}, {first} + {stop}"
+        end = count.removesuffix(f" - {first}") if scan.step == 1 else count
+        end = end if end != count and re.fullmatch(r"[\w.]+", end) else f"{first} + {stop}"
+        bounds = stop if first == "0" else f"{first}, {end}"
         if scan.step != 1:
-            bounds = f"{first}, {first} + {stop}" if first != "0" else f"0, {stop}"
+            bounds = f"{first}, {end}" if first != "0" else f"0, {stop}"
             bounds = f"{bounds}, {scan.step}"
         if not out.flow.uses[OutputRef(item, 0)]:
             return f"range({bounds})"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
 from backends.pytorch.train.models import emit_model
+from backends.pytorch.train.sampling import call_samples, forget_samples
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.writing.python import show, write_literal, write_string
 
@@ -53,6 +54,7 @@ def _write_options(script: ScriptSpec, description: str) -> Iterator[Statement]:
 def _write_nets(script: ScriptSpec) -> Iterator[Statement]:
     """Statements that load the data, and make the nets and their file."""
     yield "out.mkdir(parents=True, exist_ok=True)"
+    yield from forget_samples(script)
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
     yield CHECKSUMS
     yield 'SETTINGS["data"] = repr(data)  # of other numbers there are other figures'
@@ -68,6 +70,7 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
     yield 'results = {"epochs": 0, "best_epoch": 0}'
     evaluated = "results[split] = evaluate(model, splits[split])"
     yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
+    yield from call_samples(script, "0")
     yield "text = json.dumps(results, indent=2)"
     yield "print(text)"
     yield '(out / "results.json").write_text(text + "\\n")'

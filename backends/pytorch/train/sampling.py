@@ -20,11 +20,11 @@ SHOWN = 64
 FOLDER = "samples"
 
 
-def call_samples(script: ScriptSpec) -> list[Statement]:
-    """The statement behind an epoch that writes the samples."""
+def call_samples(script: ScriptSpec, epoch: str = "epoch") -> list[Statement]:
+    """The statement that writes the samples, behind an epoch or where there is none."""
     split = "val" if "val" in script.splits else "train"
     given = f', splits["{split}"]' if _reads_columns(script) else ""
-    return [f"save_samples(out, model{given}, epoch)"] if script.samples else []
+    return [f"save_samples(out, model{given}, {epoch})"] if script.samples else []
 
 
 def forget_samples(script: ScriptSpec) -> list[Statement]:

@@ -123,10 +123,10 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
         return
     yield from (text.splitlines() for text in script.functions.values())
     yield from write_evaluation(script)
+    yield from write_sampling(script)
     if not script.train.learns:
         yield write_judging(script, _describe(script))
         return
-    yield from write_sampling(script)
     yield from write_sharing(script)
     yield from write_checkpoints(script)
     yield write_train(script)

@@ -10,7 +10,7 @@ from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.replay import begin, find, keep, replay
 from compiler.elaborate.calls.results import take_outputs, translate_result
 from compiler.elaborate.calls.signatures import read_signature
-from compiler.elaborate.calls.weights import claim_path, reserve_weights
+from compiler.elaborate.calls.weights import claim_path, reserve_weights, write_picked
 from compiler.elaborate.scopes.application import Application
 from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Body, scope_of
 from compiler.elaborate.scopes.paths import Path, join
@@ -24,6 +24,7 @@ from compiler.elaborate.values.values import (
     Poison,
     Val,
 )
+from compiler.ir.hint import Hint
 from compiler.report.messages.nets import model_has_no, nothing_returned
 from compiler.report.messages.values import recursion_too_deep
 from compiler.text.tree.syntax import Model
@@ -146,8 +147,12 @@ class _Call:
             path=path,
             hinted=self.hinted,
             origin=self.application.span,
-            label=claimed.hint if claimed is not None else None,
+            label=claimed.hint if claimed is not None else self.find_picked(),
         )
+
+    def find_picked(self) -> Hint | None:
+        """How the path of a net out of a list was written."""
+        return None if self.net is None else write_picked(self.caller, self.net)
 
     def take_result(self) -> Val:
         """What the body handed back."""

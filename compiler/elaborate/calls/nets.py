@@ -9,7 +9,7 @@ from compiler.elaborate.calls.blocks import apply_block
 from compiler.elaborate.calls.closures import close_over
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, read_signature
-from compiler.elaborate.calls.weights import Slot
+from compiler.elaborate.calls.weights import Slot, write_picked
 from compiler.elaborate.scopes.application import Application
 from compiler.elaborate.scopes.context import Body, ClauseTable, scope_of
 from compiler.elaborate.scopes.paths import join
@@ -108,6 +108,8 @@ def apply_sequence(
         arguments,
         guard=body.guard,
         origin=application.span,
+        label=write_picked(body, net),
+        turns=body.turns,
     )
     inner = Body(
         body.session,
@@ -144,8 +146,16 @@ def _find_slot(body: Body, net: NetValue) -> Slot | None:
         return None
     if body.frame is net.frame:
         name = net.path.removeprefix(body.frame.path).removeprefix(".")
-        return Slot(name, body.frame, net.made)
-    frame = Frame(net.name, net.path, body.home.count_call(), body.frame, guard=body.guard)
+        return Slot(name, body.frame, net.made, write_picked(body, net))
+    frame = Frame(
+        net.name,
+        net.path,
+        body.home.count_call(),
+        body.frame,
+        guard=body.guard,
+        label=write_picked(body, net),
+        turns=body.turns,
+    )
     return Slot("", frame, net.made)
 
 

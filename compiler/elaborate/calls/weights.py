@@ -6,11 +6,11 @@ from compiler.elaborate.scopes.application import Label
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.paths import Path, is_path, join, join_hints
 from compiler.elaborate.scopes.tracing import walk
-from compiler.elaborate.values.values import Tensor
+from compiler.elaborate.values.values import NetValue, Tensor
 from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Parameter
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintConst, HintText, find_readable
 from compiler.ir.operands import Weight
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
@@ -63,6 +63,17 @@ def claim_path(body: Body, label: Label | None, own: str, span: Span) -> Path | 
     place = first if first is not label.span else None
     body.report(path_taken(label.span, _full(body, path), place))
     return None
+
+
+def write_picked(body: Body, net: NetValue) -> Hint | None:
+    """How the path of a net below the frame of the body was written, where it was read off a list
+    of nets: `layers.{i}`."""
+    index = find_readable(body.picked.get(net))
+    above = body.frame.path if body.frame is not None else ""
+    if index is None or (above and not net.path.startswith(above + ".")):
+        return None
+    prefix, _, _ = net.path[len(above) + 1 if above else 0 :].rpartition(".")
+    return HintText((HintConst(f"{prefix}."), index))
 
 
 def _full(body: Body, path: str) -> str:

@@ -17,6 +17,7 @@ from compiler.elaborate.values.values import (
     ArgumentValue,
     Known,
     ListValue,
+    NetValue,
     Poison,
     Range,
     Tensor,
@@ -90,6 +91,8 @@ def _index_list(
         return POISON
     own = find_hint(place)
     item = items[number]
+    if isinstance(item, NetValue) and own is not None:
+        body.picked[item] = whole_hint(own)
     if source is not None and isinstance(item, Tensor):
         return pick(body, source, item, number, own and whole_hint(own), want, index.span)
     if hint is None or own is None:

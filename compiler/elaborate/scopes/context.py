@@ -21,6 +21,7 @@ from compiler.elaborate.values.values import (
     Known,
     Layer,
     Namespace,
+    NetValue,
     Val,
 )
 from compiler.ir.authored import Decision
@@ -347,6 +348,8 @@ class Body:
     """The arguments of the call, by parameter; defaults are none of them."""
     partial: bool = False
     """Whether names may be missing because what binds them was refused: nothing is said of them."""
+    picked: dict[NetValue, Hint] = field(default_factory=dict)
+    """How the place of a net in its list was written where it was read off that list last."""
 
     def evaluate(self, expression: Expr, want: ExpectedUse = NOTHING) -> Val:
         """The value of an expression."""
