@@ -68,6 +68,7 @@ class GraphBuilder:
         self._opset = opset
         self._around = around
         self._section: Section | None = None
+        self.inputs: list[ir.Value] = []
         if around is None:
             self.names = Names()
             self.initializers: dict[str, Initializer] = {}
@@ -230,10 +231,23 @@ class GraphBuilder:
         """Declares an input of the graph; its plain symbolic dims can be computed from it."""
         value = ir.Value(name=self.names.value(name), doc_string=doc or None)
         declare_type(value, type)
+        self.inputs.append(value)
         self._learn(value, type)
         if self._around is None:
             self.sizes.bind(value, type)
         return value
+
+    def input_text(self, name: str, type: TensorType, doc: str = "") -> ir.Value:
+        """Declares an input of text with the shape of a type; as `input`."""
+        value = ir.Value(name=self.names.value(name), doc_string=doc or None)
+        value.type, value.shape = ir.TensorType(ir.DataType.STRING), onnx_shape(type)
+        self.inputs.append(value)
+        self.sizes.bind(value, type)
+        return value
+
+    def learn(self, value: ir.Value, type: TensorType) -> None:
+        """Remembers the type of a value that no layer has made."""
+        self._learn(value, type)
 
     def weight(self, path: str, type: TensorType, array: Array | ScaledArray) -> ir.Value:
         """Declares a weight under its parameter path. A product is computed when it is written,

@@ -24,12 +24,13 @@ from backends.onnx_graph.metadata import (
     node_path,
     weft_version,
 )
-from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
+from backends.onnx_graph.opsets import DOMAINS, IR_VERSIONS, UnavailableOp
 from backends.onnx_graph.qoperator import find_left, write_operators
 from backends.onnx_graph.runtime_faults import avoid_fusions, part_draws
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
+from backends.onnx_graph.words import name_classes, take_words
 from compiler.ir.graph import Graph, Node, Output
 from compiler.ir.inputs import list_onnx_inputs
 from compiler.ops.quantization import FakeQuantize
@@ -80,7 +81,8 @@ def lower_graph(
         CompileError: ONNX, or this opset, cannot say what a node means.
     """
     build = GraphBuilder(opset)
-    values = _declare(build, graph, weights)
+    values = _declare(build, graph, weights, options)
+    inputs = build.inputs
     lower_nodes(graph, build, graph.nodes, values)
     form_integers(build)
     avoid_fusions(build)
@@ -93,11 +95,11 @@ def lower_graph(
         if left or not instead:
             raise CompileError([no_integer_operator(asked[0].origin.span, graph.name, left)])
     outputs = _name_outputs(build, graph.outputs, values)
+    outputs += _name_classes(build, graph.outputs, outputs, options)
     nodes = find_live(build.nodes, outputs)
     part_draws(nodes)
     read = {value for node in nodes for value in values_read(node)}
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
-    inputs = [values[item.name] for item in graph.inputs]
     if options.compact:
         compact_graph(nodes, [item.value for item in kept], [*inputs, *outputs])
     proto = _assemble(graph, opset, options, inputs, outputs, nodes)
@@ -107,11 +109,18 @@ def lower_graph(
 
 
 def _declare(
-    build: GraphBuilder, graph: Graph, weights: Mapping[str, Array]
+    build: GraphBuilder, graph: Graph, weights: Mapping[str, Array], options: OnnxOptions
 ) -> dict[str, ir.Value]:
     values = {}
+    words = {column.name: column for column in options.columns if column.words}
     for item in graph.inputs:
-        values[item.name] = build.input(item.name, item.value.type, item.doc)
+        if item.name in words:
+            column, kind = words[item.name], item.value.type
+            values[item.name] = take_words(build, column, kind, item.doc)
+        else:
+            values[item.name] = build.input(item.name, item.value.type, item.doc)
+    for name in options.classes.outputs if options.classes is not None else ():
+        build.names.hold(name)
     for output in graph.outputs:
         if output.name in values:
             raise CompileError([input_and_output(output.origin, output.name)])
@@ -195,6 +204,21 @@ def _name_outputs(
     return made
 
 
+def _name_classes(
+    build: GraphBuilder, graph: Sequence[Output], made: Sequence[ir.Value], options: OnnxOptions
+) -> list[ir.Value]:
+    """The outputs that name the classes of another, where the file is to have them."""
+    names = options.classes
+    if names is None:
+        return []
+    scores, kind = next(
+        (value, output.value.type)
+        for value, output in zip(made, graph, strict=True)
+        if output.name == names.scores
+    )
+    return list(name_classes(build, names, options.labels, scores, kind, made))
+
+
 def _assemble(
     graph: Graph,
     opset: int,
@@ -203,7 +227,8 @@ def _assemble(
     outputs: Sequence[ir.Value],
     nodes: Sequence[ir.Node],
 ) -> onnx.ModelProto:
-    domains = {"": opset, **{node.domain: 1 for node in nodes if node.domain}}
+    own = {node.domain for node in nodes if node.domain}
+    domains = {"": opset, **{domain: DOMAINS.get(domain, 1) for domain in sorted(own)}}
     made = ir.Graph(inputs, outputs, nodes=nodes, opset_imports=domains, name=graph.name)
     model = ir.Model(
         made,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from compiler.data.raw_columns import RawColumn
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node
+from compiler.program.deploy import ClassNames
 from compiler.report.source import Source, Span
 
 
@@ -17,7 +19,8 @@ from compiler.report.source import Source, Span
 class OnnxOptions:
     """What a deployment asks of its ONNX file.
 
-    `labels` are the names of the classes, `spec_hash` identifies the spec's text, `dynamic` are
+    `labels` are the names of the classes, `classes` says which outputs name them, `columns` are the
+    inputs that are raw columns. `spec_hash` identifies the spec's text, `dynamic` are
     the dims that stay symbolic (None: all of them), `fixed` the sizes of others. `span` is
     where the spec asks for it. `compact` leaves out where nodes come from and shortens the names
     of inner values, which is a third of a file of some kilobytes.
@@ -28,6 +31,8 @@ class OnnxOptions:
     dynamic: tuple[str, ...] | None = None
     fixed: tuple[tuple[str, int], ...] = ()
     span: Span | None = None
+    classes: ClassNames | None = None
+    columns: tuple[RawColumn, ...] = ()
     compact: bool = False
 
 
@@ -60,6 +65,11 @@ def model_metadata(graph: Graph, options: OnnxOptions) -> Iterator[tuple[str, st
         yield "spec", source.path
     if options.labels:
         yield "labels", json.dumps(list(options.labels), ensure_ascii=False)
+    if options.classes is not None:
+        yield "classes", json.dumps(asdict(options.classes))
+    if options.columns:
+        columns = [column.encode() for column in options.columns]
+        yield "columns", json.dumps(columns, ensure_ascii=False)
     for number, condition in enumerate(graph.conditions, 1):
         text = f"{condition.left} {condition.relation} {condition.right}"
         yield f"condition_{number}", text

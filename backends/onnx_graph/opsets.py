@@ -20,6 +20,10 @@ IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 
 """Version of the file format that each opset was published with
 (https://github.com/onnx/onnx/blob/main/docs/Versioning.md)."""
 
+DOMAINS = {"ai.onnx.ml": 3}
+"""Versions of other sets of operators than the default one: what every opset from 18 on came
+with. A set that is not named here has version 1."""
+
 Inputs = Sequence[ir.Value | None]
 Attributes = Mapping[str, object]
 Override = Callable[[OnnxBuilder, Inputs, Attributes], Any]

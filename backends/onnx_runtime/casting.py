@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.report.diagnostics import CompileError
+from compiler.report.messages.deployed_rows import not_words
 from compiler.report.messages.files import lossy_cast, not_numbers
 from compiler.types.tensor import DType
 
@@ -15,6 +16,10 @@ Array = NDArray[Any]
 
 NUMBERS = "biuf"
 """NumPy's letters of booleans, whole numbers (two of them) and floating-point numbers."""
+
+
+TEXTS = "OU"
+"""NumPy's letters of text."""
 
 
 def cast_exactly(name: str, array: Array, kind: np.dtype[Any]) -> Array:
@@ -42,6 +47,17 @@ def cast_exactly(name: str, array: Array, kind: np.dtype[Any]) -> Array:
     index = tuple(int(at) for at in np.argwhere(~held)[0])
     value = str(array[index].item())
     raise CompileError([lossy_cast(None, name, dtype, name_dtype(array.dtype), value, index)])
+
+
+def cast_text(name: str, array: Array) -> Array:
+    """An array as an input of words takes it.
+
+    Raises:
+        CompileError: the array holds no text.
+    """
+    if array.dtype.kind not in TEXTS or not all(isinstance(word, str) for word in array.flat):
+        raise CompileError([not_words(None, name, name_dtype(array.dtype))])
+    return array.astype(object)
 
 
 def name_dtype(dtype: np.dtype[Any]) -> str:

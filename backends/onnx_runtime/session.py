@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
-from backends.onnx_runtime.casting import cast_exactly, name_dtype
+from backends.onnx_runtime.casting import cast_exactly, cast_text, name_dtype
+from compiler.data.raw_columns import RawColumn, decode_columns
+from compiler.program.deploy import ClassNames
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.files import bad_input
+from compiler.report.messages.files import bad_input, file_unreadable
 from compiler.report.messages.verification import device_missing, model_refused
 from compiler.report.messages.wording import list_words
 from compiler.system.files import parse_json
@@ -113,10 +116,14 @@ class Session:
         return dict(self.runtime.get_modelmeta().custom_metadata_map)
 
     @property
+    def is_ours(self) -> bool:
+        """Whether Weft has written the model."""
+        return str(self.runtime.get_modelmeta().producer_name) == "weft"
+
+    @property
     def net_name(self) -> str:
         """What the spec calls the net; empty where Weft did not write the model."""
-        about = self.runtime.get_modelmeta()
-        return about.graph_name if about.producer_name == "weft" else ""
+        return self.runtime.get_modelmeta().graph_name if self.is_ours else ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,19 +138,67 @@ class Session:
             raise ValueError("its labels are not a list of names")
         return tuple(found)
 
+    @property
+    def columns(self) -> tuple[RawColumn, ...]:
+        """The inputs that are raw columns of a data item; none where the model does not say.
+
+        Raises:
+            ValueError: what it says of them is not what Weft writes.
+        """
+        text = self.metadata.get("columns") if self.is_ours else None
+        return decode_columns(parse_json(text)) if text is not None else ()
+
+    @property
+    def classes(self) -> ClassNames | None:
+        """The outputs that name the classes of another; None where the model has none.
+
+        Raises:
+            ValueError: what it says of them is not what Weft writes.
+        """
+        text = self.metadata.get("classes") if self.is_ours else None
+        if text is None:
+            return None
+        match parse_json(text):
+            case {
+                "scores": str(scores),
+                "axis": int(axis),
+                "label": str(label),
+                "probabilities": str(probabilities),
+            }:
+                return ClassNames(scores, axis, label, probabilities)
+        raise ValueError("what it says of its classes is not what Weft writes")
+
+    @cached_property
+    def _words(self) -> Mapping[str, tuple[str, ...]]:
+        """The words of inputs that take words, by name."""
+        taken = {item.name for item in self.runtime.get_inputs() if item.type == TEXT}
+        return {c.name: c.words for c in self.columns if c.name in taken} if taken else {}
+
+    def spell(self, name: str, array: Array) -> Array:
+        """An array as an input takes it: words in the place of codes, where it takes words and
+        the array holds codes."""
+        words = self._words.get(name)
+        if words is None or array.dtype.kind not in "iu":
+            return array
+        return np.array(words, object)[array]
+
     def cast_inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays in the dtypes that the model's inputs have.
 
         Raises:
             CompileError: an input's dtype does not hold the values of its array.
         """
-        kinds = {item.name: _NUMPY.get(item.type) for item in self.runtime.get_inputs()}
+        kinds = {item.name: item.type for item in self.runtime.get_inputs()}
         return {
-            name: cast_exactly(name, np.asarray(array), np.dtype(kind))
-            if (kind := kinds.get(name)) is not None
-            else np.asarray(array)
-            for name, array in arrays.items()
+            name: self._cast(name, np.asarray(a), kinds.get(name)) for name, a in arrays.items()
         }
+
+    def _cast(self, name: str, array: Array, kind: str | None) -> Array:
+        """An array in the dtype of an input."""
+        if kind == TEXT:
+            return cast_text(name, self.spell(name, array))
+        dtype = _NUMPY.get(kind or "")
+        return array if dtype is None else cast_exactly(name, array, np.dtype(dtype))
 
     def check_shapes(self, arrays: Mapping[str, Array]) -> None:
         """Holds the shapes of arrays against those of the model's inputs.
@@ -179,12 +234,13 @@ class Session:
         if any(name not in inputs for name in self.inputs):
             wanted, names = list_words(self.inputs), list_words(tuple(inputs))
             raise RuntimeError(f"the file takes {wanted}, and is given {names or 'nothing'}")
-        given = {name: np.asarray(inputs[name]) for name in self.inputs}
+        given = {name: self.spell(name, np.asarray(inputs[name])) for name in self.inputs}
         try:
             results = self.runtime.run(None, given)
         except REFUSALS as error:
             raise RuntimeError(clean_reason(str(error))) from error
-        return dict(zip(self.outputs, results, strict=True))
+        found = dict(zip(self.outputs, results, strict=True))
+        return {n: a.astype(str) if a.dtype.kind == "O" else a for n, a in found.items()}
 
     def run_rows(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for rows along the first axis of all inputs. A file with a fixed batch gets
@@ -251,7 +307,12 @@ def open_session(
         if device is Device.CUDA:
             raise CompileError([device_missing(None, "its libraries do not load")])
         wanted = Device.CPU
-    return Session(runtime, wanted)
+    session = Session(runtime, wanted)
+    try:
+        session.columns, session.classes  # noqa: B018 - what it says of itself can be read
+    except ValueError as error:
+        raise CompileError([file_unreadable(None, str(model), str(error))]) from error
+    return session
 
 
 def describe_refusal(name: str, error: Exception) -> Message:
@@ -284,7 +345,12 @@ def _read_port(item: Any) -> Port:
     kind = _NUMPY.get(item.type)
     dtype = DType.of_numpy(np.dtype(kind)) if kind is not None else None
     shape = (size if isinstance(size, int) else size or UNNAMED for size in item.shape)
-    return Port(str(dtype) if dtype is not None else item.type, tuple(shape))
+    named = "str" if item.type == TEXT else item.type
+    return Port(str(dtype) if dtype is not None else named, tuple(shape))
+
+
+TEXT = "tensor(string)"
+"""What ONNX Runtime calls the type of words."""
 
 
 _NUMPY = {

@@ -27,14 +27,18 @@ from backends.verification.rounding import Reference
 from backends.verification.tolerance import Difference
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Value
+from compiler.ops.softmax import softmax
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
+from compiler.program.deploy import ClassNames
 from compiler.report.diagnostics import Message
 from compiler.report.messages.verification import optimizer_differs, pass_changed_meaning
 from compiler.report.messages.wording import list_words
 from compiler.types.tensor import TensorType
 
 Array = NDArray[Any]
+CLOSE = 1e-3
+"""How far a probability may be off, in half precision too."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class OnnxSubject:
         if any(name not in found for name in wanted):
             made = list_words(tuple(found))
             raise RuntimeError(f"the file gives {made}, and not {list_words(wanted)}")
+        if self.session.classes is not None:
+            check_classes(self.session.classes, self.session.labels, found)
         return found
 
     def explain(self, margin: Margin, output: str, found: Difference) -> Message:
@@ -113,10 +119,33 @@ class OnnxSubject:
             probe = write_probe(self.path, Path(folder), extra)
             results = open_session(probe, device=self.session.device).run(case.inputs)
         results |= {name: np.asarray(case.inputs[name]) for name in self.session.inputs}
+        results = {name: array for name, array in results.items() if array.dtype.kind != "U"}
         return {value: results[name] for value, name in names.items()}
 
     def _output_value(self, name: str) -> Value:
         return next(o.value for o in self.graph.outputs if o.name == name)
+
+
+def check_classes(names: ClassNames, labels: Sequence[str], found: Mapping[str, Array]) -> None:
+    """Holds the outputs that name classes against the scores beside them, which are judged by
+    themselves: a tie may be decided either way, as long as the name is that of the best score.
+
+    Raises:
+        RuntimeError: which output names another class, or has other probabilities.
+    """
+    scores = np.moveaxis(found[names.scores], names.axis, -1)
+    best = np.argmax(scores, axis=-1)
+    named, wanted = found[names.label], np.array(labels)[best]
+    wrong = (named != wanted) & np.isfinite(scores).all(axis=-1)
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0])
+        best_of = f"and the class with the best score is {wanted[at]}"
+        raise RuntimeError(f"the output {names.label} is {named[at]}, {best_of}")
+    if names.probabilities:
+        shares = np.moveaxis(found[names.probabilities], names.axis, -1)
+        expected = softmax(scores.astype(np.float64), -1)
+        if not np.allclose(shares, expected, rtol=0, atol=CLOSE, equal_nan=True):
+            raise RuntimeError(f"the output {names.probabilities} is not the softmax of its scores")
 
 
 def make_info(name: str, type: TensorType) -> onnx.ValueInfoProto:

@@ -273,7 +273,7 @@ def _open_onnx(
             sink.report(message)
         if floats:
             return None
-    options = OnnxOptions(fixed=tuple(pinned.items()))
+    options = OnnxOptions(fixed=tuple(pinned.items()), columns=session.columns)
     return OnnxSubject(graph, weights, path, session, read_opset(path), options), pinned
 
 

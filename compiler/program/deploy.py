@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from compiler.data.raw_columns import RawColumn
 from compiler.ir.graph import Graph
 from compiler.program.data import DataSet
 from compiler.program.net import Net
@@ -18,6 +19,23 @@ NEWEST_OPSET = 26
 """The newest ONNX opset that is written: the newest that ONNX Runtime 1.31 runs."""
 
 
+@dataclass(frozen=True)
+class ClassNames:
+    """The outputs of a file that name classes: `label` is the word of that with the largest score
+    along an axis of the output `scores`, `probabilities` the softmax of these; empty where they
+    are no logits."""
+
+    scores: str
+    axis: int
+    label: str
+    probabilities: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What they are called, in their order."""
+        return tuple(filter(None, (self.label, self.probabilities)))
+
+
 @DEPLOY.fills
 @dataclass(frozen=True)
 class Deploy:
@@ -25,7 +43,8 @@ class Deploy:
 
     `graph` is what is lowered: outputs pruned, preprocessing put before it. Of a variant it is
     the net before any pass: `outputs` and `preprocess` are put to the net that comes out, whose
-    inputs were given the `columns`. `trained` is the name of the net in its train.
+    inputs were given the `columns`. `trained` is the name of the net in its train. `classes` are
+    the outputs that the file has beside those of the graph, where its classes have `labels`.
     """
 
     name: str
@@ -37,6 +56,7 @@ class Deploy:
     variant: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     trained: str = ""
+    classes: ClassNames | None = None
     dynamic: tuple[str, ...] | None = clause(
         "dynamic batch",
         "sizes that stay open; all of them without this clause",
@@ -60,3 +80,11 @@ class Deploy:
         "keeps the file although nobody holds it against its meaning",
         default=True,
     )
+
+    @property
+    def raw_columns(self) -> tuple[RawColumn, ...]:
+        """The raw columns that the file takes, without what their rows tell."""
+        if self.preprocess is None:
+            return ()
+        known = {column.name: column for column in self.preprocess.schema}
+        return tuple(RawColumn(known[i.name]) for i in self.graph.inputs if i.name in known)

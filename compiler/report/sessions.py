@@ -138,6 +138,28 @@ $ weft check pets.weft
 """
 
 
+HOMES_FILE = """\
+$ cat homes.csv
+kind,area
+flat,50
+house,120
+flat,70
+barn,300
+$ cat homes.weft
+data homes {
+    source csv("homes.csv")
+    x = concat([one_hot(kind, dtype=f32), stack([area / 100])])
+    split in_order, train=75%, val=25%
+}
+model Price {
+    input x: f32[batch, 4]
+    output price = x -> dense(1) as head
+}
+net priced = Price()
+deploy priced as onnx { preprocess homes }
+$ weft compile homes.weft -o out --onnx
+"""
+"""The file of a net with the weights that its layers begin with, which takes raw rows."""
 MODEL = f"""\
 {NET}$ weft compile net.weft -o out --onnx --no-verify
 """

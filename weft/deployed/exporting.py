@@ -103,7 +103,13 @@ def make_export_spec(deploy: Deploy | None, source: Source, span: Span | None = 
     if deploy is None:
         return ExportSpec(options=OnnxOptions(spec_hash=spec_hash, span=span))
     options = OnnxOptions(
-        deploy.labels, spec_hash, deploy.dynamic, deploy.fixed, deploy.span or span
+        deploy.labels,
+        spec_hash,
+        deploy.dynamic,
+        deploy.fixed,
+        deploy.span or span,
+        classes=deploy.classes,
+        columns=deploy.raw_columns,
     )
     return ExportSpec(deploy.opset, options, deploy.verify)
 

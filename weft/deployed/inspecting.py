@@ -106,13 +106,16 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
         ("input", file.inputs, [(i.name, i.value) for i in graph.inputs]),
         ("output", file.outputs, [(o.name, o.value) for o in graph.outputs]),
     ]
+    words = {column.name: column.words for column in deploy.raw_columns if column.words}
     for side, found, ports in sides:
         wanted = {name: value.type.substitute(dict(deploy.fixed)) for name, value in ports}
+        named = deploy.classes.outputs if deploy.classes is not None and side == "output" else ()
+        found = {name: port for name, port in found.items() if name not in named}
         if found.keys() != wanted.keys():
             given, needed = list_words(tuple(found)), list_words(tuple(wanted))
             return f"its {side}s are {given}, those of the deployment {needed}"
         for name, type_ in wanted.items():
-            if not _may_be(found[name], type_):
+            if not _may_be(found[name], type_, takes_words=side == "input" and name in words):
                 return f"its {side} `{name}` is {found[name]}, that of the deployment {type_}"
     if file.made_of and deploy.variant is None:  # the passes of a variant change weights
         different = next(_find_other_weights(file, graph), "")
@@ -137,9 +140,10 @@ def _find_other_weights(file: OnnxFile, graph: Graph) -> Iterator[str]:
             yield f"its tensor `{name}` is {found}, that of the net {known.value.type}"
 
 
-def _may_be(found: Port, wanted: TensorType) -> bool:
+def _may_be(found: Port, wanted: TensorType, *, takes_words: bool) -> bool:
     """Whether a type in a file may be one of the spec: sizes that both know are the same."""
-    if found.dtype != str(wanted.dtype) or len(found.shape) != wanted.rank:
+    dtype = "str" if takes_words else str(wanted.dtype)
+    if found.dtype != dtype or len(found.shape) != wanted.rank:
         return False
     pairs = zip(found.shape, wanted.shape, strict=True)
     return all(isinstance(a, str) or b.known in (None, a) for a, b in pairs)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.compression.given import add_computed
 from compiler.data.joined import qualify
 from compiler.elaborate.bodies.code_clauses import read_operands
-from compiler.elaborate.items.class_words import find_class_words
+from compiler.elaborate.items.class_words import Classes, find_classes
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_whole
 from compiler.elaborate.items.preprocess import find_settled, put_before
@@ -24,7 +24,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
+from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, ClassNames, Deploy
 from compiler.program.joining import find_owner
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import (
@@ -52,6 +52,10 @@ from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Deploy as DeployItem
 from compiler.vocabulary.clauses import DEPLOY
+from compiler.writing.names import free_name
+
+LABEL, PROBABILITIES = "label", "probabilities"
+"""What the outputs are called that name classes, where nothing else has these names."""
 
 
 def find_unexported(graph: Graph) -> Node | None:
@@ -121,7 +125,8 @@ class DeployElaborator(ItemElaborator):
         self.check_names(graph)
         self.check_dims(graph)
         self.check_fixed(subject, measured=first)
-        self.check_labels(graph, subject)
+        classes = self.find_classes(graph, subject)
+        self.check_labels(graph, classes)
         if self.scope.session.faults > before:
             return None
         return Deploy(
@@ -134,9 +139,10 @@ class DeployElaborator(ItemElaborator):
             subject.variant.name if subject.variant is not None else None,
             columns,
             subject.trained,
+            self.name_classes(graph, classes),
             dynamic=None if self.dynamic is None else tuple(n.text for n in self.dynamic),
             fixed=tuple((n.text, size) for n, size in self.fixed if n.text not in self.settled),
-            labels=self.labels[0] if self.labels is not None else (),
+            labels=self.choose_labels(graph, classes),
             outputs=tuple(n.text for n in self.outputs),
             preprocess=self.preprocess[0] if self.preprocess is not None else None,
             verify=self.verify,
@@ -344,21 +350,52 @@ class DeployElaborator(ItemElaborator):
                 fault = fixed_against_target(name.span, name.text, size, other, variant.name)
                 self.body.report(fault)
 
-    def check_labels(self, graph: Graph, subject: Subject) -> None:
+    # --- classes ----------------------------------------------------------------------------
+
+    def find_classes(self, graph: Graph, subject: Subject) -> Classes | None:
+        """What the train of the subject tells of the classes of the first output."""
+        if not subject.source or not graph.outputs:
+            return None
+        train = self.subjects.trains[subject.source]
+        return find_classes(train, subject.trained, graph.outputs[0].name)
+
+    def choose_labels(self, graph: Graph, classes: Classes | None) -> tuple[str, ...]:
+        """The names of the classes: those that the spec has, or the words of the column that the
+        train held them against."""
+        if self.labels is not None:
+            return self.labels[0]
+        words = classes.words.words if classes is not None and classes.words is not None else ()
+        return words if len(words) == _count_classes(graph, classes) else ()
+
+    def name_classes(self, graph: Graph, classes: Classes | None) -> ClassNames | None:
+        """The outputs of the file that name its classes; None where these have no names."""
+        scores, labels = graph.outputs[0], self.choose_labels(graph, classes)
+        if not labels or not scores.value.type.rank or not scores.value.type.dtype.is_float:
+            return None
+        taken = {item.name for item in graph.inputs} | {output.name for output in graph.outputs}
+        taken |= graph.parameter.keys()
+        label = free_name(LABEL, taken, "_")
+        shares = free_name(PROBABILITIES, {*taken, label}, "_")
+        logits = classes is not None and classes.logits
+        axis = classes.axis if classes is not None else scores.value.type.rank - 1
+        return ClassNames(scores.name, axis, label, shares if logits else "")
+
+    def check_labels(self, graph: Graph, classes: Classes | None) -> None:
         """Whether there is a label for each class, and each stands where its class does."""
         if self.labels is None:
             return
         texts, span = self.labels
-        output = graph.outputs[0]
-        shape = output.value.type.shape
-        classes = shape[-1].known if shape else None
-        if classes is not None and classes != len(texts):
+        output, count = graph.outputs[0], _count_classes(graph, classes)
+        if count is not None and count != len(texts):
             type_ = str(output.value.type)
-            self.body.report(label_count(span, len(texts), output.name, type_, classes))
+            self.body.report(label_count(span, len(texts), output.name, type_, count))
             return
-        if not subject.source:
-            return
-        train = self.subjects.trains[subject.source]
-        known = find_class_words(train, subject.trained, output.name)
+        known = classes.words if classes is not None else None
         if known is not None and texts != known.words and sorted(texts) == sorted(known.words):
             self.body.report(label_order(span, known.column, texts, known.words))
+
+
+def _count_classes(graph: Graph, classes: Classes | None) -> int | None:
+    """How many classes the first output has scores for; None where that is open."""
+    shape = graph.outputs[0].value.type.shape
+    return shape[classes.axis if classes is not None else -1].known if shape else None

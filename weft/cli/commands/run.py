@@ -128,7 +128,11 @@ def _print(results: Mapping[str, NDArray[Any]], labels: tuple[str, ...]) -> None
                 best = int(np.argmax(row))
                 say(f"  {labels[best]}  ({row[best]:.4g})")
             else:
-                shown = ", ".join(f"{x:.5g}" for x in row[:10])
+                shown = ", ".join(_show(x) for x in row[:10])
                 say(f"  {shown}{', …' if len(row) > 10 else ''}")
         if len(rows) > 10:
             say(f"  … {len(rows) - 10} more rows")
+
+
+def _show(entry: Any) -> str:
+    return str(entry) if isinstance(entry, str) else f"{entry:.5g}"
