@@ -513,6 +513,8 @@ class Spec:
             found = measure_given(deploys, program, path, device, split)
             for difference in found.measured:
                 warn(f"{path} is measured otherwise than in its training: {difference}")
+            if found.warning is not None:
+                warn(f"{found.warning.text.title}: {found.warning.text.label}")
             return found.figures
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backends.onnx_runtime.session import Device, open_session
+from backends.onnx_runtime.session import Device, Session, open_session
 from backends.pytorch.run.running import find_other_settings
 from backends.pytorch.train.settings import OF_FIGURES
 from compiler.data.codes import describe_codes
+from compiler.data.drift import find_outside, warn_outside
 from compiler.loading import read_trained
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
-from compiler.report.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.evaluating import built_otherwise, other_file, which_deployment
 from compiler.report.messages.files import nothing_to_do, unknown_item
 from compiler.report.suggestions import did_you_mean
@@ -42,6 +43,8 @@ class Evaluated:
     """How what is measured differs from what the training measured."""
     charts: tuple[DrawnChart, ...] = ()
     """The figures that are no numbers."""
+    warning: Message | None = None
+    """Which rows lie outside of what the net was trained on, as the file tells it."""
 
     @property
     def title(self) -> str:
@@ -143,7 +146,21 @@ def measure_given(
     changed = tuple(text for name, text in others.items() if name in OF_FIGURES)
     charts = tuple(find_charts(place.train, {measured: tables}))
     figures = measurement.figures
-    return Evaluated(name, file, measured, figures, spec_hash, alone, changed, charts)
+    warning = _find_outside(place, session, measured)
+    return Evaluated(name, file, measured, figures, spec_hash, alone, changed, charts, warning)
+
+
+def _find_outside(place: BoundNet, session: Session, split: str) -> Message | None:
+    """The warning about rows of a split that lie outside of what the file knows."""
+    known, loaded = session.rows, place.data
+    if known is None or place.preprocess is None:
+        return None
+    if loaded.beside:
+        loaded, _ = loaded.beside[place.preprocess.name]
+    numbers = loaded.divided[split]
+    rows = {column.name: loaded.raw[column.name][numbers] for column in known.columns}
+    found = list(find_outside(known.columns, rows))
+    return warn_outside(found, len(numbers), loaded.name_rows(numbers))
 
 
 def _are_alike(place: BoundNet, other: BoundNet) -> bool:

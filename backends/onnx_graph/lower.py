@@ -112,7 +112,8 @@ def _declare(
     build: GraphBuilder, graph: Graph, weights: Mapping[str, Array], options: OnnxOptions
 ) -> dict[str, ir.Value]:
     values = {}
-    words = {column.name: column for column in options.columns if column.words}
+    rows = options.rows.columns if options.rows is not None else ()
+    words = {column.name: column for column in rows if column.words}
     for item in graph.inputs:
         if item.name in words:
             column, kind = words[item.name], item.value.type

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from compiler.data.raw_columns import RawColumn
+from compiler.data.raw_columns import RawRows
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node
 from compiler.program.deploy import ClassNames
@@ -19,8 +19,8 @@ from compiler.report.source import Source, Span
 class OnnxOptions:
     """What a deployment asks of its ONNX file.
 
-    `labels` are the names of the classes, `classes` says which outputs name them, `columns` are the
-    inputs that are raw columns. `spec_hash` identifies the spec's text, `dynamic` are
+    `labels` are the names of the classes, `classes` says which outputs name them, `rows` are the
+    raw rows that it takes. `spec_hash` identifies the spec's text, `dynamic` are
     the dims that stay symbolic (None: all of them), `fixed` the sizes of others. `span` is
     where the spec asks for it. `compact` leaves out where nodes come from and shortens the names
     of inner values, which is a third of a file of some kilobytes.
@@ -32,7 +32,7 @@ class OnnxOptions:
     fixed: tuple[tuple[str, int], ...] = ()
     span: Span | None = None
     classes: ClassNames | None = None
-    columns: tuple[RawColumn, ...] = ()
+    rows: RawRows | None = None
     compact: bool = False
 
 
@@ -67,9 +67,8 @@ def model_metadata(graph: Graph, options: OnnxOptions) -> Iterator[tuple[str, st
         yield "labels", json.dumps(list(options.labels), ensure_ascii=False)
     if options.classes is not None:
         yield "classes", json.dumps(asdict(options.classes))
-    if options.columns:
-        columns = [column.encode() for column in options.columns]
-        yield "columns", json.dumps(columns, ensure_ascii=False)
+    for key, value in options.rows.encode() if options.rows is not None else ():
+        yield key, json.dumps(value, ensure_ascii=False)
     for number, condition in enumerate(graph.conditions, 1):
         text = f"{condition.left} {condition.relation} {condition.right}"
         yield f"condition_{number}", text

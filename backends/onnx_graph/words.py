@@ -15,7 +15,7 @@ from backends.onnx_graph.builder import GraphBuilder, declare_type
 from backends.onnx_graph.dtypes import onnx_shape
 from compiler.data.raw_columns import RawColumn
 from compiler.program.deploy import ClassNames
-from compiler.types.tensor import DType, TensorType
+from compiler.types.tensor import TensorType
 
 DOMAIN = "ai.onnx.ml"
 UNNAMED = ""
@@ -26,17 +26,21 @@ def take_words(build: GraphBuilder, column: RawColumn, type: TensorType, doc: st
     """An input that takes words, and the codes that the net reads; returns the codes.
 
     A word that is none of the column's has the place behind the last one. A Gather then looks it up
-    in a list that ends before it: ONNX Runtime stops there, and says the name of the node.
+    in a list that ends before it: ONNX Runtime stops there, and says the name of the node. Where
+    the column takes unknown words, they have the place of `""`.
     """
+    unknown = column.column.unknown
     given = build.input_text(column.name, type, doc)
     keys = list(column.keys)
     encode = {
         "keys_strings": [word for word, _ in keys],
         "values_int64s": [code for _, code in keys],
-        "default_int64": len(column.words),
+        "default_int64": column.words.index("") if unknown else len(column.words),
     }
     place = build.add_plain("LabelEncoder", [given], encode, f"{column.name}.place", domain=DOMAIN)
-    build.learn(place, TensorType(DType.I64, type.shape))
+    build.learn(place, type)
+    if unknown:
+        return place
     known = build.constant(np.arange(len(column.words), dtype=np.int64))
     codes = build.add_plain("Gather", [known, place], {"axis": 0}, f"{column.name}.code")
     node = codes.producer()

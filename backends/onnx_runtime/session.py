@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from backends.onnx_runtime.casting import cast_exactly, cast_text, name_dtype
-from compiler.data.raw_columns import RawColumn, decode_columns
+from compiler.data.raw_columns import RawRows, decode_rows
 from compiler.program.deploy import ClassNames
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import bad_input, file_unreadable
@@ -139,14 +139,14 @@ class Session:
         return tuple(found)
 
     @property
-    def columns(self) -> tuple[RawColumn, ...]:
-        """The inputs that are raw columns of a data item; none where the model does not say.
+    def rows(self) -> RawRows | None:
+        """The raw rows that it takes; None where the model does not say.
 
         Raises:
             ValueError: what it says of them is not what Weft writes.
         """
-        text = self.metadata.get("columns") if self.is_ours else None
-        return decode_columns(parse_json(text)) if text is not None else ()
+        known = self.metadata if self.is_ours else {}
+        return decode_rows({key: parse_json(text) for key, text in known.items()})
 
     @property
     def classes(self) -> ClassNames | None:
@@ -172,7 +172,8 @@ class Session:
     def _words(self) -> Mapping[str, tuple[str, ...]]:
         """The words of inputs that take words, by name."""
         taken = {item.name for item in self.runtime.get_inputs() if item.type == TEXT}
-        return {c.name: c.words for c in self.columns if c.name in taken} if taken else {}
+        words = self.rows.words if taken and self.rows is not None else {}
+        return {name: known for name, known in words.items() if name in taken}
 
     def spell(self, name: str, array: Array) -> Array:
         """An array as an input takes it: words in the place of codes, where it takes words and
@@ -309,7 +310,7 @@ def open_session(
         wanted = Device.CPU
     session = Session(runtime, wanted)
     try:
-        session.columns, session.classes  # noqa: B018 - what it says of itself can be read
+        session.rows, session.classes  # noqa: B018 - what it says of itself can be read
     except ValueError as error:
         raise CompileError([file_unreadable(None, str(model), str(error))]) from error
     return session

@@ -273,7 +273,7 @@ def _open_onnx(
             sink.report(message)
         if floats:
             return None
-    options = OnnxOptions(fixed=tuple(pinned.items()), columns=session.columns)
+    options = OnnxOptions(fixed=tuple(pinned.items()), rows=session.rows)
     return OnnxSubject(graph, weights, path, session, read_opset(path), options), pinned
 
 

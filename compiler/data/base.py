@@ -48,6 +48,8 @@ class Column:
     words: bool = False
     missing: bool = False
     categories: tuple[str, ...] = ()
+    unknown: bool = False
+    """Whether words that are none of its categories are the category `""`."""
     parts: tuple[str, ...] = ()
     written: Written = Written()
     trouble: Message | None = None
@@ -132,6 +134,11 @@ class DataSource(Described):
     def reading_words(self, columns: Sequence[str]) -> DataSource:
         """The source with these columns read as categories, where it leaves that open."""
         return self
+
+    def describe_reading(self) -> Mapping[str, object]:
+        """Options that say how rows are written, which a deployed file tells whoever reads others
+        for it; none where that follows from the rows."""
+        return {}
 
     def overlap(self) -> int:
         """How many of the rows after a row share cells with it: windows over one text. A split

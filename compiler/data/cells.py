@@ -95,6 +95,12 @@ class Dialect:
     missing: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
+    unknown_category: tuple[str, ...] = ()
+
+    @property
+    def with_blank(self) -> tuple[str, ...]:
+        """The columns of categories of which `""` is one."""
+        return (*self.missing_category, *self.unknown_category)
 
     def find_missing(self, cells: Collection[str]) -> set[str]:
         """The cells (without spaces around them) that hold nothing. A mark that is a number
@@ -144,7 +150,7 @@ class _Describing:
 
     def find_kind(self) -> Column:
         """The column."""
-        if self.name in (*self.dialect.categories, *self.dialect.missing_category):
+        if self.name in (*self.dialect.categories, *self.dialect.with_blank):
             return self.make_categories()
         return self.find_numbers() or self.find_dates() or self.find_words()
 
@@ -248,10 +254,11 @@ class _Describing:
         return None
 
     def make_categories(self, trouble: Message | None = None) -> Column:
-        """The column as categories, in sorted order; missing cells are the category `""` where
-        that was asked for."""
+        """The column as categories, in sorted order; missing cells, and words that are unknown
+        later, are the category `""` where that was asked for."""
         words = sorted(self.distinct)
-        if self.missing and self.name in self.dialect.missing_category:
+        unknown = self.name in self.dialect.unknown_category
+        if unknown or (self.missing and self.name in self.dialect.missing_category):
             words = sorted({"", *words})
         elif self.missing and trouble is None:
             trouble = self.report_missing("categories")
@@ -260,6 +267,7 @@ class _Describing:
             WHOLE,
             words=True,
             categories=tuple(words),
+            unknown=unknown,
             written=self.written,
             trouble=trouble,
         )

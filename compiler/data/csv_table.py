@@ -61,6 +61,8 @@ class Csv(TextTable):
     - `missing`: more cells that are missing: `["?", "-", "-999"]`.
     - `categories`: columns that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
     - `separator`: what stands between cells: `";"`, or `"\\t"` for tabs.
     - `header`: whether the first line names the columns; else they are `c0`, `c1`, …
     - `encoding`: how the file writes letters: `"utf-8"`, `"latin-1"`, `"cp1252"`, `"utf-16"`.
@@ -203,6 +205,20 @@ def _refuse_columns(shown: str, found: Sequence[str], first: str, known: Sequenc
         here = f"lacks the column `{lacking[0]}`" if lacking else f"has a column `{others[0]}`"
         reason = f"it {here}"
     refuse_file(shown, f"{reason}, unlike `{first}`")
+
+
+def read_cells(source: Csv, path: Path) -> Mapping[str, Sequence[str]]:
+    """The cells of each column of a file as text, by its name.
+
+    Raises:
+        Fault: the file is no csv file, or holds no rows.
+    """
+    shown = str(path)
+    names, rows = _read_rows(source, shown, read_text(path, shown, source.encoding))
+    if not rows:
+        refuse_file(shown, "it holds no rows")
+    plain = [name.strip() for name in names] if source.header else names
+    return dict(zip(plain, zip(*rows, strict=True), strict=True))
 
 
 def _read_rows(source: Csv, shown: str, text: str) -> tuple[list[str], list[list[str]]]:

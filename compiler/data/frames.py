@@ -53,7 +53,7 @@ class FrameTable(TextCells):
 
     def _take(self, frame: Any, name: str) -> Any:
         """The series of a column; numbers that are to be categories are objects."""
-        asked = name in (*self.categories, *self.missing_category)
+        asked = name in (*self.categories, *self.dialect.with_blank)
         return frame[name].astype(object) if asked else frame[name]
 
     def write_columns(self, columns: Sequence[Column]) -> dict[str, str]:

@@ -70,6 +70,8 @@ class HuggingFace(FrameTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
 
     Example: `source hf("./houses", split="train")`, `inputs = stack([area, rooms]) -> standardize`
     Source: https://huggingface.co/docs/datasets/loading
@@ -88,6 +90,7 @@ class HuggingFace(FrameTable):
     missing: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
+    unknown_category: tuple[str, ...] = ()
 
     def check(self) -> None:
         if not self.is_local and _NAME.fullmatch(self.dataset) is None:

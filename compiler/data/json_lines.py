@@ -37,6 +37,8 @@ class JsonLines(TextTable, FrameTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
 
     Example: `source jsonl("houses.jsonl")`, `inputs = stack([area, rooms]) -> standardize`
     Source: https://jsonlines.org

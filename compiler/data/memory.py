@@ -107,7 +107,7 @@ def describe_array(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     if array.dtype.kind in "OUS" and array.ndim == 1:
         if len(array) and all(isinstance(cell, bool | np.bool_) for cell in array):
             return Column(name, TensorType.of(DType.BOOL, ()))
-        return describe_cells(name, _write_cells(array), dialect)
+        return describe_cells(name, write_cells(array), dialect)
     if array.dtype.kind == "M" and array.ndim == 1:
         return describe_moments(name, array, ISO)
     dtype = _dtype_of(array)
@@ -126,12 +126,12 @@ def convert_array(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[A
     if array.dtype.kind == "M":
         return seconds_of(array)
     if array.dtype.kind in "OUS" and column.type.dtype is not DType.BOOL:
-        return convert_cells(column, _write_cells(array), dialect)
+        return convert_cells(column, write_cells(array), dialect)
     with np.errstate(over="ignore"):  # a column with such numbers may not be used
         return np.asarray(array, column.type.dtype.numpy)
 
 
-def _write_cells(array: NDArray[Any]) -> list[str]:
+def write_cells(array: NDArray[Any]) -> list[str]:
     """Cells as a csv file would hold them: nothing where a cell is None or not equal to itself,
     as NaN and pandas' NaT are; pandas' NA is equal to nothing."""
     cells = []

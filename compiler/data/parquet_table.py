@@ -48,6 +48,8 @@ class Parquet(TextTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns of text that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
 
     Example: `source parquet("houses.parquet")`, `inputs = stack([area, rooms]) -> standardize`
     Source: https://parquet.apache.org/docs/file-format/

@@ -37,6 +37,9 @@ class PlacedSource(DataSource):
     def load_alone(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return self.source.load(folder)
 
+    def describe_reading(self) -> Mapping[str, object]:
+        return self.source.describe_reading()
+
     def overlap(self) -> int:
         return self.source.overlap()
 

@@ -3,11 +3,12 @@ spec they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.data.base import Column, Written
 from compiler.data.cells import EMPTY
+from compiler.data.windows import Window
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
 
@@ -22,6 +23,7 @@ class RawColumn:
     low: float | None = None
     high: float | None = None
     unseen: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -39,7 +41,7 @@ class RawColumn:
         words for it too."""
         yield from ((word, code) for code, word in enumerate(self.words))
         if "" in self.words and self.column.words:
-            marks = {*EMPTY, *self.column.written.blanks}
+            marks = {*EMPTY, *self.column.written.blanks, *self.marks}
             for mark in sorted(marks.difference(self.words)):
                 yield mark, self.words.index("")
 
@@ -53,22 +55,83 @@ class RawColumn:
             "shape": list(column.type.known_shape or ()),
             "words": list(column.categories),
             "missing": column.missing,
+            "unknown": column.unknown,
             "unit": written.unit,
             "date": written.date,
             "blanks": list(written.blanks),
             "min": self.low,
             "max": self.high,
             "unseen": list(self.unseen),
+            "marks": list(self.marks),
         }
         return {key: value for key, value in found.items() if value not in (None, "", [], False)}
 
 
-def decode_columns(entries: object) -> tuple[RawColumn, ...]:
-    """The columns that `RawColumn.encode` wrote.
+@dataclass(frozen=True)
+class RawRows:
+    """What rows a file takes: the columns that are its inputs, how the source of the training reads
+    text (`DataSource.describe_reading`), and the window whose rows go together, with the columns
+    `keys` that say how these follow one another. A window has no targets here."""
+
+    columns: tuple[RawColumn, ...]
+    reading: Mapping[str, object]
+    window: Window | None = None
+    keys: tuple[RawColumn, ...] = ()
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The words of every column of categories, by its name."""
+        return {column.name: column.words for column in self.columns if column.words}
+
+    def encode(self) -> Iterator[tuple[str, object]]:
+        """The same as data, under the keys that a file has it by."""
+        yield "columns", [column.encode() for column in self.columns]
+        if self.reading:
+            yield "reading", dict(self.reading)
+        if self.window is not None:
+            window = self.window
+            yield (
+                "window",
+                {
+                    "length": window.length,
+                    "stride": window.stride,
+                    "gaps": window.gaps,
+                    "by": window.by,
+                    "group": window.group,
+                    "keys": [key.encode() for key in self.keys],
+                },
+            )
+
+
+def decode_rows(entries: Mapping[str, object]) -> RawRows | None:
+    """What `RawRows.encode` wrote, from what a file has under each key; None without columns.
 
     Raises:
-        ValueError: it did not write these.
+        ValueError: it did not write this.
     """
+    if "columns" not in entries:
+        return None
+    reading = entries.get("reading", {})
+    if not isinstance(reading, dict):
+        raise ValueError("how its rows are read is no object")
+    columns = _decode_columns(entries["columns"])
+    match entries.get("window"):
+        case None:
+            return RawRows(columns, reading)
+        case {
+            "length": int(length),
+            "stride": int(stride),
+            "gaps": str(gaps),
+            "by": str() | None as by,
+            "group": str() | None as group,
+            "keys": keys,
+        }:
+            window = Window(length, by=by, group=group, gaps=gaps, stride=stride)
+            return RawRows(columns, reading, window, _decode_columns(keys))
+    raise ValueError("its window is not what Weft writes")
+
+
+def _decode_columns(entries: object) -> tuple[RawColumn, ...]:
     if not isinstance(entries, list):
         raise ValueError("its columns are not a list")
     return tuple(map(_decode, entries))
@@ -89,11 +152,12 @@ def _decode(entry: object) -> RawColumn:
         kind,
         words=bool(words) and not kind.rank,
         categories=words,
+        unknown=entry.get("unknown") is True,
         missing=entry.get("missing") is True,
         written=written,
     )
     bounds = (_read_number(entry, "min"), _read_number(entry, "max"))
-    return RawColumn(column, *bounds, _read_texts(entry, "unseen"))
+    return RawColumn(column, *bounds, _read_texts(entry, "unseen"), _read_texts(entry, "marks"))
 
 
 def _read_type(dtype: str, entry: Mapping[str, Any]) -> TensorType:
@@ -116,9 +180,4 @@ def _read_texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def _read_number(entry: Mapping[str, Any], key: str) -> float | None:
     found = entry.get(key)
-    return float(found) if isinstance(found, int | float) else None
-
-
-def find_words(columns: Iterable[RawColumn]) -> dict[str, tuple[str, ...]]:
-    """The words of every column of categories, by its name."""
-    return {column.name: column.words for column in columns if column.words}
+    return found if isinstance(found, int | float) else None

@@ -32,7 +32,8 @@ class Recoded(DataSource):
     def schema(self, folder: Path) -> tuple[Column, ...]:
         words, found = self.known.columns, self._read(folder).schema(folder)
         for column in found:
-            if not set(column.categories) <= set(words.get(column.name, column.categories)):
+            known = set(words.get(column.name, column.categories))
+            if not column.unknown and not set(column.categories) <= known:
                 _refuse(self.known.train, column, words[column.name])
         return tuple(replace(c, categories=words.get(c.name, c.categories)) for c in found)
 
@@ -51,10 +52,13 @@ class Recoded(DataSource):
             words = self.known.columns.get(column.name)
             if words is not None and column.name in found:
                 places = {word: place for place, word in enumerate(words)}
-                codes = [places[word] for word in column.categories]
+                codes = [places.get(word, places.get("", -1)) for word in column.categories]
                 array = found[column.name]
                 found[column.name] = np.asarray(codes, array.dtype)[array]
         return found
+
+    def describe_reading(self) -> Mapping[str, object]:
+        return self.source.describe_reading()
 
     def overlap(self) -> int:
         return self.source.overlap()

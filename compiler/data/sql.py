@@ -64,6 +64,8 @@ class Sql(FrameTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns of text that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
 
     Example:
 
@@ -83,6 +85,7 @@ class Sql(FrameTable):
     missing: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
+    unknown_category: tuple[str, ...] = ()
 
     def check(self) -> None:
         if _PASSWORD.search(self.url):

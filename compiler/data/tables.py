@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.data.base import Column, DataSource
@@ -14,6 +14,10 @@ from compiler.writing.python import write_dtype, write_string
 STORED = "stored"
 """The form of dates that a source stores as such."""
 NOWHERE = "the {} of every cell of a column, and no column has this one"
+OF_COLUMNS = ("categories", "missing_category", "unknown_category")
+"""Options that name columns."""
+OF_CELLS = ("decimal", "thousands", "unit", "date", "missing", "separator", "header", "encoding")
+"""Options that say how cells are written, and nothing else."""
 ENCODE = [
     "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
     '    """The place of each cell among the words; an error where it is none of them."""',
@@ -41,6 +45,7 @@ class TextCells(DataSource):
     missing: tuple[str, ...]
     categories: tuple[str, ...]
     missing_category: tuple[str, ...]
+    unknown_category: tuple[str, ...]
 
     def check(self) -> None:
         if self.decimal not in (".", ","):
@@ -70,7 +75,13 @@ class TextCells(DataSource):
             tuple(mark.strip() for mark in self.missing),
             self.categories,
             self.missing_category,
+            self.unknown_category,
         )
+
+    def describe_reading(self) -> Mapping[str, object]:
+        known = {o.name: (getattr(self, o.name), o.default) for o in type(self).options()}
+        told = ((name, *known[name]) for name in OF_CELLS if name in known)
+        return {name: value for name, value, default in told if value != default}
 
     def reading_words(self, columns: Sequence[str]) -> DataSource:
         known = (*self.categories, *columns)
@@ -82,7 +93,7 @@ class TextCells(DataSource):
         Raises:
             Fault: which one.
         """
-        for option in ("categories", "missing_category"):
+        for option in OF_COLUMNS:
             for name in getattr(self, option):
                 if name not in known:
                     refuse_column(name, known, option)
@@ -181,6 +192,7 @@ class TextTable(TextCells):
     missing: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
+    unknown_category: tuple[str, ...] = ()
 
 
 def write_numbers(series: str, column: Column) -> str:

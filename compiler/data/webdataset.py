@@ -78,6 +78,8 @@ class WebDataset(TextTable, FrameTable):
     - `missing`: more cells of text that are missing: `["?", "-"]`.
     - `categories`: columns that are categories whatever their cells look like.
     - `missing_category`: columns of categories in which missing cells are one more category.
+    - `unknown_category`: the same, and so are words that a deployed file is given and the training
+      did not have.
     - `size`: height and width that images are resized to (bilinear); needed where they differ.
 
     Example: `source webdataset("shard-{000..001}.tar")`, `pixels = image / 255`

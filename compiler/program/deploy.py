@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from functools import cached_property
 
-from compiler.data.raw_columns import RawColumn
+from compiler.data.raw_columns import RawColumn, RawRows
 from compiler.ir.graph import Graph
 from compiler.program.data import DataSet
 from compiler.program.net import Net
@@ -81,10 +82,24 @@ class Deploy:
         default=True,
     )
 
+    @cached_property
+    def raw_rows(self) -> RawRows | None:
+        """The rows that the file takes, without what those of the training tell; None where its
+        inputs are no raw columns."""
+        data = self.preprocess
+        if data is None:
+            return None
+        reading = data.source.describe_reading()
+        marks = reading.get("missing", ())
+        assert isinstance(marks, tuple), "marks are words"
+        known = {column.name: RawColumn(column, marks=marks) for column in data.schema}
+        columns = tuple(known[i.name] for i in self.graph.inputs if i.name in known)
+        if data.window is None:
+            return RawRows(columns, reading)
+        window = replace(data.window, ahead=0, targets=(), span=None)
+        return RawRows(columns, reading, window, tuple(known[name] for name in window.keys))
+
     @property
-    def raw_columns(self) -> tuple[RawColumn, ...]:
-        """The raw columns that the file takes, without what their rows tell."""
-        if self.preprocess is None:
-            return ()
-        known = {column.name: column for column in self.preprocess.schema}
-        return tuple(RawColumn(known[i.name]) for i in self.graph.inputs if i.name in known)
+    def words(self) -> Mapping[str, tuple[str, ...]]:
+        """The words of inputs that take words, by name."""
+        return self.raw_rows.words if self.raw_rows is not None else {}

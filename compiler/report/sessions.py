@@ -160,6 +160,14 @@ deploy priced as onnx { preprocess homes }
 $ weft compile homes.weft -o out --onnx
 """
 """The file of a net with the weights that its layers begin with, which takes raw rows."""
+
+
+def run_homes(*lines: str) -> str:
+    """A session that gives it a table of these lines."""
+    table = "".join(f"{line}\n" for line in lines)
+    return f"$ cat rows.csv\n{table}$ weft run out/priced.onnx rows.csv\n"
+
+
 MODEL = f"""\
 {NET}$ weft compile net.weft -o out --onnx --no-verify
 """

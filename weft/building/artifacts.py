@@ -21,7 +21,8 @@ def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Metadata:
         report = artifact.write(context.files)
         return {"bytes": report.bytes, "nodes": report.nodes, "constants": report.parameters}
 
-    reads = (artifact.net, artifact.spec.opset, artifact.spec.options)
+    spec = artifact.spec
+    reads = (artifact.net, spec.opset, spec.options, spec.rows)
     writes = list_onnx(artifact.path)
     name = f"compile {artifact.name}"
     return context.make(Stage(name, reads, write, writes, begins=str(artifact.path)))

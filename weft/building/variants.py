@@ -35,7 +35,7 @@ from weft.building.compression_context import (
     TrialFile,
 )
 from weft.building.stage import BuildContext, Metadata, Stage, fingerprint
-from weft.deployed.exporting import ExportSpec, fit_preprocessing, make_export_spec
+from weft.deployed.exporting import ExportSpec, make_export_spec, open_preprocessing
 from weft.deployed.measuring import BoundNet
 from weft.deployed.sizing import KnownSizes, find_known
 from weft.deployed.trained_data import BEST, find_data
@@ -98,12 +98,14 @@ class VariantBuild:
         spec = make_export_spec(deploy, source, self.variant.span)
         if deploy is None:
             return spec
+        opened = open_preprocessing(deploy, source.folder)
         return replace(
             spec,
             outputs=deploy.outputs,
             preprocess=deploy.preprocess,
             columns=deploy.columns,
-            fitted=fit_preprocessing(deploy, source.folder),
+            fitted=opened.fitted,
+            rows=opened.rows,
         )
 
     @cached_property

@@ -35,6 +35,7 @@ from weft.deployed.exporting import (
     fit_preprocessing,
     list_onnx,
     make_export_spec,
+    open_preprocessing,
 )
 from weft.deployed.trained_data import BEST, read_fitted
 from weft.deployed.verifying import BackendsDiffer, keep_if_verified, verify_file
@@ -238,6 +239,8 @@ def make_artifact(
     spec = make_export_spec(target.deploy, program.source)
     if opset is not None:
         spec = replace(spec, opset=opset)
+    if target.deploy is not None:
+        spec = replace(spec, rows=open_preprocessing(target.deploy, program.source.folder).rows)
     net = WeightedNet(target.graph, weights)
     return OnnxArtifact(target.name, net, folder / f"{target.name}.onnx", spec)
 

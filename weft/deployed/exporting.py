@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from backends.onnx_graph.compile import OnnxReport, compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.opsets import DEFAULT
+from compiler.data.drift import describe_training
+from compiler.data.raw_columns import RawRows
 from compiler.ir.weighted_net import WeightedNet
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -30,7 +32,7 @@ Array = NDArray[Any]
 class ExportSpec:
     """How a net becomes a file. What `wrap` puts around it is there for variants: the graphs of
     other deployments have it. `fitted` are the statistics of the columns that are put before it,
-    by their paths."""
+    by their paths, `rows` the raw rows that it then takes, with what those of the training tell."""
 
     opset: int = DEFAULT
     options: OnnxOptions = field(default_factory=OnnxOptions)
@@ -39,6 +41,7 @@ class ExportSpec:
     preprocess: DataSet | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     fitted: Mapping[str, Array] = field(default_factory=dict)
+    rows: RawRows | None = None
 
     def wrap(self, net: WeightedNet) -> WeightedNet:
         """The net as it is lowered."""
@@ -60,7 +63,8 @@ class ExportSpec:
             CompileError: ONNX cannot say what is asked.
             OSError: the folder cannot be written.
         """
-        return compile_onnx(net.graph, net.weights, path, opset=self.opset, options=self.options)
+        options = replace(self.options, rows=self.rows)
+        return compile_onnx(net.graph, net.weights, path, opset=self.opset, options=options)
 
     @property
     def asked(self) -> tuple[object, ...]:
@@ -109,9 +113,32 @@ def make_export_spec(deploy: Deploy | None, source: Source, span: Span | None = 
         deploy.fixed,
         deploy.span or span,
         classes=deploy.classes,
-        columns=deploy.raw_columns,
     )
-    return ExportSpec(deploy.opset, options, deploy.verify)
+    return ExportSpec(deploy.opset, options, deploy.verify, rows=deploy.raw_rows)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the data before a deployed net brings into its file: the statistics of the columns by
+    their path in its graph, and the raw rows that it takes, with what the training's hold."""
+
+    fitted: Mapping[str, Array] = field(default_factory=dict)
+    rows: RawRows | None = None
+
+
+def open_preprocessing(
+    deploy: Deploy, folder: Path, fitted: Mapping[str, Array] | None = None
+) -> Preprocessing:
+    """What the data before a net brings; where a training has `fitted` its statistics, they are
+    its. Nothing where there are no columns before the net."""
+    if deploy.preprocess is None or deploy.raw_rows is None:
+        return Preprocessing()
+    loaded = load_data(deploy.preprocess, folder, fitted)
+    known = {PREFIX + path: array for path, array in loaded.statistics.items()}
+    own = {path: array for path, array in known.items() if path in deploy.graph.parameter}
+    numbers = loaded.divided["train"]
+    columns = (describe_training(c, loaded.raw[c.name], numbers) for c in deploy.raw_rows.columns)
+    return Preprocessing(own, replace(deploy.raw_rows, columns=tuple(columns)))
 
 
 def fit_preprocessing(
@@ -119,11 +146,7 @@ def fit_preprocessing(
 ) -> dict[str, Array]:
     """Statistics of the columns that stand before a deployed net, by their path in its graph;
     where a training has `fitted` them, they are its."""
-    if deploy.preprocess is None:
-        return {}
-    statistics = load_data(deploy.preprocess, folder, fitted).statistics
-    known = {PREFIX + path: array for path, array in statistics.items()}
-    return {path: array for path, array in known.items() if path in deploy.graph.parameter}
+    return dict(open_preprocessing(deploy, folder, fitted).fitted)
 
 
 def hash_spec(source: Source) -> str:

@@ -25,7 +25,7 @@ from weft.deployed.exporting import list_onnx
 class OnnxFile:
     """A file that was opened. `hashes` are those of the file, and of what lies beside it with
     large weights; `made_of` is the name of the net if Weft wrote it, `spec_hash` that of the text
-    of its spec, `weights` are types by name."""
+    of its spec, `weights` are types by name, `words` those of inputs that are columns of words."""
 
     path: Path
     size: int
@@ -36,6 +36,7 @@ class OnnxFile:
     made_of: str
     spec_hash: str
     weights: Mapping[str, Port]
+    words: Mapping[str, tuple[str, ...]]
 
     def rows(self, spec_hash: str) -> Iterator[tuple[str, str]]:
         """What it is, as (what, text); `spec_hash` is that of the spec it is held against."""
@@ -94,6 +95,7 @@ def inspect(path: Path, session: Session) -> OnnxFile:
         session.net_name,
         session.metadata.get("spec_hash", ""),
         {name: Port(*found) for name, found in read_types(path).items()},
+        session.rows.words if session.rows is not None else {},
     )
 
 
@@ -106,7 +108,7 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
         ("input", file.inputs, [(i.name, i.value) for i in graph.inputs]),
         ("output", file.outputs, [(o.name, o.value) for o in graph.outputs]),
     ]
-    words = {column.name: column.words for column in deploy.raw_columns if column.words}
+    words = deploy.words
     for side, found, ports in sides:
         wanted = {name: value.type.substitute(dict(deploy.fixed)) for name, value in ports}
         named = deploy.classes.outputs if deploy.classes is not None and side == "output" else ()
@@ -121,6 +123,10 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
         different = next(_find_other_weights(file, graph), "")
         if different:
             return different
+    for name, known in words.items():
+        if file.words.get(name) != known:
+            given, needed = _list_labels(file.words.get(name, ())), _list_labels(known)
+            return f"the words of its input `{name}` are {given}, those of the deployment {needed}"
     if file.labels != deploy.labels:
         given, needed = _list_labels(file.labels), _list_labels(deploy.labels)
         return f"its labels are {given}, those of the deployment {needed}"

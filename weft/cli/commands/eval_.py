@@ -19,7 +19,7 @@ from weft.cli.options import (
     SpecFile,
     default_folder,
 )
-from weft.cli.printing import say, say_lines
+from weft.cli.printing import print_messages, say, say_lines
 from weft.deployed.given import need_input
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def eval_command(
     words = partial(find_words, folder=folder)
     program = check_file(file, assignments, words=words, chosen=read_chosen(folder))
     found = _measure(program, name, onnx, folder, device, split)
+    print_messages([one.warning for one in found if one.warning is not None])
     if form is OutputFormat.JSON:
         from weft.building.report import without_nan
 

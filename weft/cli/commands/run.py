@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import bad_input, not_an_array, unknown_item
 from compiler.report.suggestions import did_you_mean
 from weft.cli.options import Device, DeviceOption, OutputFormat
-from weft.cli.printing import say, say_lines
+from weft.cli.printing import print_messages, say, say_lines
 from weft.deployed.given import need_input
 
 if TYPE_CHECKING:
@@ -29,19 +29,31 @@ def add_to(app: typer.Typer) -> None:
     def run_command(
         model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")],
         inputs: Annotated[
-            list[str], typer.Argument(metavar="NAME=FILE...", help=".npy, .npz or image files.")
+            list[str],
+            typer.Argument(
+                metavar="ROWS | NAME=FILE...",
+                help="A table (.csv, .tsv, .parquet, .jsonl, .npz), or arrays and images.",
+            ),
         ],
         output: Annotated[
-            Path | None, typer.Option("--output", "-o", metavar="NPZ", help="Save the outputs.")
+            Path | None,
+            typer.Option("--output", "-o", metavar="FILE", help="Save as .npz; rows as .csv too."),
         ] = None,
         device: DeviceOption = Device.AUTO,
         form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
             OutputFormat.TEXT
         ),
     ) -> None:
-        """Run an ONNX model on arrays and print what comes out, with labels where it has them.
+        """Run an ONNX model on rows or arrays and print what comes out, with labels where it has
+        them.
+
+        A file that was deployed with `preprocess` takes a table like that of its training: columns
+        by name, cells read by the same rules, and windows made of them. A table of predictions
+        comes out, or one in a file that ends in .csv, .jsonl or .npz.
 
         Examples:
+
+            weft run houses.onnx new.csv -o prices.csv
 
             weft run digits.onnx image=digit.npy
 
@@ -54,6 +66,10 @@ def add_to(app: typer.Typer) -> None:
 
         need_input(model)
         session = sessions.open_session(model, device=sessions.Device(device.value))
+        table = _find_table(inputs, session)
+        if table is not None:
+            _predict(session, model, table, output, form)
+            return
         arrays = _read_inputs(inputs, session)
         try:
             results = session.run(arrays)
@@ -72,6 +88,51 @@ def add_to(app: typer.Typer) -> None:
             say_lines(json.dumps({name: array.tolist() for name, array in results.items()}))
         else:
             _print(results, read_labels(model, session))
+
+
+def _find_table(inputs: Sequence[str], session: Session) -> Path | None:
+    """The table that is given; None where arrays are. An .npz file without a name is one where the
+    model takes rows, and has more than one input."""
+    from compiler.data.given_rows import is_row_file
+
+    path = Path(inputs[0])
+    if len(inputs) != 1 or not is_row_file(path) or inputs[0].partition("=")[0] in session.inputs:
+        return None
+    arrays = path.suffix.lower() == ".npz" and (session.rows is None or len(session.inputs) == 1)
+    return None if arrays else path
+
+
+def _predict(
+    session: Session, model: Path, table: Path, output: Path | None, form: OutputFormat
+) -> None:
+    """Runs the model on a table, and writes what comes out."""
+    import io
+
+    import numpy as np
+
+    from compiler.system.files import replacing
+    from weft.deployed.predicting import ROW, predict
+
+    need_input(table)
+    found = predict(session, model, table)
+    if found.warning is not None:
+        print_messages([found.warning])
+    kind = output.suffix.lower() if output is not None else ""
+    text = io.StringIO(newline="")
+    if kind == ".jsonl" or (output is None and form is OutputFormat.JSON):
+        found.write_json_lines(text)
+    elif kind != ".npz":
+        found.write_csv(text)
+    if output is None:
+        say_lines(text.getvalue().rstrip("\n"))
+        return
+    with replacing(output) as temporary:
+        if kind == ".npz":
+            arrays = {ROW: found.numbers, **found.outputs}
+            np.savez(temporary.open("wb"), allow_pickle=False, **arrays)
+        else:
+            temporary.write_text(text.getvalue(), "utf-8", newline="")
+    say(f"wrote {output}")
 
 
 def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray[Any]]:
