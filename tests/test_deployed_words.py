@@ -3,6 +3,7 @@ plain ONNX Runtime, and by the meaning of the graph."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.source import Source
 from compiler.rows.loading import load_data
 from tests.checking import check_text
-from weft.deployed.exporting import fit_preprocessing, make_export_spec
+from weft.deployed.exporting import make_export_spec, open_preprocessing
 from weft.deployed.inspecting import find_difference, inspect
 
 TABLE = """kind,area,rooms,sort
@@ -59,10 +60,10 @@ def write_file(
     (folder / "homes.csv").write_text(table, "utf-8")
     text = spec.replace("OPTIONS", options).replace("MORE", more)
     deploy = check_text(text, folder=str(folder)).deploys[0]
-    fitted = fit_preprocessing(deploy, folder) if deploy.preprocess else {}
-    weights = {**draw_weights(deploy.graph, seed=3), **fitted}
+    opened = open_preprocessing(deploy, folder)
+    weights = {**draw_weights(deploy.graph, seed=3), **opened.fitted}
     path = folder / "fit.onnx"
-    exporting = make_export_spec(deploy, Source("spec.weft", text))
+    exporting = replace(make_export_spec(deploy, Source("spec.weft", text)), rows=opened.rows)
     exporting.write(WeightedNet(deploy.graph, weights), path)
     onnx.checker.check_model(path, full_check=True)
     return deploy, weights, path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -168,10 +169,24 @@ def read_column(raw: RawColumn, cells: Cells, dialect: Dialect) -> Array:
         _refuse(raw, ((0, f"{list(cells.shape[1:])}"),), len(cells), expected)
     if cells.dtype.kind == "M":
         return _need_rows(raw, seconds_of(cells), np.isnat(cells))
-    booleans = len(cells) > 0 and all(isinstance(cell, bool | np.bool_) for cell in cells.flat)
-    if column.words or (cells.dtype.kind in "OUS" and not booleans):
+    numbers = None if column.words else _find_numbers(cells)
+    if numbers is None:
         return _read_text(raw, write_cells(cells), dialect)
-    return _read_numbers(raw, cells.astype(bool) if booleans else cells)
+    return _read_numbers(raw, numbers)
+
+
+def _find_numbers(cells: Array) -> Array | None:
+    """An array of numbers or booleans, NaN where one is missing; None where cells are text."""
+    if cells.dtype.kind in "biuf":
+        return cells
+    held = [cell for cell in cells.flat if cell is not None]
+    if not all(isinstance(cell, bool | int | float | Decimal) for cell in held):
+        return None
+    if len(held) < cells.size:
+        return np.array([np.nan if cell is None else float(cell) for cell in cells])
+    whole = all(isinstance(cell, int) and -(2**63) <= cell < 2**63 for cell in held)
+    kind = bool if all(isinstance(cell, bool) for cell in held) else np.int64 if whole else float
+    return cells.astype(kind)
 
 
 def _read_characters(raw: RawColumn, cells: Cells) -> Array:

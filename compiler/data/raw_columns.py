@@ -71,7 +71,8 @@ class RawColumn:
 class RawRows:
     """What rows a file takes: the columns that are its inputs, how the source of the training reads
     text (`DataSource.describe_reading`), and the window whose rows go together, with the columns
-    `keys` that say how these follow one another. A window has no targets here."""
+    `keys` that say how these follow one another. A window has no
+    targets here, and one begins with every row."""
 
     columns: tuple[RawColumn, ...]
     reading: Mapping[str, object]
@@ -94,7 +95,6 @@ class RawRows:
                 "window",
                 {
                     "length": window.length,
-                    "stride": window.stride,
                     "gaps": window.gaps,
                     "by": window.by,
                     "group": window.group,
@@ -120,13 +120,12 @@ def decode_rows(entries: Mapping[str, object]) -> RawRows | None:
             return RawRows(columns, reading)
         case {
             "length": int(length),
-            "stride": int(stride),
             "gaps": str(gaps),
             "by": str() | None as by,
             "group": str() | None as group,
             "keys": keys,
         }:
-            window = Window(length, by=by, group=group, gaps=gaps, stride=stride)
+            window = Window(length, by=by, group=group, gaps=gaps)
             return RawRows(columns, reading, window, _decode_columns(keys))
     raise ValueError("its window is not what Weft writes")
 

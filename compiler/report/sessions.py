@@ -142,9 +142,9 @@ HOMES_FILE = """\
 $ cat homes.csv
 kind,area
 flat,50
+barn,300
 house,120
 flat,70
-barn,300
 $ cat homes.weft
 data homes {
     source csv("homes.csv")

@@ -12,6 +12,7 @@ from compiler.loading import read_trained
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import Train
+from compiler.types.tensor import TensorType
 from compiler.types.units import format_size
 from weft.building.artifacts import compile_artifact, verify_artifact
 from weft.building.describing import describe_conditions, describe_verification
@@ -95,7 +96,9 @@ class DeployStages:
         deploy = self.deploy
         fixed = dict(deploy.fixed)
         inputs = ", ".join(
-            f"{i.name}: {i.value.type.substitute(fixed)}" for i in deploy.graph.inputs
+            f"{item.name}: {_describe_type(item.value.type.substitute(fixed), takes_words=words)}"
+            for item in deploy.graph.inputs
+            for words in [item.name in deploy.words]
         )
         rows = [
             ("file", str(path)),
@@ -111,3 +114,8 @@ class DeployStages:
         rows.append(("latency", f"{format_seconds(latency['seconds'])} at {conditions}"))
         metadata = {"compiled": compiled, "verified": verified, "measured": measured}
         return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), metadata)
+
+
+def _describe_type(type: TensorType, *, takes_words: bool) -> str:
+    """The type of an input of the file."""
+    return str(type).replace(str(type.dtype), "str", 1) if takes_words else str(type)

@@ -160,7 +160,7 @@ def no_window_of_rows(span: Span | None, rows: int, length: int) -> Text:
     which follow one another as those of the training did; the rows that are given hold no such run.
     """
     return Text(
-        f"the {count(rows, 'row')} hold no window",
+        f"there is no window in {count(rows, 'row')}",
         label=f"one takes {count(length, 'row')} that follow one another",
         help="give the rows before them too",
     )
