@@ -53,6 +53,8 @@ WITHOUT_FORMULA = {
         *("blur", "gaussian_band", "gaussian_blur"),
         *("cover", "draw_around", "random_box", "random_span"),  # draws, in words
         *("frequency_mask", "random_erasing", "random_mask", "time_mask"),
+        *("day_of_month", "day_of_year", "hour", "march_year", "minute"),  # parts of dates
+        *("month", "weekday", "year"),
     },
 }
 """Words whose meaning no formula says better, by kind."""

@@ -28,6 +28,7 @@ INPUTS = {
     "features": "f32[n, 16, 8, 8]",
     "signal": "f32[n, 16, 100]",
     "wave": "f32[n, 8000]",
+    "seconds": "i64[n]",
     "sequence": "f32[n, t, 64]",
     "tokens": "i64[n, t]",
     "mask": "bool[n, t]",
