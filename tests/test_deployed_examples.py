@@ -77,7 +77,7 @@ def count_rows(rows: Mapping[str, Any], part: int) -> int:
 
 
 def take_few(data: DataSet, folder: Path) -> DataSet:
-    """The data set with some of its rows, as long as its split does not ask for a number of them."""
+    """The data set with some of its rows, unless its split asks for a number of them."""
     if data.members:
         return replace(data, members=tuple(take_few(part, folder) for part in data.members))
     if data.source_rows is not None:
@@ -129,29 +129,36 @@ def open_deployment(
 def test_a_file_alone_gives_the_figures_of_eval(name: str, tmp_path: Path) -> None:
     if not SHARED.is_dir():
         pytest.skip("../shared/data is absent")
-    for number, (deploy, place, weights) in enumerate(open_deployments(name)):
-        opened = open_preprocessing(deploy, place.folder)
-        path = tmp_path / f"{number}.onnx"
-        exporting = replace(make_export_spec(deploy, place.train.span.source), rows=opened.rows)
-        known = {p.path: weights[p.path] for p in deploy.graph.parameters if p.path in weights}
-        exporting.write(WeightedNet(deploy.graph, {**known, **opened.fitted}), path)
-        session = open_session(path, device=Device.CPU)
-        assert find_difference(inspect(path, session), deploy) == ""
-        split = place.train.data.split.names[-1]
+    for number, opened in enumerate(open_deployments(name)):
+        compare(*opened, tmp_path / str(number))
 
-        def run(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-            """What the file makes of words, in a process that has nothing but these."""
-            given = {n: spell(deploy, n, session.cast_inputs({n: a})[n]) for n, a in inputs.items()}
-            found = run_in_process(path, tmp_path, given)
-            check_names(deploy, found)
-            return found
 
-        said = measure_deployed(place, session, split).figures
-        found = {n: score.total() for n, score in score_rows(place, split, run).items()}
-        assert said.keys() >= found.keys()
-        for figure, value in found.items():
-            assert said[figure] == pytest.approx(value, rel=1e-5, abs=1e-7, nan_ok=True), figure
-        assert found or not session.labels, "classes are held against something"
+def compare(deploy: Deploy, place: BoundNet, weights: Mapping[str, Any], folder: Path) -> None:
+    """The figures of a deployed file by Weft, and of what it puts out elsewhere."""
+    folder.mkdir()
+    path = folder / "net.onnx"
+    opened = open_preprocessing(deploy, place.folder)
+    assert place.train.span is not None
+    exporting = replace(make_export_spec(deploy, place.train.span.source), rows=opened.rows)
+    known = {p.path: weights[p.path] for p in deploy.graph.parameters if p.path in weights}
+    exporting.write(WeightedNet(deploy.graph, {**known, **opened.fitted}), path)
+    session = open_session(path, device=Device.CPU)
+    assert find_difference(inspect(path, session), deploy) == ""
+    split = place.train.data.split.names[-1]
+
+    def run(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the file makes of words, in a process that has nothing but these."""
+        given = {n: spell(deploy, n, a) for n, a in session.cast_inputs(inputs).items()}
+        found = run_in_process(path, folder, given)
+        check_names(deploy, found)
+        return found
+
+    said = measure_deployed(place, session, split).figures
+    found = {n: score.total() for n, score in score_rows(place, split, run).items()}
+    assert said.keys() >= found.keys()
+    for figure, value in found.items():
+        assert said[figure] == pytest.approx(value, rel=1e-5, abs=1e-7, nan_ok=True), figure
+    assert found or not session.labels, "classes are held against something"
 
 
 def spell(deploy: Deploy, name: str, array: Any) -> Any:

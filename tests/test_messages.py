@@ -41,6 +41,7 @@ WITHOUT_EXAMPLE = {
     "W1563": "takes a last step of an epoch that ends weights, of a loss that is finite",
     "W1576": "takes a machine without a C++ compiler",
     "W1579": "takes a Python without a tracker of experiments",
+    "W1749": "takes a Python without the package `tokenizers`",
 }
 """Why no page can show what causes these; other tests meet them."""
 

@@ -182,6 +182,11 @@ class DataSource(Described):
         none for data that a file or a package brings."""
         return {}
 
+    def beside(self, folder: Path) -> Mapping[str, str]:
+        """Texts that are learned from the rows and needed to read others, by the names of their
+        files: they lie beside generated code and deployed files."""
+        return {}
+
     def place_held(self, prefix: str) -> DataSource:
         """The source whose columns in `HELD` are called so behind a prefix: several sources may
         share the file."""

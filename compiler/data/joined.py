@@ -65,6 +65,9 @@ class JoinedSource(DataSource):
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return {n: array for _, source in self.sources for n, array in source.held(folder).items()}
 
+    def beside(self, folder: Path) -> Mapping[str, str]:
+        return {n: text for _, source in self.sources for n, text in source.beside(folder).items()}
+
     def imports(self) -> Sequence[str]:
         return list(dict.fromkeys(line for _, source in self.sources for line in source.imports()))
 

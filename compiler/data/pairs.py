@@ -59,6 +59,12 @@ class TwoSources(DataSource):
         first, second = (source.reading_words(columns) for source in self.both)
         return replace(self, first=first, second=second)  # type: ignore[type-var]  # as its subclasses
 
+    def describe_reading(self) -> Mapping[str, object]:
+        return {**self.second.describe_reading(), **self.first.describe_reading()}
+
+    def beside(self, folder: Path) -> Mapping[str, str]:
+        return {n: text for source in self.both for n, text in source.beside(folder).items()}
+
     def imports(self) -> Sequence[str]:
         return list(dict.fromkeys(line for source in self.both for line in source.imports()))
 

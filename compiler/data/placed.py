@@ -55,6 +55,9 @@ class PlacedSource(DataSource):
     def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return self.source.held(folder / self.place)
 
+    def beside(self, folder: Path) -> Mapping[str, str]:
+        return self.source.beside(folder / self.place)
+
     def place_held(self, prefix: str) -> DataSource:
         return replace(self, source=self.source.place_held(prefix))
 

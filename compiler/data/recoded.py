@@ -77,6 +77,9 @@ class Recoded(DataSource):
             return {}
         return {f"{self.prefix}{name}": array for name, array in self.load(folder).items()}
 
+    def beside(self, folder: Path) -> Mapping[str, str]:
+        return self.source.beside(folder)
+
     def place_held(self, prefix: str) -> DataSource:
         return replace(self, source=self.source.place_held(prefix), prefix=prefix)
 

@@ -22,8 +22,8 @@ def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Metadata:
         return {"bytes": report.bytes, "nodes": report.nodes, "constants": report.parameters}
 
     spec = artifact.spec
-    reads = (artifact.net, spec.opset, spec.options, spec.rows)
-    writes = list_onnx(artifact.path)
+    reads = (artifact.net, spec.opset, spec.options, spec.rows, artifact.beside)
+    writes = artifact.files
     name = f"compile {artifact.name}"
     return context.make(Stage(name, reads, write, writes, begins=str(artifact.path)))
 

@@ -47,7 +47,7 @@ from weft.building.outcomes import (
 from weft.building.stage import BuildContext, Metadata, Stage
 from weft.building.timing import draw_inputs, settle_sizes
 from weft.building.variants import VariantBuild
-from weft.deployed.exporting import OnnxArtifact
+from weft.deployed.exporting import OnnxArtifact, find_beside
 
 
 @dataclass
@@ -134,7 +134,9 @@ class VariantStages:
     ) -> Candidate:
         """The file of a net of this variant, which is called `name` among the figures."""
         spec, place = build.spec, build.place
-        artifact = OnnxArtifact(stage, spec.wrap(net), build.folder / path, spec)
+        own = build.deploy if name == build.name else None
+        beside = find_beside(own, build.program) if own is not None else {}
+        artifact = OnnxArtifact(stage, spec.wrap(net), build.folder / path, spec, beside)
         compile_artifact(self.context, artifact)
         if place is not None and spec.preprocess is not None:
             place = replace(place, preprocess=spec.preprocess)
@@ -147,7 +149,8 @@ class VariantStages:
                 continue
             spec = build.make_spec(deploy)
             path = build.folder / f"{deploy.name}.onnx"
-            artifact = OnnxArtifact(deploy.name, spec.wrap(build.net), path, spec)
+            beside = find_beside(deploy, build.program)
+            artifact = OnnxArtifact(deploy.name, spec.wrap(build.net), path, spec, beside)
             size = compile_artifact(self.context, artifact)["bytes"]
             verified = verify_artifact(self.context, artifact)
             yield OtherFile(deploy.name, path, size, verified)

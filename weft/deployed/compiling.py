@@ -32,6 +32,7 @@ from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
 from weft.deployed.exporting import (
     OnnxArtifact,
+    find_beside,
     fit_preprocessing,
     list_onnx,
     make_export_spec,
@@ -242,7 +243,8 @@ def make_artifact(
     if target.deploy is not None:
         spec = replace(spec, rows=open_preprocessing(target.deploy, program.source.folder).rows)
     net = WeightedNet(target.graph, weights)
-    return OnnxArtifact(target.name, net, folder / f"{target.name}.onnx", spec)
+    beside = find_beside(target.deploy, program) if target.deploy is not None else {}
+    return OnnxArtifact(target.name, net, folder / f"{target.name}.onnx", spec, beside)
 
 
 def describe(report: OnnxReport) -> str:

@@ -19,6 +19,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
+from compiler.program.program import Program
 from compiler.report.source import Source, Span
 from compiler.rows.loading import load_data
 from compiler.rows.preprocess import PREFIX, join_columns
@@ -26,6 +27,8 @@ from weft.results.cache import hash_text
 from weft.results.generated import GeneratedFiles
 
 Array = NDArray[Any]
+TOKENIZER = "tokenizer.json"
+"""What the file of a tokenizer ends with, as `tokenizers` writes it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ class OnnxArtifact:
     net: WeightedNet
     path: Path
     spec: ExportSpec
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Texts that lie beside it, by the names of their files."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The ONNX file, that of large weights, and what else lies beside it."""
+        return (*list_onnx(self.path), *(self.path.with_name(name) for name in self.beside))
 
     def write(self, files: GeneratedFiles) -> OnnxReport:
         """Writes the file in place of an older one.
@@ -92,7 +102,10 @@ class OnnxArtifact:
         with files.replacing(*list_onnx(self.path)):
             for old in list_onnx(self.path):  # what an earlier spec made is not this one's
                 old.unlink(missing_ok=True)
-            return self.spec.write(self.net, self.path)
+            report = self.spec.write(self.net, self.path)
+        for name, text in self.beside.items():
+            files.write(self.path.with_name(name), text)
+        return report
 
 
 def list_onnx(path: Path) -> tuple[Path, Path]:
@@ -147,6 +160,20 @@ def fit_preprocessing(
     """Statistics of the columns that stand before a deployed net, by their path in its graph;
     where a training has `fitted` them, they are its."""
     return dict(open_preprocessing(deploy, folder, fitted).fitted)
+
+
+def find_beside(deploy: Deploy, program: Program) -> dict[str, str]:
+    """What lies beside the file of a deployment: what the source of its data has learned to read
+    rows with, under the name of the deployment."""
+    train = program.trains.get(deploy.train or "")
+    variant = program.variants.get(deploy.variant or "")
+    if train is None and variant is not None:
+        train = program.trains.get(variant.train or "")
+    data = deploy.preprocess or (train.data if train is not None else None)
+    found = data.source.beside(program.source.folder) if data is not None else {}
+    if len(found) == 1:
+        return {f"{deploy.name}.{TOKENIZER}": text for text in found.values()}
+    return {f"{deploy.name}.{name}": text for name, text in found.items()}
 
 
 def hash_spec(source: Source) -> str:

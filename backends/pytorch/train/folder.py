@@ -95,6 +95,7 @@ def write_training(
     many = find_long_lists(column for column in train.data.schema if column.name in read)
     if many:
         texts[WORDS] = json.dumps(many, ensure_ascii=False, indent=0) + "\n"
+    texts |= train.data.source.beside(root)
     for name, text in texts.items():
         files.write(folder / name, text)
     for name, arrays in ((START, weights), (MASKS, masks or {})):

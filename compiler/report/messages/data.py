@@ -467,3 +467,13 @@ $ weft check pets.weft
 def image_without_mask(span: Span | None, image: str, folder: str) -> Text:
     """An image has no mask: masks lie in their own folder, under the image's name."""
     return Text(f"`{image}` has no mask", label=f"there is none of that name in `{folder}`")
+
+
+@message("W1749")
+def package_for_tokens(span: Span | None) -> Text:
+    """`source text(…, tokens="byte_pairs")` learns byte pairs with the package `tokenizers`, which
+    is not installed."""
+    return Text(
+        "byte pairs are learned with the package `tokenizers`, which is not installed",
+        help="install it: `pip install 'weft[text]'`; words and characters need nothing",
+    )
