@@ -142,7 +142,7 @@ class Text(DataSource):
 
     def _write_codes(self) -> list[str]:
         """The lines that make codes of the text."""
-        words = f"words = re.findall({write_string(WORD)}, text)"
+        words = f'words = re.findall(r"{WORD}", text)'
         match self.tokens, self.vocab:
             case "words", None:
                 return [words, "_, codes = np.unique(words, return_inverse=True)"]
@@ -151,7 +151,7 @@ class Text(DataSource):
                     words,
                     "counts = Counter(words)",
                     "by_count = sorted(counts, key=lambda word: (-counts[word], word))",
-                    f"known = sorted([*by_count[: {(self.vocab or 0) - 1}], {write_string(OTHER)}])",
+                    f"known = sorted([*by_count[:{(self.vocab or 0) - 1}], {write_string(OTHER)}])",
                     "places = {word: place for place, word in enumerate(known)}",
                     f"other = places[{write_string(OTHER)}]",
                     "codes = np.array([places.get(word, other) for word in words])",
