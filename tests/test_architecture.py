@@ -156,13 +156,14 @@ ARROWS = {
     ),
     "backends.onnx_graph": (
         "compiler.system compiler.types compiler.report compiler.vocabulary compiler.ir "
-        "compiler.ops compiler.passes compiler.program"
+        "compiler.ops compiler.passes compiler.data compiler.program"
     ),
     "backends.onnx_runtime": (
-        "compiler.system compiler.types compiler.report compiler.compression"
+        "compiler.system compiler.types compiler.report compiler.data compiler.compression"
     ),
     "backends.verification": (
         "compiler.types compiler.report compiler.writing compiler.ir compiler.ops compiler.passes "
+        "compiler.data "
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime"
     ),
     "weft.results": (

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from compiler.data.class_names import ClassNames
 from compiler.data.raw_columns import RawRows
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph, Node
-from compiler.program.deploy import ClassNames
 from compiler.report.source import Source, Span
 
 

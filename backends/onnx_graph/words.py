@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder, declare_type
 from backends.onnx_graph.dtypes import onnx_shape
+from compiler.data.class_names import ClassNames
 from compiler.data.raw_columns import RawColumn
-from compiler.program.deploy import ClassNames
 from compiler.types.tensor import TensorType
 
 DOMAIN = "ai.onnx.ml"

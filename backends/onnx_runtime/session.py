@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from backends.onnx_runtime.casting import cast_exactly, cast_text, name_dtype
+from compiler.data.class_names import ClassNames
 from compiler.data.raw_columns import RawRows, decode_rows
-from compiler.program.deploy import ClassNames
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import bad_input, file_unreadable
 from compiler.report.messages.verification import device_missing, model_refused

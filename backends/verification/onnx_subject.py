@@ -25,12 +25,12 @@ from backends.verification.messages import describe_divergence
 from backends.verification.narrow import Divergence, find_divergence, make_probe
 from backends.verification.rounding import Reference
 from backends.verification.tolerance import Difference
+from compiler.data.class_names import ClassNames
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Value
 from compiler.ops.softmax import softmax
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
-from compiler.program.deploy import ClassNames
 from compiler.report.diagnostics import Message
 from compiler.report.messages.verification import optimizer_differs, pass_changed_meaning
 from compiler.report.messages.wording import list_words

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from functools import cached_property
 
+from compiler.data.class_names import ClassNames
 from compiler.data.raw_columns import RawColumn, RawRows
 from compiler.ir.graph import Graph
 from compiler.program.data import DataSet
@@ -18,23 +19,6 @@ OLDEST_OPSET = 18
 """The oldest ONNX opset that is written."""
 NEWEST_OPSET = 26
 """The newest ONNX opset that is written: the newest that ONNX Runtime 1.31 runs."""
-
-
-@dataclass(frozen=True)
-class ClassNames:
-    """The outputs of a file that name classes: `label` is the word of that with the largest score
-    along an axis of the output `scores`, `probabilities` the softmax of these; empty where they
-    are no logits."""
-
-    scores: str
-    axis: int
-    label: str
-    probabilities: str
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """What they are called, in their order."""
-        return tuple(filter(None, (self.label, self.probabilities)))
 
 
 @DEPLOY.fills

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from compiler.compression.given import add_computed
+from compiler.data.class_names import ClassNames
 from compiler.data.joined import qualify
 from compiler.elaborate.bodies.code_clauses import read_operands
 from compiler.elaborate.items.class_words import Classes, find_classes
@@ -24,7 +25,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, ClassNames, Deploy
+from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
 from compiler.program.joining import find_owner
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import (
