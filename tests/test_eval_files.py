@@ -81,7 +81,11 @@ def test_a_file_is_named_with_its_hash_and_ports(built: Path, name: str) -> None
     assert found["sha256"] == {f"{name}.onnx": hashlib.sha256(path.read_bytes()).hexdigest()}
     assert found["bytes"] == path.stat().st_size
     assert found["inputs"] == {"image": "f32[batch, 8, 8]"}
-    assert found["outputs"] == {"logits": "f32[batch, 10]"}
+    assert found["outputs"] == {
+        "logits": "f32[batch, 10]",
+        "label": "str[batch]",
+        "probabilities": "f32[batch, 10]",
+    }
     section = figures_of(built, f"deploy {name}" if name == "fit" else "variant tiny")
     expected = (
         section["measured"]["metrics"] if name == "fit" else section["figures"]["tiny"]["test"]
@@ -121,8 +125,8 @@ def test_another_text_of_the_spec_is_said(built: Path) -> None:
          .replace("image -> pixels", "image"), "its inputs are `image`"),
         (SPEC.replace("deploy fit as onnx", "deploy fit as onnx { fix batch=4 }")
          .replace("deploy tiny as onnx", "deploy tiny as onnx { opset 20 }"), ""),
-        (SPEC[: SPEC.index("variant tiny")] + LABELS.replace("LIST", '["{i}" for i in 0..10]'),
-         "its labels are none"),
+        (SPEC[: SPEC.index("variant tiny")] + LABELS.replace("LIST", '["no. {i}" for i in 0..10]'),
+         "its labels are `0`, `1`, "),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_the_deployments_is_refused(built: Path, spec: str, reason: str) -> None:

@@ -4,9 +4,11 @@ and `fill` have fitted stays as it is."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -68,12 +70,13 @@ def test_what_the_training_fitted_stays(folder: Path, path: str) -> None:
     data = spec.data("rows")
     table = pd.read_csv(folder / path).iloc[data.rows["test"]]
     session = onnxruntime.InferenceSession(folder / "out" / "fit.onnx")
-    raw = {
-        "age": table.age.to_numpy(),
-        "income": table.income.to_numpy(),
-        "place": (table.place == "inland").to_numpy(),
+    raw = {name: table[name].to_numpy() for name in ("age", "income", "place")}
+    kinds = {
+        "tensor(float)": np.float32,
+        "tensor(double)": np.float64,
+        "tensor(int64)": np.int64,
+        "tensor(string)": object,
     }
-    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
     given = {i.name: raw[i.name].astype(kinds[i.type]) for i in session.get_inputs()}
     right = r2_score(table.price, session.run(None, given)[0])
     assert found[0] == pytest.approx(right, abs=1e-4)
@@ -127,7 +130,9 @@ def test_a_file_with_some_of_the_words_has_the_codes_of_the_training(
     found = spec.eval("fit", tmp_path / "out")["accuracy"]
     session = onnxruntime.InferenceSession(tmp_path / "out" / "fit.onnx")
     test = few[round(0.6 * len(few)) :]
-    right = (session.run(None, {"kind": test})[0].argmax(-1) == test).mean()
+    scores, label = session.run(["z", "label"], {"kind": np.array(words, object)[test]})
+    right = (scores.argmax(-1) == test).mean()
+    assert label.tolist() == [words[code] for code in scores.argmax(-1)]
     assert found == pytest.approx(right)
     spec_and_file = [str(tmp_path / "s.weft"), "--onnx", str(tmp_path / "out" / "fit.onnx")]
     done = CliRunner().invoke(
@@ -180,8 +185,13 @@ def test_a_compiled_file_holds_what_the_training_fitted(folder: Path) -> None:
     asked = ["compile", str(folder / "s.weft"), "-o", str(folder / "again"), "--item", "fit"]
     asked += ["--onnx", "--weights", str(weights), "--set", "rows.path=rich.csv"]
     assert CliRunner().invoke(app, asked).exit_code == 0
-    again = (folder / "again" / "fit.onnx").read_bytes()
-    assert again == (folder / "out" / "fit.onnx").read_bytes()
+    again, built = (onnx.load(folder / name / "fit.onnx") for name in ("again", "out"))
+    assert again.graph == built.graph
+    told, known = ({p.key: p.value for p in m.metadata_props} for m in (again, built))
+    assert '"max":' in known["columns"]
+    assert not re.search('"min":|"max":', told["columns"]), "nobody knows those of the training"
+    told.pop("columns"), known.pop("columns")
+    assert told == known
 
 
 def test_a_file_without_its_training_says_what_was_fitted_anew(folder: Path) -> None:

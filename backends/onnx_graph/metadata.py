@@ -66,12 +66,17 @@ def model_metadata(graph: Graph, options: OnnxOptions) -> Iterator[tuple[str, st
     if options.labels:
         yield "labels", json.dumps(list(options.labels), ensure_ascii=False)
     if options.classes is not None:
-        yield "classes", json.dumps(asdict(options.classes))
+        yield "classes", _write_json(asdict(options.classes))
     for key, value in options.rows.encode() if options.rows is not None else ():
-        yield key, json.dumps(value, ensure_ascii=False)
+        yield key, _write_json(value)
     for number, condition in enumerate(graph.conditions, 1):
         text = f"{condition.left} {condition.relation} {condition.right}"
         yield f"condition_{number}", text
+
+
+def _write_json(value: object) -> str:
+    """Without spaces: of small files, what they say of themselves is much."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @cache

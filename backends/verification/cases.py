@@ -181,7 +181,7 @@ class _Inputs:
                 inputs[item.name] = self.draws[item.name].draw(sizes, self.seed)
                 continue
             shape = [dim.evaluate(sizes) for dim in item.value.type.shape]
-            span = ranges.get(item.name)
+            span = _limit(ranges.get(item.name), item)
             inputs[item.name] = draw_input(item, kind, shape, span, self.seed)
         return Case(kind, sizes, inputs)
 
@@ -239,6 +239,14 @@ class _Inputs:
         rows = [self.case(kind, {**sizes, batch: 1}).inputs for kind in kinds]
         inputs = {i.name: np.concatenate([r[i.name] for r in rows]) for i in self.graph.inputs}
         return Case("/".join(kinds), sizes, inputs, stacked=True)
+
+
+def _limit(span: Range | None, item: Input) -> Range | None:
+    """The range of an input, within its categories where its numbers are codes of some."""
+    if item.categories is None:
+        return span
+    last = item.categories - 1
+    return Range(0, last) if span is None else Range(max(span.low, 0), min(span.high, last))
 
 
 def need_memory(graph: Graph, sizes: Mapping[str, int], *, verified: bool = True) -> None:

@@ -439,6 +439,8 @@ class Input:
     origin: Span | None = None
     hints: tuple[tuple[str, Hint], ...] = ()
     """How its author wrote a known size of its shape (`"2"` -> `size`)."""
+    categories: int | None = field(default=None, compare=False)
+    """How many categories there are, where its numbers are codes of some."""
 
     @property
     def name(self) -> str:

@@ -31,9 +31,18 @@ def join_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Gra
     wanted = {i.name: columns.get(i.name, i.name) for i in graph.inputs}
     rows = find_rows(graph)
     assert rows is not None, "columns fit where the inputs share their leading dim"
-    before, names = _prepare(cut_columns(data, graph, columns), graph, rows)
+    before, names = _prepare(
+        _count_categories(data, cut_columns(data, graph, columns)), graph, rows
+    )
     own = _free_names(graph, {i.name for i in before.inputs})
     return _join(before, own, wanted, names)
+
+
+def _count_categories(data: DataSet, columns: Graph) -> Graph:
+    """The columns with how many categories each raw one has."""
+    counts = {c.name: len(c.categories) for c in data.schema if c.categories}
+    inputs = (replace(item, categories=counts.get(item.name)) for item in columns.inputs)
+    return replace(columns, inputs=tuple(inputs))
 
 
 def cut_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Graph:

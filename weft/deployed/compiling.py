@@ -241,7 +241,8 @@ def make_artifact(
     if opset is not None:
         spec = replace(spec, opset=opset)
     if target.deploy is not None:
-        spec = replace(spec, rows=open_preprocessing(target.deploy, program.source.folder).rows)
+        opened = open_preprocessing(target.deploy, program.source.folder, weights)
+        spec = replace(spec, rows=opened.rows)
     net = WeightedNet(target.graph, weights)
     beside = find_beside(target.deploy, program) if target.deploy is not None else {}
     return OnnxArtifact(target.name, net, folder / f"{target.name}.onnx", spec, beside)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import OnnxReport, compile_onnx
@@ -27,6 +28,8 @@ from weft.results.cache import hash_text
 from weft.results.generated import GeneratedFiles
 
 Array = NDArray[Any]
+ROUNDING = 1e-4
+"""What a training script may round a statistic by, relative to it."""
 TOKENIZER = "tokenizer.json"
 """What the file of a tokenizer ends with, as `tokenizers` writes it."""
 
@@ -140,18 +143,27 @@ class Preprocessing:
 
 
 def open_preprocessing(
-    deploy: Deploy, folder: Path, fitted: Mapping[str, Array] | None = None
+    deploy: Deploy, folder: Path, weights: Mapping[str, Array] | None = None
 ) -> Preprocessing:
-    """What the data before a net brings; where a training has `fitted` its statistics, they are
-    its. Nothing where there are no columns before the net."""
+    """What the data before a net brings; nothing where there are no columns before it. Where the
+    statistics among its `weights` are not those of the rows at hand, the net was trained on
+    others, and what these hold is not known."""
     if deploy.preprocess is None or deploy.raw_rows is None:
         return Preprocessing()
-    loaded = load_data(deploy.preprocess, folder, fitted)
+    loaded = load_data(deploy.preprocess, folder)
     known = {PREFIX + path: array for path, array in loaded.statistics.items()}
     own = {path: array for path, array in known.items() if path in deploy.graph.parameter}
+    given = weights or {}
+    if any(_differs(given[p], array) for p, array in own.items() if p in given):
+        return Preprocessing(own, deploy.raw_rows)
     numbers = loaded.divided["train"]
     columns = (describe_training(c, loaded.raw[c.name], numbers) for c in deploy.raw_rows.columns)
     return Preprocessing(own, replace(deploy.raw_rows, columns=tuple(columns)))
+
+
+def _differs(array: Array, other: Array) -> bool:
+    """Whether a statistic is another one, and not the same in another rounding."""
+    return not np.allclose(array, other, rtol=ROUNDING, atol=0, equal_nan=True)
 
 
 def fit_preprocessing(
@@ -159,7 +171,11 @@ def fit_preprocessing(
 ) -> dict[str, Array]:
     """Statistics of the columns that stand before a deployed net, by their path in its graph;
     where a training has `fitted` them, they are its."""
-    return dict(open_preprocessing(deploy, folder, fitted).fitted)
+    if deploy.preprocess is None:
+        return {}
+    statistics = load_data(deploy.preprocess, folder, fitted).statistics
+    known = {PREFIX + path: array for path, array in statistics.items()}
+    return {path: array for path, array in known.items() if path in deploy.graph.parameter}
 
 
 def find_beside(deploy: Deploy, program: Program) -> dict[str, str]:
