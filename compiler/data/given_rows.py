@@ -19,8 +19,8 @@ from compiler.data.dates import ISO, read_dates, seconds_of
 from compiler.data.files import read_text, refuse_file
 from compiler.data.memory import write_cells
 from compiler.data.npz import check_archive
-from compiler.data.parquet_table import STORED
 from compiler.data.raw_columns import RawColumn
+from compiler.data.tables import STORED
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.deployed_rows import (
     cells_do_not_fit,
