@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from compiler.data.base import Column, Written
 from compiler.data.dates import (
+    COMPACT,
     GAP,
     YEARS,
+    are_compact,
     are_far,
     are_times,
     asks_for_century,
     find_forms,
+    find_mixed_dates,
     read_dates,
     seconds_of,
 )
@@ -31,6 +34,7 @@ from compiler.data.numerals import (
     Numerals,
     find_disguised,
     find_large,
+    find_mixed,
     find_units,
     find_ways,
     measure_alike,
@@ -152,7 +156,7 @@ class _Describing:
         """The column."""
         if self.name in (*self.dialect.categories, *self.dialect.with_blank):
             return self.make_categories()
-        return self.find_numbers() or self.find_dates() or self.find_words()
+        return self.find_compact() or self.find_numbers() or self.find_dates() or self.find_words()
 
     def count(self, column: Column) -> Column:
         """The column with what is missing, and the first of its cells where it is text."""
@@ -161,6 +165,20 @@ class _Describing:
         filled = sum(self.counts.values())
         examples = tuple(text for _, text in self.find_samples(self.distinct))
         return replace(column, gaps=len(self.cells) - filled, examples=examples)
+
+    def find_compact(self) -> Column | None:
+        """The column, where every cell is a date without marks between its parts (`20240131`),
+        which is a number too."""
+        if not are_compact(self.distinct):
+            return None
+        trouble: Message | None = None
+        if self.dialect.date != COMPACT:
+            samples = self.find_samples(self.distinct)
+            trouble = nearly_dates(None, self.name, samples, 0, (COMPACT,))
+        elif self.missing:
+            trouble = self.report_missing("dates")
+        written = replace(self.written, date=COMPACT)
+        return Column(self.name, WHOLE, written=written, trouble=trouble)
 
     def find_numbers(self) -> Column | None:
         """The column, where every cell that is not missing is a number, all with one unit."""
@@ -227,7 +245,8 @@ class _Describing:
         ways = find_ways(self.counts, known)
         units = find_units(self.counts)
         measured = [unit for unit in units if unit]
-        if units and (ways or measure_alike(measured) or self.is_free_text()):
+        several = len(measured) > 1
+        if several and (ways or measure_alike(measured) or self.is_free_text()):
             return self.report_units(units)
         if ways:
             _, numbers = ways[0]
@@ -245,6 +264,15 @@ class _Describing:
                 meanings, strays = (), ()  # no option reads these beside the others
             read = sum(self.counts[c] for c in numbers)
             return nearly_numbers(None, self.name, samples, read, meanings, strays)
+        if units and not several:
+            return self.report_units(units)
+        mixed = find_mixed(self.counts, known)
+        if mixed:
+            read = sum(self.counts[cell] for cell in mixed)
+            return nearly_numbers(None, self.name, self.find_samples(mixed), read)
+        dates = find_mixed_dates(self.counts)
+        if dates:
+            return nearly_dates(None, self.name, self.find_samples(dates), 0)
         disguised = find_disguised(self.counts)
         read = sum(self.counts[c] for c in disguised | known.read(self.distinct).keys())
         if disguised and 2 * read > sum(self.counts.values()):

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, final
 
@@ -18,6 +13,7 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import convert_cells, describe_cells
+from compiler.data.csv_lines import Form, Head, Rows, read_lines
 from compiler.data.files import (
     find_files,
     is_pattern,
@@ -29,12 +25,8 @@ from compiler.data.files import (
 from compiler.data.frames import Stamps, stamp_files
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault
-from compiler.report.messages.data import other_separator, ragged_row
 from compiler.writing.python import write_path, write_string
 
-LINES_LOOKED_AT = 20
-"""How many lines tell that a file has another separator."""
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
 
@@ -66,6 +58,8 @@ class Csv(TextTable):
     - `separator`: what stands between cells: `";"`, or `"\\t"` for tabs.
     - `header`: whether the first line names the columns; else they are `c0`, `c1`, …
     - `encoding`: how the file writes letters: `"utf-8"`, `"latin-1"`, `"cp1252"`, `"utf-16"`.
+    - `skip`: lines before the one that names the columns: titles, remarks.
+    - `short_lines`: whether lines may end early, the cells that they lack being missing.
 
     Example:
 
@@ -79,11 +73,15 @@ class Csv(TextTable):
     separator: str = ","
     header: bool = True
     encoding: str = "utf-8"
+    skip: int = 0
+    short_lines: bool = False
 
     def check(self) -> None:
         if len(self.separator) != 1 or self.separator in '"\n\r':
             shown = f'"{self.separator}"'
             refuse_setting(self.name, "separator", shown, 'one character, such as ";"')
+        if self.skip < 0:
+            refuse_setting(self.name, "skip", self.skip, "0 or above")
         super().check()
         for option in ("decimal", "thousands"):
             if getattr(self, option) == self.separator == ",":
@@ -117,6 +115,8 @@ class Csv(TextTable):
         options = ["path" if several else write_path(self.path)]
         if self.separator != ",":
             options.append(f"sep={write_string(self.separator)}")
+        if self.skip:
+            options.append(f"skiprows={self.skip}")
         if not self.header:
             options.append("header=None")
         options += self._write_numbers(columns)
@@ -173,33 +173,33 @@ def _read_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Table:
     Raises:
         Fault: a file is no csv file, or has other columns than the first.
     """
-    names: list[str] = []
-    rows: list[list[str]] = []
+    heads: list[Head] = []
+    rows: Rows = []
     for path in paths:
         shown = source.path if len(paths) == 1 else path.name
-        own, found = _read_rows(source, shown, read_text(path, shown, source.encoding))
-        if not found:
-            refuse_file(shown, "it holds no rows")
-        names = names or own
-        if own != names:
-            _refuse_columns(shown, own, paths[0].name, names)
+        own, found = _read_file(source, path, shown)
+        heads = heads or own
+        if own != heads:
+            _refuse_columns(shown, own, paths[0].name, heads)
         rows += found
-    plain = [name.strip() for name in names] if source.header else names
-    source.check_names(plain)
+    source.check_names([head.name for head in heads])
     table = []
     dialect = source.dialect
-    for written, name, cells in zip(names, plain, zip(*rows, strict=True), strict=True):
-        column = describe_cells(name, cells, dialect)
-        parts = (written,) if written != name else ()
+    for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
+        column = describe_cells(head.name, cells, dialect)
+        parts = (head.written,) if head.written != head.name else ()
         table.append((replace(column, parts=parts) if parts else column, cells))
     source.check_use([column for column, _ in table])
     return tuple(table)
 
 
-def _refuse_columns(shown: str, found: Sequence[str], first: str, known: Sequence[str]) -> NoReturn:
+def _refuse_columns(
+    shown: str, found: Sequence[Head], first: str, known: Sequence[Head]
+) -> NoReturn:
     """Refuses a file whose columns are not those of the first."""
-    lacking = [name for name in known if name not in found]
-    others = [name for name in found if name not in known]
+    names, wanted = ([head.name for head in heads] for heads in (found, known))
+    lacking = [name for name in wanted if name not in names]
+    others = [name for name in names if name not in wanted]
     reason = "its columns stand in another order"
     if lacking or others:
         here = f"lacks the column `{lacking[0]}`" if lacking else f"has a column `{others[0]}`"
@@ -213,84 +213,25 @@ def read_cells(source: Csv, path: Path) -> Mapping[str, Sequence[str]]:
     Raises:
         Fault: the file is no csv file, or holds no rows.
     """
-    shown = str(path)
-    names, rows = _read_rows(source, shown, read_text(path, shown, source.encoding))
-    if not rows:
-        refuse_file(shown, "it holds no rows")
-    plain = [name.strip() for name in names] if source.header else names
-    return dict(zip(plain, zip(*rows, strict=True), strict=True))
+    heads, rows = _read_file(source, path, str(path))
+    return dict(zip([head.name for head in heads], zip(*rows, strict=True), strict=True))
 
 
-def _read_rows(source: Csv, shown: str, text: str) -> tuple[list[str], list[list[str]]]:
-    reader = csv.reader(_split_lines(source, shown, text), delimiter=source.separator, strict=True)
-    rows: list[list[str]] = []
-    width = 0
-    try:
-        for row in reader:
-            if not row or (len(row) == 1 and row[0].isspace()):
-                continue  # a blank line is no row, as in pandas
-            if not width:
-                width = len(row)
-                if width == 1:
-                    _refuse_separator(source, shown, text)
-            if len(row) != width:
-                _refuse_row(source, shown, reader.line_num, len(row), width)
-            rows.append(row)
-    except csv.Error as error:
-        refuse_file(shown, f"line {reader.line_num}: {error}")
-    if not rows:
-        refuse_file(shown, "it is empty")
-    if not source.header:
-        return [f"c{index}" for index in range(width)], rows
-    _check_header(shown, rows[0])
-    return rows[0], rows[1:]
-
-
-def _split_lines(source: Csv, shown: str, text: str) -> Iterator[str]:
-    """The lines with their ends, none of which holds a NUL, which ends texts for pandas."""
-    for number, line in enumerate(StringIO(text, newline=""), 1):
-        if "\0" in line:
-            reason = f"line {number} holds a NUL byte: it is binary, or not {source.encoding}"
-            refuse_file(shown, reason, 'text in UTF-16 needs `encoding="utf-16"`')
-        yield line
-
-
-def _check_header(shown: str, header: Sequence[str]) -> None:
-    """Refuses columns without a name, and names that stand twice."""
-    for name, count in Counter(name.strip() for name in header).items():
-        if not name:
-            refuse_file(shown, "a column of its first line has no name", "`header=false`?")
-        if count > 1:
-            refuse_file(shown, f"its first line names `{name}` twice")
-
-
-def _refuse_separator(source: Csv, shown: str, text: str) -> None:
-    """Refuses a file whose lines are one cell each, and several with another separator.
+def _read_file(source: Csv, path: Path, shown: str) -> tuple[list[Head], Rows]:
+    """The columns of a file, and its rows.
 
     Raises:
-        Fault: which separator it is.
+        Fault: it is no csv file, or holds no rows.
     """
-    lines = [line for line in islice(StringIO(text), LINES_LOOKED_AT) if line.strip()]
-    found = next((s for s in ";\t,|" if s != source.separator and _separates(s, lines)), None)
-    if found is None:
-        return
-    header, row = lines[0], lines[1]
-    decimal = source.decimal != "," != found and re.search(r"\d,\d", row) is not None
-    cells = len(next(csv.reader([header], delimiter=found)))
-    raise Fault(
-        lambda where: other_separator(where.argument("path"), shown, header, found, decimal, cells)
+    form = Form(
+        separator=source.separator,
+        header=source.header,
+        skip=source.skip,
+        short_lines=source.short_lines,
+        encoding=source.encoding,
+        decimal=source.decimal,
     )
-
-
-def _separates(separator: str, lines: Sequence[str]) -> bool:
-    """Whether there are several lines, each with the same number of cells, more than one."""
-    widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
-    return len(lines) > 1 and len(widths) == 1 and widths != {1}
-
-
-def _refuse_row(source: Csv, shown: str, line: int, found: int, expected: int) -> None:
-    raise Fault(
-        lambda where: ragged_row(
-            where.argument("path"), shown, line, found, expected, source.separator
-        )
-    )
+    heads, rows = read_lines(form, shown, read_text(path, shown, source.encoding))
+    if not rows:
+        refuse_file(shown, "it holds no rows")
+    return heads, rows

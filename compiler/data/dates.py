@@ -20,7 +20,9 @@ GAP = -1
 _CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 _ISO = re.compile(rf"\d{{4}}-\d{{2}}(?:-\d{{2}}{_CLOCK})?", re.ASCII)
 _DAYS = {
+    "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
     "%Y/%m/%d": r"\d{4}/\d{1,2}/\d{1,2}",
+    "%Y.%m.%d": r"\d{4}\.\d{1,2}\.\d{1,2}",
     "%d.%m.%Y": r"\d{1,2}\.\d{1,2}\.\d{4}",
     "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
     "%m/%d/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
@@ -105,7 +107,35 @@ def find_forms(cells: Mapping[str, int]) -> list[str]:
             best, most = [], rows
         if rows == most and rows:
             best.append(form)
+    if ISO in best:  # which others read too, and means one thing only
+        best = [ISO]
     return best if 2 * most > sum(cells.values()) else []
+
+
+def find_mixed_dates(cells: Mapping[str, int]) -> set[str]:
+    """The cells that are dates in one form or another, where most are so."""
+    found: set[str] = set()
+    for form, shape in _list_shapes().items():
+        near = {cell for cell in cells if shape.fullmatch(cell)} if _may_have(cells) else set()
+        found |= read_dates(near, form).keys()
+    return found if 2 * sum(cells[cell] for cell in found) > sum(cells.values()) else set()
+
+
+COMPACT = "%Y%m%d"
+_COMPACT = re.compile(r"(?:1[6-9]|2[01])\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+
+
+def are_compact(cells: Collection[str]) -> bool:
+    """Whether whole numbers are dates without marks, `20240131`: all of them, and more than one."""
+    if len(cells) < 2 or not all(map(_COMPACT.fullmatch, cells)):
+        return False
+    return len(read_dates(cells, COMPACT)) == len(cells)
+
+
+def _may_have(cells: Mapping[str, int]) -> bool:
+    """Whether there may be dates among cells, as a handful of them tells."""
+    some = [cell for cell, _ in zip(cells, range(20), strict=False)]
+    return any(map(_may_be_date, some))
 
 
 def asks_for_century(form: str) -> bool:

@@ -52,10 +52,37 @@ def read_text(path: Path, shown: str, encoding: str = "utf-8") -> str:
         data = path.read_bytes()
     except OSError as error:
         refuse_file(shown, error.strerror or str(error))
+    name = codecs.lookup(encoding).name
     try:
-        return data.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
+        text = data.decode("utf-8-sig" if name == "utf-8" else encoding)
     except UnicodeError as error:
         _refuse_encoding(shown, encoding, data, error)
+    if name not in ("ascii", "utf-8"):
+        _check_letters(shown, name, data, text)
+    return text
+
+
+def _check_letters(shown: str, encoding: str, data: bytes, text: str) -> None:
+    """Refuses letters that are others in the encoding that was meant: no text in latin-1 of any
+    length happens to be one in UTF-8.
+
+    Raises:
+        Fault: which encoding was meant.
+    """
+    if len(text) == len(data) and not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            refuse_file(
+                shown, f"its letters are in UTF-8, not in {encoding}", "leave `encoding` out"
+            )
+    odd = re.search("[\x80-\x9f]", text) if encoding == "iso8859-1" else None
+    if odd is not None:
+        reason = f"0x{ord(odd[0]):02x} in line {text.count(chr(10), 0, odd.start()) + 1:,}"
+        advice = 'programs on Windows write `encoding="cp1252"`'
+        refuse_file(shown, f"{reason} is no letter in latin-1", advice)
 
 
 def _refuse_encoding(shown: str, encoding: str, data: bytes, error: UnicodeError) -> NoReturn:

@@ -80,6 +80,7 @@ class Numerals:
 
 def _show(text: str) -> str:
     """A mark or a unit as a string of a spec: only a plain space looks like one."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(c if c == " " or not c.isspace() else f"\\u{ord(c):04x}" for c in text)
 
 
@@ -98,7 +99,10 @@ def _fits(number: str) -> bool:
 @lru_cache(maxsize=256)
 def _find_shape(way: Numerals) -> re.Pattern[str]:
     decimal, between, unit = map(re.escape, (way.decimal, way.thousands, way.unit))
-    whole = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|[0-9]+" if between else r"[0-9]+"
+    whole = r"[0-9]+"
+    if between:  # in groups of three, or as in India: 12,34,567
+        groups = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+"
+        whole = rf"{groups}|[1-9][0-9]?(?:{between}[0-9]{{2}})+{between}[0-9]{{3}}|[0-9]+"
     number = rf"(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][+-]?[0-9]+)?"
     if not unit:
         return re.compile(rf"[+-]?(?:{number}|inf|infinity)", re.ASCII | re.IGNORECASE)
@@ -147,7 +151,7 @@ PREFIXES = ("", "k", "M", "G", "T", "h", "d", "c", "m", "µ", "μ", "u", "n")
 
 def find_units(cells: Iterable[str]) -> dict[str, list[str]]:
     """The cells by what stands beside their numbers, where all of them hold numbers and these
-    differ in their units; else none."""
+    differ in their units, or have one in part; else none."""
     found: dict[str, list[str]] = {}
     for cell in cells:
         parts = _PARTS.fullmatch(cell)
@@ -157,7 +161,7 @@ def find_units(cells: Iterable[str]) -> dict[str, list[str]]:
         if (before and behind) or (before and not _BEFORE.fullmatch(before)):
             return {}
         found.setdefault(before or behind, []).append(cell)
-    return found if len(found.keys() - {""}) > 1 else {}
+    return found if len(found) > 1 else {}
 
 
 def measure_alike(units: Collection[str]) -> bool:
@@ -191,6 +195,16 @@ def find_ways(cells: Mapping[str, int], known: Numerals) -> list[tuple[Numerals,
         if (rows, n) == found[0][:2] and all(numbers != other for _, other in best):
             best.append((way, numbers))
     return best
+
+
+def find_mixed(cells: Mapping[str, int], known: Numerals) -> set[str]:
+    """The cells that are numbers in one way or another, where most are so and no way reads most of
+    them: a decimal comma here and a point there."""
+    loose = {cell for cell in cells if _PARTS.fullmatch(cell)}
+    found: set[str] = set()
+    for way in _candidates(known, known.unit) if loose else ():
+        found |= way.read(loose).keys()
+    return found if 2 * sum(cells[cell] for cell in found) > sum(cells.values()) else set()
 
 
 def _candidates(known: Numerals, unit: str) -> Iterator[Numerals]:

@@ -160,19 +160,22 @@ def nearly_dates(
     span: Span | None, column: str, samples: Samples, others: int, ways: tuple[str, ...] = ()
 ) -> Text:
     """Most cells of a column are dates, and some are not; or it cannot be told which number is
-    the day and which the month, or which century is meant.
+    the day and which the month, which century is meant, or whether `20240131` is a date; or they
+    are written in several forms.
 
     ISO dates and date-times (`2024-03-01`, `2024-03-01T12:30:00Z`) and the usual forms that mean
     one thing only are read as seconds since 1970. Others are read by `date="%d/%m/%Y"`, in the
     words of Python's `strptime`.
     """
     what = "may be read in several ways" if not others else "is nearly dates"
+    if not (others or ways):
+        what = "has dates in several forms"
     own = f'`categories=["{column}"]` reads categories'
     if others:
         marks = ", ".join(f'"{text}"' for _, text in samples)
         advice = f"`missing=[{marks}]` reads these cells as missing; {own}"
     else:
-        forms = " or ".join(f'`date="{way}"`' for way in ways)
+        forms = " or ".join(f'`date="{way}"`' for way in ways) or "write them in one form"
         advice = f"{forms}; {own}"
     return Text(f"the column `{column}` {what}", label=show_samples(samples), help=advice)
 

@@ -154,16 +154,24 @@ $ weft check homes.weft
 """,
 )
 def other_separator(
-    span: Span | None, path: str, header: str, separator: str, decimal: bool, cells: int
+    span: Span | None,
+    path: str,
+    header: str,
+    separator: str,
+    decimal: bool,
+    cells: int,
+    skip: int = 0,  # lines above, of titles
 ) -> Text:
     """The lines of a csv file hold one cell each with the separator that is given, and as many
     cells as each other with another one: `;`, as in countries with a decimal comma, or tabs."""
     first = " ".join(header.split())
     shown = "\\t" if separator == "\t" else separator
     comma = ', decimal=","' if decimal else ""
+    comma += f", skip={skip}" if skip else ""
+    which = "its first line" if not skip else f"line {skip + 1}"
     return Text(
         f"`{path}` is written with another separator",
-        label=f"its first line is `{first if len(first) <= 60 else f'{first[:59]}…'}`",
+        label=f"{which} is `{first if len(first) <= 60 else f'{first[:59]}…'}`",
         help=f'`separator="{shown}"{comma}` reads {count(cells, "cell")} in each line',
     )
 
@@ -174,14 +182,20 @@ def other_separator(
     mended=homes("54", '"67"', "71"),
 )
 def ragged_row(
-    span: Span | None, path: str, line: int, found: int, expected: int, separator: str
+    span: Span | None,
+    path: str,
+    line: int,
+    found: int,
+    expected: int,
+    separator: str,
+    advice: str = "",
 ) -> Text:
     """A line of a csv file has more or fewer cells than its first line."""
     shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(separator, f"`{separator}`")
     return Text(
         f"line {line} of `{path}` has {count(found, 'cell')}",
         label=f"its first line has {expected}",
-        help=f"cells are separated by {shown}; quotes keep a separator inside a cell",
+        help=advice or f'cells are separated by {shown}; `"` around a cell keeps one inside it',
     )
 
 
