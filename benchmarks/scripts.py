@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,34 @@ class _Captured(Exception):
         self.columns = columns
 
 
+@contextmanager
+def computing_in_double() -> Iterator[None]:
+    """Makes double precision that of all new tensors."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def write_in_double(folder: Path) -> None:
+    """Rewrites the code of a folder so that it computes in the default dtype, if that is double,
+    where it names single precision."""
+    for name in ("train.py", "model.py"):
+        text = (folder / name).read_text(encoding="utf-8")
+        text = text.replace(".float()", ".double()").replace("torch.float32", "torch.float64")
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def turn_double(columns: Iterable[Tensor]) -> list[Tensor]:
+    """Columns with their numbers in double precision."""
+    return [column.double() if column.is_floating_point() else column for column in columns]
+
+
 def start_script(spec: Path, train: str, *options: str) -> Script:
     """Writes the script of a train beside its spec and runs it up to its first epoch, on the CPU
-    with these options.
+    with these options; in double precision where that is the default.
 
     Raises:
         CompileError: the spec has faults.
@@ -87,6 +112,9 @@ def start_script(spec: Path, train: str, *options: str) -> Script:
     if program is None or sink.has_errors:
         raise CompileError(sink.messages)
     write_training(program.trains[train], folder)
+    double = torch.get_default_dtype() == torch.float64
+    if double:
+        write_in_double(folder)
     with _importing_from(folder):
         found = importlib.util.spec_from_file_location("generated", folder / "train.py")
         assert found is not None
@@ -96,7 +124,8 @@ def start_script(spec: Path, train: str, *options: str) -> Script:
         found.loader.exec_module(module)
 
     def capture(parts: Mapping[str, Any], splits: Mapping[str, list[Tensor]], *_: Any) -> None:
-        raise _Captured(parts, splits["train"])
+        columns = splits["train"]
+        raise _Captured(parts, turn_double(columns) if double else columns)
 
     vars(module)["train"] = capture
     before = sys.argv
