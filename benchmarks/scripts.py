@@ -115,13 +115,7 @@ def start_script(spec: Path, train: str, *options: str) -> Script:
     double = torch.get_default_dtype() == torch.float64
     if double:
         write_in_double(folder)
-    with _importing_from(folder):
-        found = importlib.util.spec_from_file_location("generated", folder / "train.py")
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        sys.modules["generated"] = module
-        found.loader.exec_module(module)
+    module = import_script(folder)
 
     def capture(parts: Mapping[str, Any], splits: Mapping[str, list[Tensor]], *_: Any) -> None:
         columns = splits["train"]
@@ -137,6 +131,18 @@ def start_script(spec: Path, train: str, *options: str) -> Script:
     finally:
         sys.argv = before
     raise AssertionError("the generated main does not call train")
+
+
+def import_script(folder: Path) -> ModuleType:
+    """The training script of a folder as a module, with the nets that lie beside it."""
+    with _importing_from(folder):
+        found = importlib.util.spec_from_file_location("generated", folder / "train.py")
+        assert found is not None
+        assert found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        sys.modules["generated"] = module
+        found.loader.exec_module(module)
+    return module
 
 
 @contextmanager

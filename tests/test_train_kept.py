@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +15,15 @@ import pytest
 
 from tests.checking import check_text
 from tests.train_scripts import (
+    DDPM,
     DIGITS,
+    DINO,
     GAN,
+    MOCO,
     VAE,
     assert_same,
     assert_two_processes_agree,
+    check_equal,
     load_state,
     one_thread,
     run,
@@ -75,35 +81,49 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch(name: str, tmp_path: Path)
     assert best[0] == best[1]
 
 
-def test_a_training_that_is_killed_anywhere_ends_the_same(tmp_path: Path) -> None:
-    """A small sibling of the run by hand with twenty kills."""
-    spec = SPECS["digits"].replace("epochs 2", "epochs 4").replace("every=5steps", "every=1steps")
-    folder = write(spec, tmp_path)
-    assert run(folder, "whole").returncode == 0
-    kills = int(os.environ.get("WEFT_KILLS", "2"))
-    command = [sys.executable, "train.py", "--out", "killed", "--device", "cpu"]
-    for turn in range(kills):
-        more = ["--resume"] if (folder / "killed" / "last.pt").exists() else ["--overwrite"]
-        process = subprocess.Popen(
-            [*command, *more],
-            cwd=folder,
-            env=one_thread(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        last = folder / "killed" / "last.pt"
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
-            time.sleep(0.01)
-        time.sleep(0.037 * (turn % 5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+KILLS = int(os.environ.get("WEFT_KILLS", "2"))
+"""How often a training is killed; 20 is a run by hand, of minutes."""
+ADVERSARIAL = GAN.replace("G(code)", "G(normal([batch, 16]))").replace(
+    "-> flatten -> dense(1) as head", "-> flatten -> dropout(20%) -> dense(1) as head"
+)
+KILLED = {"digits": DIGITS, "gan": ADVERSARIAL, "ddpm": DDPM, "dino": DINO, "moco": MOCO}
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_training_that_is_killed_anywhere_ends_the_same(name: str, tmp_path: Path) -> None:
+    """Killed at random moments, in steps, evaluations and while files are written."""
+    epochs = (12 if name in ("dino", "moco") else 1) * (2 + KILLS)
+    kept = f"epochs {epochs}  checkpoint every=1steps"
+    folder = write(re.sub(r"epochs \d+", kept, KILLED[name]), tmp_path)
+    done = run(folder, "whole")
+    assert done.returncode == 0, done.stderr
+    moments = random.Random(name)
+    last, unfinished = folder / "killed" / "last.pt", 0
+    for _ in range(KILLS):
+        unfinished += kill_at(folder, last, moments.uniform(0, 0.15))
     done = run(folder, "killed", "--resume")
     assert done.returncode == 0, done.stderr
-    one, two = (load_state(folder / out) for out in ("whole", "killed"))
-    assert_same(one["model"], two["model"])
-    assert_same(one["optimizer"], two["optimizer"])
-    assert [r["train.loss"] for r in one["history"]] == [r["train.loss"] for r in two["history"]]
+    assert unfinished == KILLS, "the training was at its end before all kills"
+    check_equal(folder / "whole", folder / "killed")
+
+
+def kill_at(folder: Path, last: Path, delay: float) -> bool:
+    """Goes on with a training, and kills it some time after it has kept a state; whether it was
+    not at its end."""
+    command = [sys.executable, "train.py", "--out", "killed", "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--resume" if last.exists() else "--overwrite"],
+        cwd=folder,
+        env=one_thread(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    before = last.stat().st_mtime_ns if last.exists() else 0
+    while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
+        time.sleep(0.003)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("name", ["digits", "gan"])

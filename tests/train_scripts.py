@@ -231,6 +231,35 @@ train fit(size: int = 64, d: int = 6) on iris {{
 """
 """A queue of keys that a slower network made (He et al. 2020)."""
 
+DDPM = """
+let T = 100
+let alpha_bar = cos(linspace(0.01, 0.99, T) * pi / 2) ** 2
+model Net(c: int = 8) {
+    input x: f32[batch, 1, 8, 8]
+    input t: i64[batch]
+    time = t -> embedding(T, c)
+    h = x -> conv(c, kernel=3, padding=1) as first -> group_norm(2)
+    h = (h + time[:, :, none, none]) -> silu -> dropout(10%)
+    output noise: f32[batch, 1, 8, 8] = h -> conv(1, kernel=3, padding=1) as last
+}
+data digits {
+    source npz("digits.npz")
+    image = (image / 8 - 1) -> reshape([1, 8, 8])
+    split random(seed=0), train=80%, val=10%, test=10%
+}
+train fit on digits {
+    net eps = Net()
+    net smooth = ema(eps, decay=0.95, warmup=true)
+    t = randint(0, T, [batch])
+    noise = normal_like(image)
+    a = alpha_bar[t] -> reshape([batch, 1, 1, 1])
+    minimize mse(eps(sqrt(a) * image + sqrt(1 - a) * noise, t), noise) over eps
+        with adam(lr=1e-3, schedule=min(1, 6 * (steps - step) / steps))
+    batch 64  epochs 3  seed 6
+}
+"""
+"""A diffusion model (Ho et al. 2020) of small images, and the average of its weights."""
+
 
 ADAPT = """
 model Net(width: int = 16) {
