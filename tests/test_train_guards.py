@@ -57,7 +57,7 @@ def test_the_layer_that_overflows_is_named_with_its_rows(tmp_path: Path) -> None
     assert text.title == "the loss is nan at epoch 1, step 1"
     found = re.fullmatch(
         r"middle is the first layer whose results are not finite, in training rows "
-        r"\[([\d, ]+)\], nor is what it is given",
+        r"\[([\d, ]+)\]( and \d+ more)?, nor is what it is given",
         text.label,
     )
     assert found is not None, text.label
@@ -65,6 +65,8 @@ def test_the_layer_that_overflows_is_named_with_its_rows(tmp_path: Path) -> None
     batch = np.random.default_rng([0, 1]).permutation(96)[:24]
     long = np.load(folder / "iris.npz")["features"][split[batch], 0] > 6.5
     assert list(map(int, found[1].split(", "))) == batch[long][:8].tolist()
+    more = len(batch[long]) - 8
+    assert (found[2] or "") == (f" and {more} more" if more > 0 else "")
 
 
 def test_missing_values_in_the_data_are_said_to_be_given(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_missing_values_in_the_data_are_said_to_be_given(tmp_path: Path) -> None
     text = fail(folder)
     assert text.title == "the loss is nan at epoch 1, step 1"
     assert text.label.startswith("hidden is the first layer")
-    assert text.label.endswith(", nor is what it is given")
+    assert re.search(r"\]( and \d+ more)?, nor is what it is given$", text.label), text.label
 
 
 def test_the_last_good_state_is_kept_and_named(tmp_path: Path) -> None:
@@ -91,13 +93,35 @@ def test_the_last_good_state_is_kept_and_named(tmp_path: Path) -> None:
     folder = write(ends, tmp_path)
     text = fail(folder)
     assert text.title == "the loss is nan at epoch 3, step 1"
-    assert text.label == "stopped there"  # all layers are finite
+    found = re.fullmatch(
+        r"`(.*)` \(line (\d+) of train\.py\) is the first expression of the objective that is not "
+        r"finite, in training rows \[[\d, ]+\] and 16 more",
+        text.label,
+    )
+    assert found is not None, text.label
+    assert "log(" in found[1]
+    assert (folder / "train.py").read_text().splitlines()[int(found[2]) - 1].strip() == found[1]
     kept = (folder / "out" / "last.pt").read_bytes()
     state = load_state(folder / "out")
     assert len(state["history"]) == 2
     assert all(value.isfinite().all() for value in state["model"].values())
     assert fail(folder, resume=True) == text
     assert (folder / "out" / "last.pt").read_bytes() == kept
+
+
+def test_the_expression_that_ends_is_told_from_masks(tmp_path: Path) -> None:
+    """Scores that are masked with -inf are no fault, the logarithm of a step whose loss ends is."""
+    ends = PLAIN.replace(
+        "minimize cross_entropy(logits, label)",
+        "scores = where(logits > 0, logits, -inf)\n"
+        "    shown = sum(softmax(concat([scores, 0 * logits[:, :1]], axis=1), axis=1)[:, 3])\n"
+        "    always = sum(exp(log(0 * features[:, 0])))\n"
+        "    far = log(relu(features[:, 0] + 1e9 * (epoch < 2)))\n"
+        "    minimize cross_entropy(logits, label) + mean(far) + shown + always",
+    ).replace("OPTIMIZER", "sgd(lr=0.1, momentum=0.9)")
+    text = fail(write(ends, tmp_path))
+    assert text.title == "the loss is -inf at epoch 2, step 1"
+    assert re.match(r"`far = .*log\(.*\)` \(line \d+ of train\.py\)", text.label), text.label
 
 
 def test_weights_that_end_in_the_last_step_of_an_epoch_are_not_kept(tmp_path: Path) -> None:
@@ -131,8 +155,8 @@ def test_one_of_several_nets_and_steps_is_named(tmp_path: Path) -> None:
     text = fail(write(spec, tmp_path))
     assert text.title == "the loss of `critic` is nan at step 1"
     assert re.fullmatch(
-        r"D\.head is the first layer whose results are not finite, in training rows \[[\d, ]+\], "
-        r"nor is what it is given",
+        r"D\.head is the first layer whose results are not finite, in training rows \[[\d, ]+\] "
+        r"and 56 more, nor is what it is given",
         text.label,
     ), text.label
 

@@ -216,7 +216,9 @@ def _find_windows(
     wrong = window.find_irregular(raw, count, given)
     if wrong is not None:
         place = wrong.row if numbers is None else int(numbers[wrong.row])
-        raise CompileError([irregular_steps(window.span, window.by or "", place, wrong)])
+        dates = any(column.name == window.by and column.written.date for column in data.schema)
+        message = irregular_steps(window.span, window.by or "", place, wrong, dates=dates)
+        raise CompileError([message])
     stretches = window.number_stretches(raw, count, given)
     rows = {name: window.find_starts(part, stretches) for name, part in divided.items()}
     empty = [

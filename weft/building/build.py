@@ -15,6 +15,7 @@ from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.contracts import large_output_error, threads_beyond_cores
+from compiler.report.messages.deployments import train_left_out
 from compiler.report.messages.verification import not_verified
 from weft.building.build_outputs import open_context
 from weft.building.deploy_stages import DeployStages
@@ -133,6 +134,7 @@ class Build:
             if outcome.judgements and not outcome.failures and outcome.has_large_error
         )
         warnings += tuple(find_crowded(outcome.variant.target for outcome in outcomes))
+        warnings += tuple(train_left_out(train.span, train.name) for train in plan.left_out)
         name = Path(self.program.source.path).name
         report = Report(name, tuple(sections), tuple(outcomes), warnings)
         texts = (report.markdown(), report.json(), write_page(report))

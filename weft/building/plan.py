@@ -23,6 +23,8 @@ class Plan:
     trains: tuple[Train, ...]
     variants: tuple[Variant, ...]
     deploys: tuple[Deploy, ...]
+    left_out: tuple[Train, ...] = ()
+    """Trains that nothing of this needs, of an item that no other one is of."""
 
 
 def plan_build(program: Program) -> Plan:
@@ -50,7 +52,9 @@ def plan_build(program: Program) -> Plan:
     made = [name for name in program.trains if not is_open(program, name)]
     needed |= {name for name in made if not program.trains[name].steps}
     trains = order_trains(program, made if all_of_them else needed)
-    return Plan(trains, variants, program.deploys)
+    items = {train.span for train in trains}
+    left = [program.trains[name] for name in made if program.trains[name].span not in items]
+    return Plan(trains, variants, program.deploys, tuple(left))
 
 
 def is_open(program: Program, name: str) -> bool:

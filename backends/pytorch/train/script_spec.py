@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from backends.pytorch.modules import emit_module
-from backends.pytorch.train.computed import OptimizerSpec
+from backends.pytorch.train.computed import OptimizerSpec, prune
 from backends.pytorch.train.draws import TrainDraws
 from backends.pytorch.train.graphs import ScriptGraphs
 from backends.pytorch.train.numbers import Number, TrainNumbers
@@ -21,7 +21,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.recomputed import find_recomputed
-from compiler.program.train import TrainedNet, TrainStep
+from compiler.program.train import MetricUse, TrainedNet, TrainStep
 from compiler.training.base import Penalty, ProximalStep
 from compiler.training.figure import Figure
 from compiler.vocabulary.clauses import TRAIN, find_said
@@ -150,15 +150,31 @@ class ScriptSpec(ScriptGraphs):
     @cached_property
     def monitor(self) -> Monitor:
         """What `until` watches; else the first metric of the validation split of which it is known
-        which figure is better, else its loss; the training loss where nothing else is measured."""
+        which figure is better, and which changes with the training, else its loss; the training
+        loss where nothing else is measured."""
         until = self.train.until
         if until is not None:
             return self._monitor(until.split, until.metric)
         loss = self.train.losses[0]
         if "val" not in self.splits:
             return Monitor("train", loss, higher=False)
-        directed = [use.name for use in self.train.metrics if use.better is not None]
+        known = [use for use in self.train.metrics if use.better is not None]
+        directed = [use.name for use in known if self.follows_training(use)]
         return self._monitor("val", directed[0] if directed else loss)
+
+    def follows_training(self, use: MetricUse) -> bool:
+        """Whether a figure reads what the training changes: a net that a step updates, an average,
+        a buffer of the train."""
+        updated = {path for step in self.train.steps for path in self.train.find_updated(step)}
+        moving = tuple(
+            net.prefix
+            for net in self.train.nets
+            if net.average is not None or any(path.startswith(net.prefix) for path in updated)
+        )
+        buffers = {buffer.path for buffer in self.train.buffers}
+        outputs = [output for output in self.graph.outputs if output.name in use.reads]
+        read = prune(self.graph, outputs).parameters
+        return any(p.path.startswith(moving) or p.path in buffers for p in read)
 
     @cached_property
     def choice(self) -> str:

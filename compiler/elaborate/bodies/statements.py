@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from compiler.compression.base import COMPRESSION
 from compiler.elaborate.bodies.code_clauses import check_declared
 from compiler.elaborate.bodies.scanning import run_scan
 from compiler.elaborate.calls.frames import is_plain, scalars
@@ -45,6 +46,7 @@ from compiler.report.messages.names import clause_word_bound, not_available, unk
 from compiler.report.messages.scans import inside_scan
 from compiler.report.messages.shapes import not_a_tensor
 from compiler.report.messages.sweeps import choice_outside
+from compiler.report.messages.syntax_symbols import pass_without_apply
 from compiler.report.messages.values import size_too_large
 from compiler.report.suggestions import did_you_mean
 from compiler.text.tree.syntax import (
@@ -152,6 +154,9 @@ def _run_clause(body: Body, statement: Clause) -> None:
     later = find_later(word.text)
     if later is not None:
         body.report(not_available(word.span, word.text, later))
+        return
+    if body.clauses.place == "a variant" and COMPRESSION.get(word.text) is not None:
+        body.report(pass_without_apply(word.span, word.text))
         return
     known = tuple(body.clauses.handlers)
     homes = tuple(home.place for home in find_homes(word.text))

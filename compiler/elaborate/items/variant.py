@@ -28,13 +28,14 @@ from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.program.requirement import Requirement
-from compiler.program.train import Train
+from compiler.program.train import Train, TrainedNet
 from compiler.program.variant import Step, Target, Variant
+from compiler.report.diagnostics import Message
 from compiler.report.messages.deployments import unknown_dim
 from compiler.report.messages.nets import only_on_nets
 from compiler.report.messages.solving import no_closed_form
 from compiler.report.messages.training_steps import not_with_steps
-from compiler.report.messages.tuning import nothing_to_train_on
+from compiler.report.messages.tuning import average_never_begins, nothing_to_train_on
 from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
@@ -215,6 +216,9 @@ class VariantElaborator(ItemElaborator):
         places = tuple(step.span for step in steps if step.span is not None)
         kept = base.net.graph.parameter.keys()
         own = find_net(base.train, base.net.name)
+        for step in steps:
+            if (message := find_idle_average(own, step)) is not None:
+                self.scope.session.report(message)
         for net in base.train.find_alike(own):
             measured = net is own
             fault = find_obstacle(base.train, net.name, kept, places, measured=measured)
@@ -278,6 +282,16 @@ class VariantElaborator(ItemElaborator):
                 malformed(body, clause, operand.span, "a comparison belongs here")
             else:
                 self.requires += RequireReader(body, self.owners).read(operand.value)
+
+
+def find_idle_average(net: TrainedNet, step: Step) -> Message | None:
+    """What is wrong with a pass that trains an average on for too short a time to change it."""
+    made = pass_of(step)
+    counted = net.average.epochs if net.average is not None else None
+    epochs = made.trained_epochs if made.trains else 0
+    if counted is None or not epochs or epochs >= sum(counted):
+        return None
+    return average_never_begins(step.span, made.name, epochs, net.name, sum(counted), net.net.span)
 
 
 def _find_stages(expression: Expr) -> Iterator[Expr]:

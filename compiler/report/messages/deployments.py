@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.report.diagnostics import Text, message
+from compiler.report.diagnostics import Severity, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import list_words
 from compiler.report.sessions import behind, change_fit, fit
@@ -44,6 +44,38 @@ def dim_both_ways(span: Span | None, dim: str, settled: int | None = None) -> Te
         f"`{dim}` is fixed and dynamic at once",
         label=f"the columns of `preprocess` make it {settled}" if settled is not None else "",
         help="leave it out of one of the clauses",
+    )
+
+
+@message(
+    "W1641",
+    severity=Severity.WARNING,
+    console=fit(
+        behind(
+            "deploy fit as onnx { dynamic batch }",
+            "train other of Net on table {",
+            "    minimize cross_entropy(y, label) with adam(lr=1e-3)",
+            "    batch 4",
+            "    epochs 1",
+            "}",
+        )
+    )
+    + """\
+$ weft build fit.weft -o out
+""",
+    mended=change_fit(behind("deploy fit as onnx { dynamic batch }"))
+    + """\
+$ weft build fit.weft -o out
+""",
+)
+def train_left_out(span: Span | None, name: str) -> Text:
+    """A build makes what is deployed and the variants, and trains what these are made of. Another
+    train is left to `weft train`, unless it only compares (`epochs 0`). A file without `deploy` and
+    `variant` is trained as a whole."""
+    return Text(
+        f"`{name}` was not trained",
+        label="nothing that is deployed, and no variant, is made of it",
+        help=f"`weft train FILE {name}` trains it; `deploy {name} as onnx` takes it into the build",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from compiler.report.diagnostics import Severity, Text, message
-from compiler.report.messages.wording import COLUMNS, count, list_words
+from compiler.report.messages.wording import COLUMNS, count, describe_time, list_words
 from compiler.report.sessions import change_fit, fit
 from compiler.report.source import Span
 
@@ -122,7 +122,14 @@ $ weft check fit.weft --data
 $ weft check fit.weft --data
 """,
 )
-def irregular_steps(span: Span | None, column: str, row: int, steps: Steps) -> Text:
+def irregular_steps(
+    span: Span | None,
+    column: str,
+    row: int,
+    steps: Steps,
+    *,
+    dates: bool = False,  # whether the steps are seconds
+) -> Text:
     """Rows of a window follow one another at equal steps of the column `by`: a row that is missing,
     or that stands there twice, would make other windows of the same length.
 
@@ -134,7 +141,11 @@ def irregular_steps(span: Span | None, column: str, row: int, steps: Steps) -> T
         label = f"row {row:,} and the next have the same `{column}`"
         advice = "rows of several series are told apart by `group=station`"
     else:
-        label = f"behind row {row:,} it goes on by {steps.found:,}, usually by {steps.usual:,}"
+        found, usual = (
+            describe_time(number) if dates else f"{number:,}"
+            for number in (steps.found, steps.usual)
+        )
+        label = f"behind row {row:,} it goes on by {found}, usually by {usual}"
         advice = '`gaps="split"` makes no window across such places'
     if steps.least >= 28 * DAY and steps.most <= 366 * DAY:
         advice = 'months and years differ in length: `gaps="ignore"` takes rows as they follow'

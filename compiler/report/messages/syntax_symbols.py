@@ -159,6 +159,20 @@ def bare_values(span: Span | None, found: str, head: str) -> Text:
     )
 
 
+_SMALL = """\
+model Net { input x: f32[n, 4]  output y = x -> dense(8) -> relu -> dense(3) }
+data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+train fit of Net(x=features) on iris {
+    minimize cross_entropy(y, label) with adam(lr=1e-3)
+    batch 16
+    epochs 3
+}
+variant small of fit {
+    PASS
+}
+"""
+
+
 @message(
     "W0175",
     bad="block f(x) {\n    y = x conv(64, kernel=3)\n    return y\n}\n",
@@ -174,4 +188,19 @@ def lone_call(span: Span | None, found: str, head: str) -> Text:
         f"`{head}(…)` alone is not a statement",
         label="is `->` missing before this?",
         help=f"write `-> {head}(…)` to apply it, or `y = {head}(…)` to name its result",
+    )
+
+
+@message(
+    "W1640",
+    bad=_SMALL.replace("PASS", "prune(weights=50%) -> finetune(epochs=2)"),
+    good=_SMALL.replace("PASS", "apply prune(weights=50%) -> finetune(epochs=2)"),
+)
+def pass_without_apply(span: Span | None, head: str) -> Text:
+    """A variant names a pass where a clause is due. Its passes stand behind `apply`, in their
+    order: `apply prune(channels=50%) -> finetune(epochs=8)`."""
+    return Text(
+        f"`{head}` needs `apply` before it",
+        label="`apply` is missing here",
+        help=f"write `apply {head}(…)`; a pass behind it follows with `->`",
     )

@@ -48,8 +48,8 @@ def loss_not_finite(
     step, and so has a batch of which no target counts (`ignore_index`): its mean is one of nothing.
 
     The epoch runs again, in a folder of its own, to find the first layer whose results are not
-    finite, and the rows of the batch in which that is so. Where there is none, the loss makes it of
-    numbers.
+    finite, and the rows of the batch in which that is so. Where there is none, the objective makes
+    it of numbers: the line of `train.py` is shown in which it does.
     `last.pt` stays as the last finished epoch left it.
     """
     if place in ("epoch 1, step 1", "step 1"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.report.diagnostics import Label, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.variants import variant_spec
+from compiler.report.messages.wording import count
 from compiler.report.sessions import behind, change_fit, fit
 from compiler.report.source import Span
 
@@ -32,6 +33,41 @@ train fit on digits {{
 """
 """A spec whose objective reads more of a net than its scores."""
 TUNED = "variant tiny of fit { apply finetune(epochs=2) }\n"
+
+AVERAGED = """\
+model Net { input x: f32[n, 4]  output y = x -> dense(8) -> relu -> dense(3) }
+data iris { source sklearn("iris")  split random(seed=0), train=80%, val=20% }
+train fit on iris {
+    net student = Net()
+    net smooth = swa(student, start=2epochs)
+    minimize cross_entropy(student(features), label) with sgd(lr=0.1)
+    metric accuracy = accuracy(smooth(features), label)
+    batch 16
+    epochs 4
+}
+variant small of fit.smooth { apply prune(weights=50%) -> finetune(epochs=EPOCHS) }
+"""
+"""A spec that trains an average on."""
+
+
+@message(
+    "W1642",
+    bad=AVERAGED.replace("EPOCHS", "2"),
+    good=AVERAGED.replace("EPOCHS", "3"),
+)
+def average_never_begins(
+    span: Span | None, step: str, epochs: int, net: str, first: int, place: Span | None
+) -> Text:
+    """A variant of an equal average (`swa`) is trained on for fewer epochs than the average leaves
+    out: it would stay as it began, and nothing that was trained would be in it."""
+    labels = (Label(place, f"takes in its net after epoch {first}"),) if place is not None else ()
+    return Text(
+        f"`{step}` changes nothing: `{net}` stays as it is for {count(epochs, 'epoch')}",
+        label=f"trains for {count(epochs, 'epoch')}",
+        labels=labels,
+        help=f"train for {first} or more, or make the variant of the net that is averaged",
+    )
+
 
 _IN_A_LOOP = """\
 on table {

@@ -38,6 +38,20 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
+_SECONDS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
+
+
+def describe_time(seconds: int) -> str:
+    """`3 hours`, `1 day and 2 hours`: a whole number of seconds in the largest units."""
+    found, rest = [], abs(seconds)
+    for unit, size in _SECONDS.items():
+        number, rest = divmod(rest, size)
+        if number:
+            found.append(count(number, unit))
+    text = " and ".join((", ".join(found[:-1]), found[-1])) if found[1:] else "".join(found)
+    return f"{'-' * (seconds < 0)}{text}" if text else count(0, "second")
+
+
 TABLE_WIDTH = 68
 """How wide a table of names is, behind the mark of a note."""
 

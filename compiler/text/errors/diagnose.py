@@ -17,7 +17,7 @@ from compiler.report.messages.syntax import (
     unexpected_token,
     unmatched_close,
 )
-from compiler.report.messages.syntax_symbols import lone_call
+from compiler.report.messages.syntax_symbols import lone_call, pass_without_apply
 from compiler.report.messages.syntax_text import half_number, spaced_unit
 from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
@@ -114,7 +114,18 @@ def find_lone_call(trouble: Trouble) -> Diagnosis | None:
         return None
     if not trouble.is_kind(head, "NAME") or tokens.ends[head] != tokens.starts[head + 1]:
         return None
+    if stands_in_variant(trouble):
+        return pass_without_apply(tokens.span(head), tokens.text(head)), None
     return lone_call(tokens.span(head), trouble.found, tokens.text(head)), None
+
+
+def stands_in_variant(trouble: Trouble) -> bool:
+    """Whether the statement is one of a variant, whose passes stand behind `apply`."""
+    braces = [opener for opener in trouble.openers if trouble.is_kind(opener, "LBRACE")]
+    if not braces:
+        return False
+    tokens = trouble.tokens
+    return tokens.text(tokens.first_on_line(braces[-1])) == "variant"
 
 
 def find_open_list(trouble: Trouble) -> Diagnosis | None:
@@ -229,6 +240,8 @@ def find_lone_word(trouble: Trouble) -> Diagnosis | None:
     if head != trouble.index - 1 or not trouble.is_kind(head, "NAME") or not ends:
         return None
     message = lone_word(tokens.span(head), trouble.found, tokens.text(head))
+    if stands_in_variant(trouble):
+        message = pass_without_apply(tokens.span(head), tokens.text(head))
     return message, Edit(1, (), head)
 
 
