@@ -33,9 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "specs" / "examples"
 TOLERANCE = 1e-10
 """Relative to the largest number of a tensor, or to 1."""
-ROWS = 8
+ROWS = 4
 """Rows of a part of a batch."""
-EPOCHS = 2
+EPOCHS = 1
 ALONE = {"seconds"}
 """Figures that two runs do not share."""
 
@@ -95,8 +95,12 @@ def choose_trains(trains: Iterable[Train]) -> list[Train]:
 
 
 def write_example(train: Train, name: str, folder: Path) -> Shared:
-    """Writes the script of a train for small batches, in double precision."""
-    small = replace(train, batch=ROWS * train.accumulate, epochs=EPOCHS, precision="f32")
+    """Writes the script of a train for small batches, in double precision; nets of other trains
+    begin anew."""
+    fresh = tuple(replace(net, net=replace(net.net, loads=())) for net in train.nets)
+    small = replace(
+        train, nets=fresh, batch=ROWS * train.accumulate, epochs=EPOCHS, precision="f32"
+    )
     own = folder / name
     write_training(small, own)
     write_in_double(own)

@@ -1,6 +1,6 @@
-"""The part of `benchmarks/processes.py` that runs in each process: trains the scripts of folders, one
-after the other. `python -m benchmarks.sharing NAME FOLDER…` leaves its results in `FOLDER/NAME`;
-under torchrun the processes share each training.
+"""The part of `benchmarks/processes.py` that runs in each process: trains the scripts of folders,
+one after the other. `python -m benchmarks.sharing NAME FOLDER…` leaves its results in
+`FOLDER/NAME`; under torchrun the processes share each training.
 
 Scripts compute in double precision and without what each process does for itself: batch norms take
 their running statistics, as in evaluation, and nothing is dropped.
@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Results
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
@@ -58,6 +58,10 @@ class Arange(Op):
     def bounds(self) -> tuple[int | float | Dim, int | float | Dim]:
         """Start and stop; a single number is the stop."""
         return (0, self.start) if self.stop is None else (self.start, self.stop)
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        start, _ = self.bounds
+        return NOT_NEGATIVE if at_most(0, start) and self.step > 0 else UNLIMITED
 
     @property
     def natural(self) -> DType:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
-from compiler.ir.operands import Array, Assume, Results
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Results
 from compiler.ops.axes import squeeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
-from compiler.types.dims import Dim
+from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.spelling import Call, Device, Spelling
 
@@ -40,6 +41,9 @@ class Size(Op):
 
     def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         return (TensorType(self.dtype, ()),)
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if at_most(0, self.value) else UNLIMITED
 
     def evaluate(self) -> tuple[Array, ...]:
         return (np.asarray(self.value.evaluate({}), self.dtype.numpy),)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from compiler.records import dataclass
 
+LIBRARY = "std"
+"""The folder that paths of the library begin with, which comes with Weft."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -34,6 +37,11 @@ class Source:
         start = self.line_starts[number - 1]
         end = self.line_starts[number] if number < len(self.line_starts) else len(self.text)
         return self.text[start:end].rstrip("\r\n")
+
+    @property
+    def is_library(self) -> bool:
+        """Whether it is a file of the library."""
+        return self.path.startswith(f"{LIBRARY}/")
 
     @property
     def folder(self) -> Path:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.limits import find_limits
 from compiler.ir.sizes import ROWS
 from compiler.ops.arithmetic import Div, Mul
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant
+from compiler.program.data import DataSet
 from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
 from compiler.training.batch_mean import BatchMean, Counting, Part
@@ -31,19 +33,23 @@ def measure_losses(train: Train) -> tuple[Graph, tuple[MetricUse, ...]]:
     these read."""
     graph, uses = train.graph, []
     for name in train.losses:
-        graph, use = count_targets(graph, MetricUse(name, BatchMean(), (name,)))
+        use = MetricUse(name, BatchMean(), (name,))
+        graph, use = count_targets(graph, use, train.data)
         uses.append(use)
     return graph, tuple(uses)
 
 
-def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
+def count_targets(
+    step: Graph, use: MetricUse, data: DataSet | None = None
+) -> tuple[Graph, MetricUse]:
     """A mean of a number per batch, with every weighted mean in it counted by its weights and every
-    sum added up, and the step with the outputs that it reads then."""
+    sum added up, and the step with the outputs that it reads then. The `data` may say that all
+    labels count."""
     if use.metric != BatchMean():
         return step, use
     outputs = {o.name: o for o in step.outputs}
     (name,) = use.reads
-    terms = _split(step, outputs[name].value, 1.0)
+    terms = _split(step, data, outputs[name].value, 1.0)
     if all(term.part.is_plain for term in terms):
         return step, use
     names = {o.value.name: o.name for o in step.outputs if o.name != name}
@@ -64,27 +70,27 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
     return replace(step, outputs=tuple(outputs.values())), made
 
 
-def _split(step: Graph, value: Value, factor: float) -> tuple[_Term, ...]:
+def _split(step: Graph, data: DataSet | None, value: Value, factor: float) -> tuple[_Term, ...]:
     """The terms of a sum, with the numbers that they are multiplied by; one where nothing in it is
     counted or added up."""
-    terms = tuple(_list_terms(step, value, factor))
+    terms = tuple(_list_terms(step, data, value, factor))
     if all(term.part.is_plain for term in terms):
         return (_Term(value, Part(factor)),)
     return terms
 
 
-def _list_terms(step: Graph, value: Value, factor: float) -> Iterator[_Term]:
+def _list_terms(step: Graph, data: DataSet | None, value: Value, factor: float) -> Iterator[_Term]:
     node = step.producers.get(value.name)
     operands = _operands(node) if node is not None else []
     if node is None or any(v.type.rank for v in operands):
-        yield _make_term(step, value, node, factor)
+        yield _make_term(step, data, value, node, factor)
         return
     match node.op:
         case op if op.signs:
             for operand, sign in zip(operands, op.signs, strict=True):
-                yield from _split(step, operand, sign * factor)
+                yield from _split(step, data, operand, sign * factor)
         case _ if (scaled := _read_scale(step, node)) is not None:
-            yield from _split(step, scaled[0], factor * scaled[1])
+            yield from _split(step, data, scaled[0], factor * scaled[1])
         case _:
             yield _Term(value, Part(factor))
 
@@ -115,7 +121,9 @@ def _read_number(step: Graph, value: Value) -> float | None:
     return float(number) if isinstance(number, int | float) else None
 
 
-def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _Term:
+def _make_term(
+    step: Graph, data: DataSet | None, value: Value, node: Node | None, factor: float
+) -> _Term:
     """A term that is not added up of others: a weighted mean counts the class numbers of its
     target, and the sum of all entries of what has rows is that of the split."""
     plain = _Term(value, Part(factor))
@@ -125,7 +133,9 @@ def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _
         return plain
     target = node.inputs[1]
     assert target is not None, "a loss has a target"
-    ignored = node.op.ignore_index if may_hold(step, target, node.op.ignore_index) else None
+    ignored = node.op.ignore_index
+    if not may_be_ignored(step, data, target, ignored):
+        ignored = None
     if ignored is None and node.op.weight is None:
         return plain
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
@@ -142,6 +152,29 @@ def is_counted(node: Node) -> bool:
 def _has_rows(value: Value) -> bool:
     """Whether a tensor has more entries where a batch has more rows."""
     return any(ROWS in dim.symbols for dim in value.type.shape)
+
+
+def may_be_ignored(step: Graph, data: DataSet | None, target: Value, ignored: int) -> bool:
+    """Whether a label may be the one that does not count: it is none of the places of something
+    (`arange`), and a category of the data is none of the numbers beyond."""
+    if not may_hold(step, target, ignored):
+        return False
+    low, high = find_limits(step, target, whole=True)
+    if not low <= ignored <= high:
+        return False
+    columns = {item.value.name: item.name for item in step.inputs}
+    name = columns.get(find_first(step, target).name)
+    if data is None or name is None:
+        return True
+    column = next((o.value for o in data.columns.outputs if o.name == name), None)
+    if column is None:
+        return True
+    if not may_hold(data.columns, column, ignored):
+        return False
+    raw = {item.value.name: item.name for item in data.columns.inputs}
+    name = raw.get(find_first(data.columns, column).name)
+    count = next((len(c.categories) for c in data.schema if c.name == name), 0)
+    return not count or 0 <= ignored < count
 
 
 def may_hold(step: Graph, value: Value, number: int) -> bool:

@@ -360,7 +360,17 @@ def _is_alive(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_defunct(process)
+
+
+def _is_defunct(process: int) -> bool:
+    """Whether a process has ended, and who started it has not asked for its status yet: that of
+    `--workers` does so behind its own last trial. Only Linux says so."""
+    try:
+        said = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return said.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _read(trial: Any) -> TrialRecord:

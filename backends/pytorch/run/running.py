@@ -57,7 +57,8 @@ NO_COMPILER = (
 """What PyTorch says where it cannot compile a net."""
 
 LAUNCH = """
-import importlib.util, pathlib, runpy, sys
+import importlib.util, os, pathlib, runpy, sys, threading
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
 folder = pathlib.Path(sys.argv.pop(1))
 spec = importlib.util.spec_from_file_location("model", folder / "model.py")
 sys.modules["model"] = importlib.util.module_from_spec(spec)
@@ -65,7 +66,8 @@ spec.loader.exec_module(sys.modules["model"])
 runpy.run_path(str(folder / "train.py"), run_name="__main__")
 """
 """Runs a training script without its folder on the path of modules: `json.py` there, whoever has
-put it there, is nobody's `json`, and `model` is the file beside the script and no other."""
+put it there, is nobody's `json`, and `model` is the file beside the script and no other. It ends
+when its input does: who started it was killed, and may be followed by another one."""
 
 
 WATCHED = Path(__file__).with_name("watched.py")
@@ -100,8 +102,8 @@ def run_training(
 ) -> Results:
     """Runs `train.py` to its end in a process of its own.
 
-    The process prints a line per epoch into a pipe, so it ends by itself, without having written
-    anything, soon after this one is killed.
+    The process reads from a pipe, so it ends at once, within an epoch too, when this one is
+    killed.
 
     Args:
         folder: where `write_training` wrote.
@@ -271,12 +273,19 @@ def _run(
     (out / LOG).unlink(missing_ok=True)  # it may be a link: what that leads to is not touched
     with (out / LOG).open("x+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,  # which ends with this process
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         try:
+            assert process.stdin is not None
             assert process.stdout is not None
             _follow(process.stdout, out / "metrics.jsonl", on_progress)
             status = process.wait()
+            process.stdin.close()
         except BaseException:
             process.terminate()
             process.wait()

@@ -24,26 +24,20 @@ def _write_find_best(script: ScriptSpec) -> Function:
     """`find_best`: of equal metrics the lower loss wins, and what is no number never does."""
     monitor = script.monitor
     sign = "" if monitor.higher else "-"
-    score, tie = f"{sign}record[{write_string(monitor.name)}]", ""
+    figure = f"{sign}record[{write_string(monitor.name)}]"
+    score, first, tie = figure, "score", ""
     if monitor.metric != "loss" and not script.alternates:
         loss = f"-record[{write_string(f'{monitor.split}.loss')}]"
-        score = f"({score}, {loss})"
+        score, first = f"({figure}, {loss})", "score[0]"
         tie = f"; among equals, of the lowest {quote_docstring(monitor.split)}.loss"
-    lowest = "(-math.inf,)" if tie else "-math.inf"
     return Function(
         "find_best",
         ("history: History",),
         "int",
         (
-            f"best, epoch = {lowest}, 0",
-            suite(
-                "for record in history:",
-                [
-                    f"score = {score}",
-                    suite("if score > best:", ['best, epoch = score, record["epoch"]']),
-                ],
-            ),
-            "return epoch",
+            f"scores = [{score} for record in history]",
+            f"known = [score for score in scores if {first} > -math.inf]",
+            "return scores.index(max(known)) + 1 if known else 0",
         ),
         (f"The epoch of the best {quote_docstring(monitor.name)}{tie}.",),
     )

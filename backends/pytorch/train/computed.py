@@ -102,6 +102,22 @@ def share_reads(train: Train, graph: Graph, uses: Sequence[MetricUse]) -> Mappin
     return reads
 
 
+def find_costly(train: Train, graph: Graph) -> bool:
+    """Whether figures need products of matrices and the like, outside of the nets, that the losses
+    do not need."""
+    losses = [output for output in graph.outputs if output.name in train.losses]
+    known = _list_nodes(graph, losses).keys()
+    others = (node for name, node in _list_nodes(graph, graph.outputs).items() if name not in known)
+    return any(
+        node.op.multiply_adds(
+            [v.type for v in node.inputs if v is not None], [v.type for v in node.outputs]
+        )
+        != 0
+        for node in others
+        if not is_of_net(train, graph, node)
+    )
+
+
 def _draws(graph: Graph, outputs: Sequence[Output]) -> bool:
     """Whether any of the outputs follows from a draw."""
     return any(node.op.random for node in _list_nodes(graph, outputs).values())

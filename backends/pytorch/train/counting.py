@@ -16,7 +16,7 @@ from compiler.ops.arithmetic import Div
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.losses import spell_numbers
 from compiler.program.data import DataSet
-from compiler.rows.loss_parts import find_first, is_counted, may_hold
+from compiler.rows.loss_parts import is_counted, may_be_ignored
 from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
 
 LEAST = 1e-12
@@ -60,7 +60,9 @@ def guard_losses(step: Graph, data: DataSet) -> Graph:
 def _guard(step: Graph, data: DataSet, node: Node, place: int) -> Iterator[Node]:
     loss = node.op
     if isinstance(loss, ClassLoss) and is_counted(node):
-        ignores = _may_ignore(step, data, node, loss.ignore_index)
+        target = node.inputs[1]
+        assert target is not None, "a loss has a target"
+        ignores = may_be_ignored(step, data, target, loss.ignore_index)
         if ignores or 0 in (loss.weight or ()):
             yield from _divide(node, loss, CountLabels(loss, ignores), place)
             return
@@ -78,20 +80,3 @@ def _divide(node: Node, loss: ClassLoss, count: CountLabels, place: int) -> Iter
     yield replace(node, op=summed, outputs=(total,))
     yield replace(node, op=count, outputs=(counted,), origin=Site(node.origin.span))
     yield replace(node, op=Div(), inputs=(total, counted), origin=Site(node.origin.span))
-
-
-def _may_ignore(step: Graph, data: DataSet, node: Node, ignored: int) -> bool:
-    """Whether a label may be the one that does not count; a category of the data is none of the
-    numbers beyond."""
-    target = node.inputs[1]
-    if target is None or not may_hold(step, target, ignored):
-        return False
-    columns = {item.value.name: item.name for item in step.inputs}
-    name = columns.get(find_first(step, target).name)
-    column = next((o.value for o in data.columns.outputs if o.name == name), None)
-    if column is None:
-        return True
-    raw = {item.value.name: item.name for item in data.columns.inputs}
-    name = raw.get(find_first(data.columns, column).name)
-    count = next((len(c.categories) for c in data.schema if c.name == name), 0)
-    return not count or 0 <= ignored < count

@@ -154,6 +154,16 @@ def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
     yield f"train(parts, splits, history{', begun' * kept}, out{', epochs' * script.extends})"
 
 
+def judge_splits(script: ScriptSpec) -> Iterator[Statement]:
+    """Statements that note the figures of the splits that weights are judged by."""
+    if len(script.judged) > 1:
+        evaluated = f"results[split] = {call_evaluate(script, 'split')}"
+        yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
+        return
+    split = write_string(script.judged[0])
+    yield f"results[{split}] = {call_evaluate(script, split)}"
+
+
 def _write_results(script: ScriptSpec) -> Iterator[Statement]:
     """Statements that measure the best weights."""
     if script.distributed:
@@ -167,8 +177,7 @@ def _write_results(script: ScriptSpec) -> Iterator[Statement]:
     yield f'results = {{"epochs": len(history), "best_epoch": {best}}}'
     if script.draws_itself:
         yield f'results["draws"] = f"of the train, from seed {{{EVALUATION_SEED}}} for every split"'
-    evaluated = f"results[split] = {call_evaluate(script, 'split')}"
-    yield suite(f"for split in {write_literal(script.judged)}:", [evaluated])
+    yield from judge_splits(script)
     write: list[Statement] = [
         "text = json.dumps(results, indent=2)",
         "print(text)",

@@ -13,6 +13,7 @@ from backends.pytorch.train.column_statistics import fit_inside
 from backends.pytorch.train.computed import FIGURES, FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.detaching import free_detached
+from backends.pytorch.train.dissolving import dissolve_calls
 from backends.pytorch.train.inlining import Inlined, inline, rename_variables
 from backends.pytorch.train.models import find_classes
 from backends.pytorch.train.rates import name_setting_ramps
@@ -134,7 +135,7 @@ def _list_functions(script: ScriptSpec, made: FunctionSpec, taken: Iterable[str]
     learning = (nets[net.prefix] for net in used if not script.is_frozen(net))
     given = script.draws.type_given(made.graph, alone=made.alone)
     made_here = list_functions(
-        script.draws.seed(guard_losses(made.graph, script.data), alone=made.alone),
+        dissolve_calls(script.draws.seed(guard_losses(made.graph, script.data), alone=made.alone)),
         name=made.function,
         nets=nets,
         graphs={net.prefix: net.net.graph for net in used},
@@ -198,7 +199,7 @@ def _emit_step(script: ScriptSpec, step: Graph, model: str) -> str:
     graphs = {net.prefix: net.net.graph for net in used}
     trained = next((nets[n.prefix] for n in used if not script.is_frozen(n)), "")
     given = script.draws.type_given(step)
-    step = script.draws.seed(guard_losses(step, script.data))
+    step = dissolve_calls(script.draws.seed(guard_losses(step, script.data)))
     return _emit(script, step, OBJECTIVE, nets, graphs, trained, given)
 
 

@@ -13,6 +13,7 @@ from backends.pytorch.train.computed import (
     StepSpec,
     UpdateSpec,
     cut_out,
+    find_costly,
     prune,
     share_reads,
 )
@@ -20,7 +21,8 @@ from backends.pytorch.train.handing import Handed, Plan, plan_updates
 from compiler.ir.graph import Graph, Output
 from compiler.program.joining import find_lead
 from compiler.program.train import START_OUTPUT, MetricUse, Train
-from compiler.rows.loss_parts import measure_losses
+from compiler.rows.loss_parts import may_be_ignored, measure_losses
+from compiler.training.weighting import LabelComparison
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
@@ -41,7 +43,18 @@ class ScriptGraphs:
     @cached_property
     def uses(self) -> tuple[MetricUse, ...]:
         """All figures of a split, the losses first."""
-        return (*self.measured[1], *self.train.metrics)
+        return (*self.measured[1], *map(self._count_all, self.train.metrics))
+
+    def _count_all(self, use: MetricUse) -> MetricUse:
+        """A figure of labels that does not ask which of them count, where all do."""
+        metric = use.metric
+        if not isinstance(metric, LabelComparison) or metric.ignore_index is None:
+            return use
+        graph = self.measured[0]
+        label = next(o.value for o in graph.outputs if o.name == use.arguments[1])
+        if may_be_ignored(graph, self.train.data, label, metric.ignore_index):
+            return use
+        return replace(use, metric=replace(metric, ignore_index=None))  # type: ignore[type-var]
 
     @cached_property
     def leads(self) -> Mapping[str, tuple[MetricUse, ...]]:
@@ -72,7 +85,9 @@ class ScriptGraphs:
     @cached_property
     def steps(self) -> tuple[StepSpec, ...]:
         """The steps, each with what it computes."""
-        reads = share_reads(self.train, self.graph, self.uses)
+        reads: Mapping[str, Collection[str]] = dict.fromkeys(self.train.losses, ())
+        if not self.apart:
+            reads = share_reads(self.train, self.graph, self.uses)
         taken = {*SCRIPT_GLOBALS, *self.functions}
         found = []
         for step in self.train.steps:
@@ -83,6 +98,18 @@ class ScriptGraphs:
             graph, function = self._find_function(step.loss, reads[step.loss], taken, outputs)
             found.append(StepSpec(graph, function, step=step, handed=handed))
         return tuple(found)
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether figures are computed by a function of their own, the loss among them: beside the
+        only objective they need more than a few sums, which no step should compute."""
+        return not self.alternates and find_costly(self.train, self.graph)
+
+    @cached_property
+    def judging(self) -> tuple[FunctionSpec, ...]:
+        """The functions whose results figures read."""
+        rest = (self.rest,) if self.rest is not None else ()
+        return rest if self.apart else (*self.steps, *rest)
 
     @cached_property
     def updates(self) -> tuple[UpdateSpec, ...]:
@@ -121,9 +148,10 @@ class ScriptGraphs:
 
     @cached_property
     def rest(self) -> FunctionSpec | None:
-        """What figures read and no step computes; None where there is nothing."""
+        """What figures read and no step computes, or all that they read; None where there is
+        nothing."""
         known = {o.name for step in self.steps for o in step.graph.outputs}
-        outputs = [o for o in self.graph.outputs if o.name not in known]
+        outputs = [o for o in self.graph.outputs if self.apart or o.name not in known]
         return FunctionSpec(cut_out(self.graph, outputs), FIGURES) if outputs else None
 
     @cached_property

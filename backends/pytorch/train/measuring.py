@@ -12,17 +12,20 @@ from backends.pytorch.train.draws import COUNT, DRAWS, EVALUATION_SEED
 from backends.pytorch.train.functions import (
     call_computed,
     inline_objective,
-    list_computed,
 )
 from backends.pytorch.train.graphs import EVALUATION_NAMES
 from backends.pytorch.train.rates import compute_last_numbers
 from backends.pytorch.train.script_spec import ScriptSpec
+from compiler.ir.sizes import ROWS
 from compiler.program.train import MetricUse
+from compiler.types.dims import Dim
 from compiler.writing.names import SCRIPT_GLOBALS, free_name, name_all, safe_name
 from compiler.writing.python import WIDTH, show, write_literal
 
 Lines = list[str]
 
+PLAIN = ("total", "count", "counted")
+"""Names of the sums of a loss that are called after it."""
 LONGEST = 80
 """Names of more characters do not fit on a line of a function."""
 
@@ -58,6 +61,7 @@ def measure(
     shapes: dict[str, str] = {}
     finals: dict[str, str] = {}
     figures = []
+    single = _list_single(script, arguments)
     for use in uses:
         code = use.metric.code([name and arguments[name] for name in use.arguments])
         renamed = {"rows": "size"}
@@ -65,6 +69,9 @@ def measure(
             renamed[name] = namer.share(steps, rename(expression, renamed), name, use.name)
         results = {}
         for name, expression in code.sums:
+            if expression in single:
+                results[name] = "rows"
+                continue
             written = rename(expression, renamed)  # a step may be what is added up
             results[name] = namer.share(sums, steps.get(written, written), name, use.name)
         for table in code.tables:
@@ -90,6 +97,16 @@ def measure(
     return Measured(names, shapes, lines, additions, gathered, tuple(figures))
 
 
+def _list_single(script: ScriptSpec, arguments: Mapping[str, str]) -> set[str]:
+    """How metrics spell the number of entries of what has one for each row."""
+    outputs = (o for o in script.measured[0].outputs if o.name in arguments)
+    return {
+        f"{arguments[o.name]}.numel()"
+        for o in outputs
+        if o.value.type.rank == 1 and o.value.type.shape[0] == Dim.of(ROWS)
+    }
+
+
 @dataclass(frozen=True)
 class _Namer:
     taken: set[str]
@@ -98,7 +115,8 @@ class _Namer:
         """The name of an expression among those that are known, where it gets one."""
         if expression not in known:
             of_loss = metric == "loss" or metric.endswith(".loss")
-            wanted = f"{metric}_{name}" if of_loss or name in self.taken else name
+            plain = of_loss and name in PLAIN
+            wanted = f"{metric}_{name}" if plain or name in self.taken else name
             known[expression] = free_name(safe_name(wanted), self.taken, "_")
             self.taken.add(known[expression])
         return known[expression]
@@ -157,17 +175,21 @@ def _write_evaluation(
     seed = EVALUATION_SEED
     text = " ".join((*(text for _, text in measured.figures), *measured.shapes.values()))
     placed = script.distributed or measured.shapes or script.autocast or script.draws_itself
+    divided = script.distributed and not script.draws_itself
+    counted = re.search(r"\brows\b", text)
+    count = "rows" if counted and not divided else "len(columns[0])"
+    found = {"rows": "len(columns[0])"} if counted else {}
+    found |= {"device": "columns[0].device"} if placed else {}
     body: list[Statement] = [
         "model.eval()",
         *paired,
-        *when(re.search(r"\brows\b", text), "rows = len(columns[0])"),
-        *when(placed, "device = columns[0].device"),
-        *when(script.distributed and not script.draws_itself, rank),
+        *when(found, f"{', '.join(found)} = {', '.join(found.values())}"),
+        *when(divided, rank),
         *when(script.nets_vary, "torch.manual_seed(SEED)"),
         *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({seed})"),
         *compute_last_numbers(script),
         *_start_sums(script, measured),
-        suite("for start in range(0, len(columns[0]), BATCH):", _write_batch(objective, measured)),
+        suite(f"for start in range(0, {count}, BATCH):", _write_batch(objective, measured)),
         *_read_sums(script, measured),
         *measured.finals,
     ]
@@ -254,7 +276,7 @@ class _Objective:
         script, names = self.script, self.names
         columns = [names[name] for name in script.columns]
         calls: list[Statement] = []
-        for made in list_computed(script):
+        for made in script.judging:
             outputs = [o.name for o in made.graph.outputs]
             if self.read.isdisjoint(outputs):
                 continue
@@ -316,8 +338,12 @@ def _read_sums(script: ScriptSpec, measured: Measured) -> list[Statement]:
         return []
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
-    total = "all_sum(sums).tolist()" if script.distributed else "map(float, sums)"
-    sums = f"[{names}]"
     if script.distributed:
-        sums = f"torch.tensor({sums}, dtype=torch.float64, device=device)"
-    return [f"sums = {sums}", _unpack(targets, total, 4)]
+        sums = f"torch.tensor([{names}], dtype=torch.float64, device=device)"
+        return [f"sums = {sums}", _unpack(targets, "all_sum(sums).tolist()", 4)]
+    if len(measured.names) == 1:
+        return [f"{names} = float({names})"]
+    short = f"{names} = map(float, ({names}))"
+    if len(short) + 4 <= WIDTH:
+        return [short]
+    return [f"sums = [{names}]", _unpack(targets, "map(float, sums)", 4)]

@@ -10,12 +10,12 @@ from pathlib import Path
 import specs
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message, Sink
-from compiler.report.source import Source
+from compiler.report.source import LIBRARY, Source
 from compiler.text.parse import parse
 from compiler.text.tree.syntax import Block, File, Item
 from compiler.vocabulary.manual_text import read_manual
 
-STD = "std"
+STD = LIBRARY
 """The first word of `use std.vision`: the library that comes with Weft."""
 
 
@@ -100,7 +100,7 @@ def is_loss(item: Item) -> bool:
 def describe_block(item: Item) -> str:
     """What generated code says of a block: its comment, of one of the library without the example
     and the source, which are for the manual."""
-    if not item.span.source.path.startswith(f"{STD}/"):
+    if not item.span.source.is_library:
         return item.doc
     return read_manual(item.doc).prose
 

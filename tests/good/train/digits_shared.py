@@ -120,25 +120,24 @@ def train_epoch(
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
-    loss_total = loss_count = correct = undefined = 0
+    loss_total = correct = undefined = 0
     for start in range(0, len(columns[0]), BATCH):
         image, label = (column[start : start + BATCH] for column in columns)
         logits = model(image)  # [batch, 10]
         loss = F.cross_entropy(logits, label)
-        loss_counted = (label != -100).sum()
-        loss_total += torch.where(loss_counted > 0, loss.double() * loss_counted, 0)
-        loss_count += loss_counted
+        size = len(image)
+        loss_total += loss.double() * size
         correct += (logits.argmax(1) == label).sum()
-        undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
+        undefined += (~logits.amax(1).isfinite()).sum()
     sums = torch.tensor(
-        [loss_total, loss_count, correct, undefined], dtype=torch.float64, device=device
+        [loss_total, correct, undefined], dtype=torch.float64, device=device
     )
-    loss_total, loss_count, correct, undefined = all_sum(sums).tolist()
+    loss_total, correct, undefined = all_sum(sums).tolist()
     return {
-        "loss": loss_total / loss_count if loss_count else math.nan,
-        "accuracy": correct / loss_count if not undefined else math.nan,
+        "loss": loss_total / rows,
+        "accuracy": correct / rows if not undefined else math.nan,
     }
 
 
@@ -151,12 +150,9 @@ def all_sum(tensor: Tensor) -> Tensor:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.accuracy"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.accuracy"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save(out: Path, parts: Parts, history: History) -> None:

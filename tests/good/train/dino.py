@@ -124,24 +124,20 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     model.eval()
     rows = len(columns[0])
     loss_total = 0
-    for start in range(0, len(columns[0]), BATCH):
+    for start in range(0, rows, BATCH):
         x = columns[0][start : start + BATCH]
         loss, _ = compute_loss(model["student"], model["teacher"], x, model.center)
         size = len(x)
         loss_total += loss.double() * size
-    sums = [loss_total]
-    (loss_total,) = map(float, sums)
+    loss_total = float(loss_total)
     return {"loss": loss_total / rows}
 
 
 def find_best(history: History) -> int:
     """The epoch of the best val.loss."""
-    best, epoch = -math.inf, 0
-    for record in history:
-        score = -record["val.loss"]
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [-record["val.loss"] for record in history]
+    known = [score for score in scores if score > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

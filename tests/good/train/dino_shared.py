@@ -137,8 +137,7 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """The loss over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
     loss_total = 0
     for start in range(0, len(columns[0]), BATCH):
@@ -170,12 +169,9 @@ def all_sum(tensor: Tensor) -> Tensor:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.loss."""
-    best, epoch = -math.inf, 0
-    for record in history:
-        score = -record["val.loss"]
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [-record["val.loss"] for record in history]
+    known = [score for score in scores if score > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

@@ -149,8 +149,7 @@ def read_mean(name: str, losses: dict[int, Tensor]) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
     critic_loss_total = generator_loss_total = total = 0
     for start in range(0, len(columns[0]), BATCH):

@@ -59,44 +59,26 @@ def load_splits(device: str) -> Splits:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Metrics over a split."""
     model.eval()
-    correct = count = undefined = total = nll_undefined = disagreement_total = 0
-    disagreement_count = 0
-    for start in range(0, len(columns[0]), BATCH):
+    rows = len(columns[0])
+    correct = undefined = total = nll_undefined = disagreement_total = 0
+    for start in range(0, rows, BATCH):
         image, label = (column[start : start + BATCH] for column in columns)
         probability, disagreement = model(image)
-        classes = label.long().where(label != -100, 0)
+        classes = label.long()
         nll_chosen = probability.double().gather(1, classes.unsqueeze(1)).squeeze(1)
         logs = nll_chosen.clamp(min=1e-12).log()
         inside = (probability.amin(1) >= -0.001) & (probability.amax(1) <= 1.001)
         correct += (probability.argmax(1) == label).sum()
-        count += (label != -100).sum()
-        undefined += ((label != -100) * (~probability.amax(1).isfinite())).sum()
-        total += ((label != -100) * logs).sum()
-        nll_undefined += ((label != -100) * (~inside)).sum()
+        undefined += (~probability.amax(1).isfinite()).sum()
+        total += logs.sum()
+        nll_undefined += (~inside).sum()
         disagreement_total += disagreement.double().sum()
-        disagreement_count += disagreement.numel()
-    sums = [
-        correct,
-        count,
-        undefined,
-        total,
-        nll_undefined,
-        disagreement_total,
-        disagreement_count,
-    ]
-    (
-        correct,
-        count,
-        undefined,
-        total,
-        nll_undefined,
-        disagreement_total,
-        disagreement_count,
-    ) = map(float, sums)
+    sums = [correct, undefined, total, nll_undefined, disagreement_total]
+    correct, undefined, total, nll_undefined, disagreement_total = map(float, sums)
     return {
-        "accuracy": correct / count if not undefined else math.nan,
-        "nll": -total / count if not nll_undefined else math.nan,
-        "disagreement": disagreement_total / disagreement_count,
+        "accuracy": correct / rows if not undefined else math.nan,
+        "nll": -total / rows if not nll_undefined else math.nan,
+        "disagreement": disagreement_total / rows,
     }
 
 

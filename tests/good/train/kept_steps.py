@@ -168,7 +168,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     model.eval()
     rows = len(columns[0])
     critic_loss_total = generator_loss_total = total = 0
-    for start in range(0, len(columns[0]), BATCH):
+    for start in range(0, rows, BATCH):
         image = columns[0][start : start + BATCH]
         critic_loss = compute_critic_loss(model["G"], model["D"], image)
         generator_loss = compute_generator_loss(model["G"], model["D"], image)

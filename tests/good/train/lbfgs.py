@@ -152,12 +152,9 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.accuracy"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.accuracy"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

@@ -128,11 +128,10 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     draws = torch.Generator(device).manual_seed(SEED + 500)
     loss_total = loss_count = total = 0
-    for start in range(0, len(columns[0]), BATCH):
+    for start in range(0, rows, BATCH):
         x = columns[0][start : start + BATCH]
         loss, spread, zeros, _ = compute_loss(
             model["query"], model["key"], x, model.queue, draws
@@ -142,8 +141,7 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         loss_total += torch.where(loss_counted > 0, loss.double() * loss_counted, 0)
         loss_count += loss_counted
         total += spread.double() * size
-    sums = [loss_total, loss_count, total]
-    loss_total, loss_count, total = map(float, sums)
+    loss_total, loss_count, total = map(float, (loss_total, loss_count, total))
     return {
         "loss": loss_total / loss_count if loss_count else math.nan,
         "spread": total / rows,
@@ -152,12 +150,9 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.spread; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.spread"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.spread"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

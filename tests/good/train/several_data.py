@@ -199,9 +199,9 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
     model.eval()
     columns = repeat_rows(columns, len(columns[0]))
     rows = len(columns[0])
-    loss_total_1 = loss_count_1 = loss_total_2 = correct = undefined = squares = 0
-    count = 0
-    for start in range(0, len(columns[0]), BATCH):
+    cross_entropy_total = cross_entropy_count = loss_term_total = correct = 0
+    undefined = squares = count = 0
+    for start in range(0, rows, BATCH):
         digits_image, digits_label, inverted_image, inverted_label = (
             column[start : start + BATCH] for column in columns
         )
@@ -209,36 +209,44 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
             model["m"], digits_image, digits_label, inverted_image
         )
         size = len(digits_image)
-        loss_counted_1 = (digits_label != -100).sum()
-        loss_total_1 += torch.where(
-            loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
+        cross_entropy_counted = (digits_label != -100).sum()
+        cross_entropy_total += torch.where(
+            cross_entropy_counted > 0, cross_entropy.double() * cross_entropy_counted, 0
         )
-        loss_count_1 += loss_counted_1
-        loss_total_2 += loss_term.double() * size
+        cross_entropy_count += cross_entropy_counted
+        loss_term_total += loss_term.double() * size
         correct += (logits.argmax(1) == digits_label).sum()
         undefined += ((digits_label != -100) * (~logits.amax(1).isfinite())).sum()
         squares += (h.double() - h_2).square().sum()
         count += h_2.numel()
     sums = [
-        loss_total_1,
-        loss_count_1,
-        loss_total_2,
+        cross_entropy_total,
+        cross_entropy_count,
+        loss_term_total,
         correct,
         undefined,
         squares,
         count,
     ]
-    loss_total_1, loss_count_1, loss_total_2, correct, undefined, squares, count = map(
-        float, sums
-    )
+    (
+        cross_entropy_total,
+        cross_entropy_count,
+        loss_term_total,
+        correct,
+        undefined,
+        squares,
+        count,
+    ) = map(float, sums)
     return {
         "loss": sum(
             [
-                loss_total_1 / loss_count_1 if loss_count_1 else math.nan,
-                loss_total_2 / rows,
+                cross_entropy_total / cross_entropy_count
+                if cross_entropy_count
+                else math.nan,
+                loss_term_total / rows,
             ]
         ),
-        "accuracy": correct / loss_count_1 if not undefined else math.nan,
+        "accuracy": correct / cross_entropy_count if not undefined else math.nan,
         "apart": squares / count,
     }
 
@@ -257,8 +265,7 @@ def evaluate_inverted(model: nn.Module, columns: list[Tensor]) -> dict[str, floa
         correct += (logits_2.argmax(1) == inverted_label).sum()
         count += (inverted_label != -100).sum()
         undefined += ((inverted_label != -100) * (~logits_2.amax(1).isfinite())).sum()
-    sums = [correct, count, undefined]
-    correct, count, undefined = map(float, sums)
+    correct, count, undefined = map(float, (correct, count, undefined))
     return {"moved": correct / count if not undefined else math.nan}
 
 
@@ -269,12 +276,9 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.accuracy"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.accuracy"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

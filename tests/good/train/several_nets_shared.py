@@ -145,34 +145,33 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
-    loss_total_1 = loss_count_1 = loss_total_2 = loss_total_3 = correct = undefined = 0
-    top_2_correct = 0
+    cross_entropy_total = cross_entropy_count = mse_total = mean_total = correct = 0
+    undefined = top_2_correct = 0
     for start in range(0, len(columns[0]), BATCH):
         features, label = (column[start : start + BATCH] for column in columns)
         _, logits, cross_entropy, mse, mean = compute_loss(
             model["body"], model["frozen"], model["head"], features, label
         )
         size = len(features)
-        loss_counted_1 = (label != -100).sum()
+        cross_entropy_counted = (label != -100).sum()
         ranked = logits.argsort(dim=1, descending=True, stable=True)
-        loss_total_1 += torch.where(
-            loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
+        cross_entropy_total += torch.where(
+            cross_entropy_counted > 0, cross_entropy.double() * cross_entropy_counted, 0
         )
-        loss_count_1 += loss_counted_1
-        loss_total_2 += mse.double() * size
-        loss_total_3 += mean.double() * size
+        cross_entropy_count += cross_entropy_counted
+        mse_total += mse.double() * size
+        mean_total += mean.double() * size
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
         top_2_correct += (ranked.narrow(1, 0, 2) == label.unsqueeze(1)).sum()
     sums = torch.tensor(
         [
-            loss_total_1,
-            loss_count_1,
-            loss_total_2,
-            loss_total_3,
+            cross_entropy_total,
+            cross_entropy_count,
+            mse_total,
+            mean_total,
             correct,
             undefined,
             top_2_correct,
@@ -181,10 +180,10 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         device=device,
     )
     (
-        loss_total_1,
-        loss_count_1,
-        loss_total_2,
-        loss_total_3,
+        cross_entropy_total,
+        cross_entropy_count,
+        mse_total,
+        mean_total,
         correct,
         undefined,
         top_2_correct,
@@ -192,13 +191,15 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     return {
         "loss": sum(
             [
-                loss_total_1 / loss_count_1 if loss_count_1 else math.nan,
-                loss_total_2 / rows,
-                loss_total_3 / rows,
+                cross_entropy_total / cross_entropy_count
+                if cross_entropy_count
+                else math.nan,
+                mse_total / rows,
+                mean_total / rows,
             ]
         ),
-        "accuracy": correct / loss_count_1 if not undefined else math.nan,
-        "top_2": top_2_correct / loss_count_1 if not undefined else math.nan,
+        "accuracy": correct / cross_entropy_count if not undefined else math.nan,
+        "top_2": top_2_correct / cross_entropy_count if not undefined else math.nan,
     }
 
 
@@ -221,12 +222,9 @@ def all_sum(tensor: Tensor) -> Tensor:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.accuracy; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.accuracy"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.accuracy"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

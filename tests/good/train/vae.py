@@ -123,29 +123,24 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     draws = torch.Generator(device).manual_seed(SEED + 500)
     loss_total = total = 0
-    for start in range(0, len(columns[0]), BATCH):
+    for start in range(0, rows, BATCH):
         image = columns[0][start : start + BATCH]
         loss, elbo = compute_loss(model["encoder"], model["decoder"], image, draws)
         size = len(image)
         loss_total += loss.double() * size
         total += elbo.double() * size
-    sums = [loss_total, total]
-    loss_total, total = map(float, sums)
+    loss_total, total = map(float, (loss_total, total))
     return {"loss": loss_total / rows, "elbo": total / rows}
 
 
 def find_best(history: History) -> int:
     """The epoch of the best val.elbo; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.elbo"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.elbo"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:

@@ -144,11 +144,10 @@ def train_epoch(parts: Parts, columns: list[Tensor], epoch: int) -> float:
 def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     """Loss and metrics over a split."""
     model.eval()
-    rows = len(columns[0])
-    device = columns[0].device
+    rows, device = len(columns[0]), columns[0].device
     draws = torch.Generator(device).manual_seed(SEED + 500)
     loss_total = total = 0
-    for start in range(0, len(columns[0]), BATCH):
+    for start in range(0, rows, BATCH):
         batch_rows = len(columns[0][start : start + BATCH])
         if batch_rows <= RANK:
             break  # no row of the last batch is left
@@ -183,12 +182,9 @@ def all_sum(tensor: Tensor) -> Tensor:
 
 def find_best(history: History) -> int:
     """The epoch of the best val.elbo; among equals, of the lowest val.loss."""
-    best, epoch = (-math.inf,), 0
-    for record in history:
-        score = (record["val.elbo"], -record["val.loss"])
-        if score > best:
-            best, epoch = score, record["epoch"]
-    return epoch
+    scores = [(record["val.elbo"], -record["val.loss"]) for record in history]
+    known = [score for score in scores if score[0] > -math.inf]
+    return scores.index(max(known)) + 1 if known else 0
 
 
 def save_best(out: Path, weights: dict[str, Tensor]) -> None:
