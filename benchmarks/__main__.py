@@ -12,6 +12,7 @@ NAMES = (
     "inference",
     "train",
     "objectives",
+    "processes",
     "augment",
     "recurrent",
     "compression",

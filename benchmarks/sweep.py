@@ -51,7 +51,8 @@ def main() -> int:
     """Both benchmarks, or the one that is named, `workers` or `samplers`; the exit status is 1
     where a bound does not hold."""
     known = {"workers": kill_workers, "samplers": compare_samplers}
-    return int(not all([known[name]() for name in sys.argv[1:] or known]))
+    held = [known[name]() for name in sys.argv[1:] or known]
+    return int(not all(held))
 
 
 def compare_samplers() -> bool:

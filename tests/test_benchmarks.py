@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import compression_int8, objectives, train
+from benchmarks import compression_int8, objectives, processes, train
 from benchmarks.networks import Network
 from benchmarks.views import make_view
 
@@ -69,3 +70,29 @@ def test_random_networks_of_integers_have_the_statistics_of_their_activations(
         ("var", found.var((0, 2, 3), correction=0)),
     ):
         np.testing.assert_allclose(net.weights[f"bn.running_{name}"], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """All trains of the examples that need no other data; `python -m benchmarks.processes` takes
+    those with data too."""
+    texts = {path.stem: path.read_text() for path in processes.EXAMPLES.glob("*.weft")}
+    names = [
+        name for name, text in texts.items() if "shared/data" not in text and 'use "' not in text
+    ]
+    shared = list(processes.write_examples(tmp_path, sorted(names)))
+    assert len(shared) >= len(names) >= 4
+    assert not [each.refusal for each in shared if each.refusal]
+    processes.run(shared)
+    apart = {each.name: processes.measure(each.folder) for each in shared}
+    assert max(apart.values()) < processes.TOLERANCE, apart
+
+
+def test_what_two_runs_leave_differently_is_measured(tmp_path: Path) -> None:
+    one = {"a": torch.tensor([3.0, 4.0]), "b": [1, None], "seconds": 1.0}
+    assert processes.find_difference(one, {**one, "seconds": 2.0}) == 0
+    assert processes.find_difference(one, {**one, "a": torch.tensor([3.0, 5.0])}) == 0.25
+    for other in ({"a": one["a"], "b": [1]}, {"a": one["a"], "b": [1, 2]}, {"a": one["a"]}):
+        assert processes.find_difference(one, other) == math.inf
+    ended = torch.tensor([3.0, math.nan])
+    assert processes.find_difference({"a": ended}, {"a": ended}) == 0
+    assert processes.find_difference({"a": ended}, {"a": torch.tensor([3.0, 4.0])}) == math.inf
