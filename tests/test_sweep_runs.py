@@ -203,6 +203,34 @@ def test_no_trial_of_a_killed_worker_is_lost(reaped: bool, tmp_path: Path) -> No
     assert held in range(10)
 
 
+TAKER = """
+import os, sys
+from pathlib import Path
+from tests.test_sweep_runs import make_sweep, open_study
+study = open_study(make_sweep(sys.argv[1]), Path(sys.argv[2]))
+take = study.study.ask
+study.study.ask = lambda: (take(), os._exit(9))
+study.claim()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="who lives is known at once on POSIX only")
+def test_a_worker_may_die_before_it_says_what_it_took(tmp_path: Path) -> None:
+    clauses = f"{RANGE}  trials 3"
+    done = subprocess.run(
+        [sys.executable, "-c", TAKER, clauses, str(tmp_path)], cwd=ROOT, check=False
+    )
+    assert done.returncode == 9
+    study = open_study(make_sweep(clauses), tmp_path)
+    (taken,) = study.find_trials()
+    assert taken.state.name == "RUNNING"
+    assert "owner" not in taken.user_attrs
+    begun = time.monotonic()
+    work(study, peak)
+    assert time.monotonic() - begun < sweep_study.GRACE / 2
+    assert [record.slot for record in study.list_records()] == [0, 1, 2]
+
+
 def test_processes_may_begin_at_once(tmp_path: Path) -> None:
     clauses = f"{RANGE}  trials 8"
     workers = [start(clauses, tmp_path, 0.05) for _ in range(4)]

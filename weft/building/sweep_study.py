@@ -43,6 +43,8 @@ JOURNAL = "journal:"
 OWNER, ALIVE, SLOT, REASON = "owner", "alive", "slot", "reason"
 """Names of attributes of trials: who works on it, when that was said last, which slot it fills,
 why it failed."""
+QUEUED = "queued"
+"""The attribute of who put a trial into the queue, most often to take it at once."""
 FIGURES, SECONDS, PLACE, BROKEN = "figures", "seconds", "place", "broken"
 """Names of attributes of finished trials: what was measured, how long it took, the folder, and the
 requirements that do not hold."""
@@ -187,7 +189,8 @@ class Study:
             slot = waiting[0].user_attrs[SLOT] if waiting else free
             assert slot is not None
             if not waiting:
-                self.study.enqueue_trial(self.find_known(slot, trials), user_attrs={SLOT: slot})
+                noted = {SLOT: slot, QUEUED: _name_owner()}
+                self.study.enqueue_trial(self.find_known(slot, trials), user_attrs=noted)
             trial = self.take(slot)
             if trial is not None:
                 return trial
@@ -343,14 +346,21 @@ def _name_owner() -> str:
 
 def _is_dead(trial: Any) -> bool:
     """Whether the worker of a trial has ended, as far as anyone can tell."""
-    host, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(" ")
-    if host == socket.gethostname() and process.isdigit():
-        if int(process) == os.getpid():
-            return True  # an earlier sweep of this process: it works on one trial at a time
-        if os.name == "posix" and not _is_alive(int(process)):
-            return True
+    process = _find_process(trial.user_attrs.get(OWNER, ""))
+    if process == os.getpid():
+        return True  # an earlier sweep of this process: it works on one trial at a time
+    if OWNER not in trial.user_attrs:  # it may have died before it said that it took the trial
+        process = _find_process(trial.user_attrs.get(QUEUED, ""))
+    if process is not None and os.name == "posix" and not _is_alive(process):
+        return True
     begun = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
     return time.time() - float(trial.user_attrs.get(ALIVE, begun)) > GRACE
+
+
+def _find_process(owner: str) -> int | None:
+    """The process of a worker on this machine; None for one of another."""
+    host, _, process = owner.rpartition(" ")
+    return int(process) if host == socket.gethostname() and process.isdigit() else None
 
 
 def _is_alive(process: int) -> bool:
