@@ -120,10 +120,10 @@ class BatchMean(Metric):
         steps: list[tuple[str, str]] = []
         terms = []
         for number, (part, value, target) in enumerate(self.pair(arguments), 1):
-            mark, named = (f"_{number}", f"{value}_") if self.parts[1:] else ("", "")
-            total, count, size = f"{named}total", "rows", "rows"
+            mark = f"_{number}" if self.parts[1:] else ""
+            total, count, size = f"total{mark}", "rows", "rows"
             if part.counting is not None:
-                count, size = f"{named}count", f"{named}counted"
+                count, size = f"count{mark}", f"counted{mark}"
                 steps += part.counting.spell(f"{target}", size, mark)
                 sums.append((total, f"torch.where({size} > 0, {value}.double() * {size}, 0)"))
                 sums.append((count, size))

@@ -24,8 +24,6 @@ from compiler.writing.python import WIDTH, show, write_literal
 
 Lines = list[str]
 
-PLAIN = ("total", "count", "counted")
-"""Names of the sums of a loss that are called after it."""
 LONGEST = 80
 """Names of more characters do not fit on a line of a function."""
 
@@ -115,8 +113,7 @@ class _Namer:
         """The name of an expression among those that are known, where it gets one."""
         if expression not in known:
             of_loss = metric == "loss" or metric.endswith(".loss")
-            plain = of_loss and name in PLAIN
-            wanted = f"{metric}_{name}" if plain or name in self.taken else name
+            wanted = f"{metric}_{name}" if of_loss or name in self.taken else name
             known[expression] = free_name(safe_name(wanted), self.taken, "_")
             self.taken.add(known[expression])
         return known[expression]
