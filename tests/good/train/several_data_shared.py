@@ -217,8 +217,8 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
     columns = repeat_rows(columns, len(columns[0]))
     rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
-    cross_entropy_total = cross_entropy_count = loss_term_total = correct = 0
-    undefined = squares = count = 0
+    loss_total_1 = loss_count_1 = loss_total_2 = correct = undefined = squares = 0
+    count = 0
     for start in range(0, len(columns[0]), BATCH):
         digits_image, digits_label, inverted_image, inverted_label = (
             column[start : start + BATCH] for column in columns
@@ -227,48 +227,32 @@ def evaluate_digits(model: nn.Module, columns: list[Tensor]) -> dict[str, float]
             model["m"], digits_image, digits_label, inverted_image
         )
         size = len(digits_image)
-        cross_entropy_counted = (digits_label != -100).sum()
-        cross_entropy_total += torch.where(
-            cross_entropy_counted > 0, cross_entropy.double() * cross_entropy_counted, 0
+        loss_counted_1 = (digits_label != -100).sum()
+        loss_total_1 += torch.where(
+            loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
         )
-        cross_entropy_count += cross_entropy_counted
-        loss_term_total += loss_term.double() * size
+        loss_count_1 += loss_counted_1
+        loss_total_2 += loss_term.double() * size
         correct += (logits.argmax(1) == digits_label).sum()
         undefined += ((digits_label != -100) * (~logits.amax(1).isfinite())).sum()
         squares += (h.double() - h_2).square().sum()
         count += h_2.numel()
     sums = torch.tensor(
-        [
-            cross_entropy_total,
-            cross_entropy_count,
-            loss_term_total,
-            correct,
-            undefined,
-            squares,
-            count,
-        ],
+        [loss_total_1, loss_count_1, loss_total_2, correct, undefined, squares, count],
         dtype=torch.float64,
         device=device,
     )
-    (
-        cross_entropy_total,
-        cross_entropy_count,
-        loss_term_total,
-        correct,
-        undefined,
-        squares,
-        count,
-    ) = all_sum(sums).tolist()
+    loss_total_1, loss_count_1, loss_total_2, correct, undefined, squares, count = (
+        all_sum(sums).tolist()
+    )
     return {
         "loss": sum(
             [
-                cross_entropy_total / cross_entropy_count
-                if cross_entropy_count
-                else math.nan,
-                loss_term_total / rows,
+                loss_total_1 / loss_count_1 if loss_count_1 else math.nan,
+                loss_total_2 / rows,
             ]
         ),
-        "accuracy": correct / cross_entropy_count if not undefined else math.nan,
+        "accuracy": correct / loss_count_1 if not undefined else math.nan,
         "apart": squares / count,
     }
 

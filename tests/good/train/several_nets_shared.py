@@ -147,31 +147,31 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     model.eval()
     rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
-    cross_entropy_total = cross_entropy_count = mse_total = mean_total = correct = 0
-    undefined = top_2_correct = 0
+    loss_total_1 = loss_count_1 = loss_total_2 = loss_total_3 = correct = undefined = 0
+    top_2_correct = 0
     for start in range(0, len(columns[0]), BATCH):
         features, label = (column[start : start + BATCH] for column in columns)
         _, logits, cross_entropy, mse, mean = compute_loss(
             model["body"], model["frozen"], model["head"], features, label
         )
         size = len(features)
-        cross_entropy_counted = (label != -100).sum()
+        loss_counted_1 = (label != -100).sum()
         ranked = logits.argsort(dim=1, descending=True, stable=True)
-        cross_entropy_total += torch.where(
-            cross_entropy_counted > 0, cross_entropy.double() * cross_entropy_counted, 0
+        loss_total_1 += torch.where(
+            loss_counted_1 > 0, cross_entropy.double() * loss_counted_1, 0
         )
-        cross_entropy_count += cross_entropy_counted
-        mse_total += mse.double() * size
-        mean_total += mean.double() * size
+        loss_count_1 += loss_counted_1
+        loss_total_2 += mse.double() * size
+        loss_total_3 += mean.double() * size
         correct += (logits.argmax(1) == label).sum()
         undefined += ((label != -100) * (~logits.amax(1).isfinite())).sum()
         top_2_correct += (ranked.narrow(1, 0, 2) == label.unsqueeze(1)).sum()
     sums = torch.tensor(
         [
-            cross_entropy_total,
-            cross_entropy_count,
-            mse_total,
-            mean_total,
+            loss_total_1,
+            loss_count_1,
+            loss_total_2,
+            loss_total_3,
             correct,
             undefined,
             top_2_correct,
@@ -180,10 +180,10 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
         device=device,
     )
     (
-        cross_entropy_total,
-        cross_entropy_count,
-        mse_total,
-        mean_total,
+        loss_total_1,
+        loss_count_1,
+        loss_total_2,
+        loss_total_3,
         correct,
         undefined,
         top_2_correct,
@@ -191,15 +191,13 @@ def evaluate(model: nn.Module, columns: list[Tensor]) -> dict[str, float]:
     return {
         "loss": sum(
             [
-                cross_entropy_total / cross_entropy_count
-                if cross_entropy_count
-                else math.nan,
-                mse_total / rows,
-                mean_total / rows,
+                loss_total_1 / loss_count_1 if loss_count_1 else math.nan,
+                loss_total_2 / rows,
+                loss_total_3 / rows,
             ]
         ),
-        "accuracy": correct / cross_entropy_count if not undefined else math.nan,
-        "top_2": top_2_correct / cross_entropy_count if not undefined else math.nan,
+        "accuracy": correct / loss_count_1 if not undefined else math.nan,
+        "top_2": top_2_correct / loss_count_1 if not undefined else math.nan,
     }
 
 
