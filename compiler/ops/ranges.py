@@ -61,7 +61,8 @@ class Arange(Op):
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         start, _ = self.bounds
-        return NOT_NEGATIVE if at_most(0, start) and self.step > 0 else UNLIMITED
+        positive = start >= 0 if isinstance(start, int | float) else at_most(0, start)
+        return NOT_NEGATIVE if positive and self.step > 0 else UNLIMITED
 
     @property
     def natural(self) -> DType:

@@ -133,9 +133,8 @@ def _make_term(
         return plain
     target = node.inputs[1]
     assert target is not None, "a loss has a target"
-    ignored = node.op.ignore_index
-    if not may_be_ignored(step, data, target, ignored):
-        ignored = None
+    ignores = may_be_ignored(step, data, target, node.op.ignore_index)
+    ignored = node.op.ignore_index if ignores else None
     if ignored is None and node.op.weight is None:
         return plain
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)

@@ -92,8 +92,9 @@ class Watch(TorchFunctionMode):
             given = list(list_tensors((*args, *(kwargs or {}).values())))
             known = next((self.found[id(t)] for t in given if id(t) in self.found), None)
             line = known[1] if known else find_line(self.path)
-            for tensor in ended if line is not None else ():
-                self.found[id(tensor)] = tensor, line, known[2] if known else tensor
+            if line is not None:
+                for tensor in ended:
+                    self.found[id(tensor)] = tensor, line, known[2] if known else tensor
         return result
 
     def judge(self, loss: Tensor) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from compiler.ir.frame import Site
+from compiler.ir.frame import Frame, Site
 from compiler.ir.graph import Graph, Node
 from compiler.ir.hint import HintConst
 
@@ -18,7 +18,7 @@ def dissolve_calls(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(_move(graph, node, sizes) for node in graph.nodes))
 
 
-def _move(graph: Graph, node: Node, sizes: Counter[object]) -> Node:
+def _move(graph: Graph, node: Node, sizes: Counter[Frame]) -> Node:
     """A node in the innermost call around it that has others."""
     span = node.origin.span
     plain = all(isinstance(hint, HintConst) for _, hint in node.origin.hints)
