@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from compiler.compression.base import COMPRESSION
 from compiler.elaborate.bodies.code_clauses import check_declared
 from compiler.elaborate.bodies.scanning import run_scan
 from compiler.elaborate.calls.frames import is_plain, scalars
@@ -24,6 +23,7 @@ from compiler.elaborate.evaluate.conditions import decide, iterate
 from compiler.elaborate.evaluate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.scopes.application import ExpectedUse
 from compiler.elaborate.scopes.context import Body, find_guard, join_guards
+from compiler.elaborate.scopes.later import names_pass
 from compiler.elaborate.scopes.modes import asks_mode
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
@@ -155,7 +155,7 @@ def _run_clause(body: Body, statement: Clause) -> None:
     if later is not None:
         body.report(not_available(word.span, word.text, later))
         return
-    if body.clauses.place == "a variant" and COMPRESSION.get(word.text) is not None:
+    if body.clauses.place == "a variant" and names_pass(word.text):
         body.report(pass_without_apply(word.span, word.text))
         return
     known = tuple(body.clauses.handlers)

@@ -17,6 +17,11 @@ OUTSIDE = "change a net outside of the `apply` of a variant"
 """What a compression pass will do where an expression calls it."""
 
 
+def names_pass(word: str) -> bool:
+    """Whether a word is a compression pass."""
+    return COMPRESSION.get(word) is not None
+
+
 def find_purpose(word: str) -> str | None:
     """What a name will do in a later version; None where it is no such name."""
     if word in LATER:
