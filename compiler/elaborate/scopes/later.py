@@ -19,6 +19,7 @@ OUTSIDE = "change a net outside of the `apply` of a variant"
 
 def names_pass(word: str) -> bool:
     """Whether a word is a compression pass."""
+    load_compression()
     return COMPRESSION.get(word) is not None
 
 
