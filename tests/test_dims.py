@@ -141,6 +141,8 @@ def test_dims_compare_with_ints() -> None:
 @pytest.mark.parametrize(
     ("dim", "text"),
     [
+        (24 - Dim.of("p"), "24 - p"),
+        (-Dim.of("p") - 2, "-p - 2"),
         (Dim.of("h") // 2, "h // 2"),
         ((Dim.of("h") + 5) // 2 + 1, "(h + 1) // 2 + 3"),
         (Dim.of("h") * Dim.of("w") - Dim.of("h"), "h * w - h"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backends.pytorch.modules import emit_module
@@ -127,6 +129,21 @@ def test_nets_inside_a_net_are_made_by_it() -> None:
     made = text.partition("class M(")[2].partition("def forward")[0]
     assert "self.encoder = Encoder(6)" in made
     assert "nn." not in made.replace("nn.Module", ""), "nothing is made a second time"
+
+
+TWICE = """
+model M(width: int = 4, depth: int = 3) {
+    input x: f32[batch, 6]
+    for i in 0..depth { x = x -> two(d=width + i) as down[i] }
+    output y = x
+}
+"""
+
+
+def test_two_nets_of_one_model_are_one_class() -> None:
+    graph = build(BLOCKS + TWICE).graph
+    text = emit_module([graph, replace(graph, name="N")], title="Nets.")
+    assert text.count("class M(") == 1
 
 
 BOUNDED = """

@@ -34,6 +34,8 @@ LONG = [
     "def function_with_a_name(first: torch.Tensor, second: torch.Tensor) -> tuple[Tensor, Tensor, Tensor]:\n    pass",
     "call(outer(inner_one(alpha, beta), inner_two(gamma, delta)), other(epsilon, zeta), option=of_it)",
     "sums = call([one_of_the_sums_1, one_of_the_sums_2, one_of_the_sums_3, one_of_the_sums_44, xxxxx], dtype=of_it)",
+    "return {'real': (2 * hits_of_real / (real_predicted_ones + actual) if predicted else 0.0) if not undefined else math.nan}",
+    "return {'real': (2 * hits_of_real / (real_predicted_ones + actual_ones) if real_predicted + actual else 0.0) if not undefined else math.nan, 'b': 2}",
     "short = call(a, b)",
     "text = call('a string, with a comma (and a bracket', another_argument, a_third_argument_here)",
 ]

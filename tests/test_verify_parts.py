@@ -87,6 +87,25 @@ def test_indices_stay_inside_their_table() -> None:
     assert any((c.inputs["picks"] == c.sizes["batch"] - 1).all() for c in cases)
 
 
+def test_ranges_at_other_sizes_are_taken_where_tables_are_as_long() -> None:
+    """A search evaluates what leads to a table again and again: loops take long."""
+    net = Net()
+    tokens = net.build.input("tokens", TensorType.of("i64", ["batch", 6]))
+    graph, _ = net.finish(y=net.apply(Embedding(11, 4), tokens, name="e"))
+    narrow = {"tokens": Range(2, 4)}
+    assert find_ranges(graph, {"batch": 3}, before=({"batch": 1}, narrow)) is narrow
+    outside = {"tokens": Range(0, 11)}
+    wide = {"tokens": Range(0, 10)}
+    assert find_ranges(graph, {"batch": 3}, before=({"batch": 1}, outside)) == wide
+    rows = Net()
+    picks = rows.build.input("picks", TensorType.of("i64", [2]))
+    x = rows.build.input("x", TensorType.of("f32", ["n", 4]))
+    (taken,) = rows.build.apply(Index((TensorIndex(1),)), [x, picks], rows.root, Site())
+    graph, _ = rows.finish(y=taken)
+    found = find_ranges(graph, {"n": 5}, before=({"n": 3}, {"picks": Range(0, 2)}))
+    assert found == {"picks": Range(0, 4)}, "a longer table has other places"
+
+
 def test_edges_cover_masks_and_magnitudes() -> None:
     net = Net()
     x = net.build.input("x", TensorType.of("f32", ["batch", 6]))

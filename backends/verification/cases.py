@@ -208,7 +208,9 @@ class _Inputs:
         key = tuple(sizes.items())
         if key not in self.ranges:
             try:
-                self.ranges[key] = find_ranges(self.graph, sizes, self.weights, self.finite)
+                last = next(reversed(self.ranges.items()), None)
+                before = None if last is None else (dict(last[0]), last[1])
+                self.ranges[key] = find_ranges(self.graph, sizes, self.weights, self.finite, before)
             except OutsideDomain as found:
                 span, layer = found.node.origin.span, found.node.op.name
                 bound = self._find_bound(sizes)

@@ -117,16 +117,25 @@ def find_ranges(
     sizes: Mapping[str, int],
     weights: Mapping[str, Array] | None = None,
     finite: Collection[int] = (),
-) -> dict[str, Range]:
+    before: tuple[Mapping[str, int], Mapping[str, Range]] | None = None,
+) -> Mapping[str, Range]:
     """Ranges of the inputs that lead to places or divisors, at some sizes of the symbolic dims.
     Without weights there are zeros in their place: a place seldom depends on them. `finite` are
-    indices of nodes whose first operand is to be finite too.
+    indices of nodes whose first operand is to be finite too; `before` are other sizes and what was
+    found there, which is taken where tables are as long and all places lie inside.
 
     Raises:
         OutsideDomain: none was found; the error names a node.
     """
     search = _Search(expand(graph), weights or {}, sizes, frozenset(finite))
-    return search.run() if search.watched else {}
+    if not search.watched:
+        return {}
+    if before is not None:
+        sizes_before, found = before
+        alike = replace(search, sizes=sizes_before).counts == search.counts
+        if alike and search.is_allowed(found):
+            return found
+    return search.run()
 
 
 def check_inputs(

@@ -181,11 +181,19 @@ class _Folding:
     # --- groups -------------------------------------------------------------------------------
 
     def _measure(self) -> dict[Frame, int]:
-        """How many levels of frames are inside each."""
+        """How many levels of frames are inside each. Two nets of one model share frames."""
         height: dict[Frame, int] = {}
-        for frame in reversed(self.owner):  # outer frames come first in an index
-            inner = (c for c in self.owner[frame].children[frame] if isinstance(c, Frame))
+        waiting = list(self.owner)  # outer frames come first in an index
+        while waiting:
+            frame = waiting[-1]
+            children = self.owner[frame].children[frame]
+            inner = [c for c in children if isinstance(c, Frame)]
+            missing = [c for c in inner if c not in height]
+            if missing:
+                waiting += missing
+                continue
             height[frame] = 1 + max((height[c] for c in inner), default=0)
+            waiting.pop()
         return height
 
     def _order_groups(self) -> list[list[Frame]]:

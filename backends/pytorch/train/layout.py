@@ -51,17 +51,21 @@ def join_lines(lines: Iterable[str]) -> str:
 def _break_item(line: str) -> list[str]:
     """An item inside brackets, which a comma follows; a choice (`a if b else c`) is broken at its
     words."""
-    found = split_words(line.strip(), (" if ", " else ")) if len(line) >= WIDTH else []
-    if len(found) != 3:
-        return break_line(line, ",")
+    return _break_choice(line, WIDTH - 1) or break_line(line, ",")
+
+
+def _break_choice(line: str, width: int) -> list[str]:
+    """A choice that is too long with one line for each of its parts; nothing of anything else."""
+    found = split_words(line.strip(), (" if ", " else ")) if len(line) > width else []
     indent = " " * (len(line) - len(line.lstrip()))
-    return [indent + part for part in found]
+    parts = (break_line(indent + part) for part in found)
+    return [made for part in parts for made in part] if len(found) == 3 else []
 
 
 def _break_clause(line: str) -> list[str]:
-    """A clause of a comprehension; a condition is broken before its words."""
+    """A clause of a comprehension; a condition is broken before its words, a choice at them."""
     if len(line) <= WIDTH or not line.lstrip().startswith("if "):
-        return break_line(line)
+        return _break_choice(line, WIDTH) or break_line(line)
     indent = " " * (len(line) - len(line.lstrip()))
     return [indent + part for part in split_words(line.strip(), (" and ", " or "))]
 

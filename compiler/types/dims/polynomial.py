@@ -441,7 +441,9 @@ def _text(dim: Dim) -> str:
     if not dim.terms:
         return "0"
     text = ""
-    for monomial, coefficient in dim.terms:
+    first = next((place for place, (_, c) in enumerate(dim.terms) if c > 0), 0)
+    terms = (dim.terms[first], *dim.terms[:first], *dim.terms[first + 1 :])  # `24 - p`
+    for monomial, coefficient in terms:
         size = abs(coefficient)
         body = _monomial_text(monomial)
         if not body:
