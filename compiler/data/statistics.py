@@ -20,17 +20,21 @@ class Statistic:
     of whose training rows it is a figure, element by element; NaN is left out. `method` is
     "mean", "median", "most_frequent" (the smallest of those) or "scale": the standard deviation
     with n, and 1 for what does not vary, as in scikit-learn's StandardScaler. `joined` are the axes
-    of the rows, counted from 1, along which all entries have one figure.
+    of the rows, counted from 1, along which all entries have one figure. "balanced" is no figure of
+    each element, but a weight for each of so many `classes`, whose numbers the elements are.
     """
 
     path: str
     method: str
     of: str
     joined: tuple[int, ...] = ()
+    classes: int = 0
 
     def fit(self, rows: Array) -> Array:
-        """The figure of `[rows, …]`, as f64 of shape `[…]`, with 1 for the axes that are joined;
-        NaN where a column has no number."""
+        """The figure of `[rows, …]`, as f64 of shape `[…]`, with 1 for the axes that are joined,
+        or of shape `[classes]`; NaN where a column has no number."""
+        if self.method == "balanced":
+            return _balance_classes(rows, self.classes)
         values = _lay_rows(np.asarray(rows, dtype=np.float64), self.joined)
         with np.errstate(invalid="ignore"):
             if self.method == "median":
@@ -42,6 +46,14 @@ class Statistic:
                 return mean
             scale = np.sqrt(_mean(np.square(values - mean)))
         return np.where(scale == 0, 1.0, scale)
+
+
+def _balance_classes(rows: Array, classes: int) -> Array:
+    """The weight of each class, so that all count as much. Entries that name none are left out:
+    they are told where data is validated."""
+    entries = np.asarray(rows).ravel()
+    counts = np.bincount(entries[(entries >= 0) & (entries < classes)], minlength=classes)
+    return np.asarray(counts.sum() / (classes * np.maximum(counts, 1)))
 
 
 def _lay_rows(values: Array, joined: tuple[int, ...]) -> Array:

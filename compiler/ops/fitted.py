@@ -8,15 +8,16 @@ from typing import ClassVar, Literal, final
 
 import numpy as np
 
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.inputs import OnnxInput
+from compiler.ir.inputs import NodeInput, OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ir.symbols import Slopes, Symbol
 from compiler.ir.tracing import shift_axis
-from compiler.ops.axes import need_number, operand_type, resolve_axes
+from compiler.ops.axes import need_index, need_number, operand_type, resolve_axes
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import need_known
+from compiler.ops.layers import need_known, need_least
 from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -26,7 +27,7 @@ from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers.given import Ones, Zeros
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Infix, Method, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Index, Infix, Method, Spelling, Term
 
 _WIDE = (DType.F64, DType.I64, DType.I32)
 """What f32 cannot hold."""
@@ -43,6 +44,11 @@ class Fitted(Op):
     @abstractmethod
     def statistics(self) -> Mapping[str, str]:
         """The figure that each buffer holds, by the buffer's name: "mean", "median", "scale"."""
+
+    @property
+    def counted_classes(self) -> int:
+        """How many classes its buffers have numbers for; 0 where these are of elements."""
+        return 0
 
     def joins_axes(self, x: TensorType) -> tuple[int, ...]:
         """The axes of a row along which all entries have one figure."""
@@ -212,6 +218,68 @@ class Fill(Fitted):
         else:
             number = filler.value
         return [build.op("Where", [build.op("IsNaN", [known]), number, known])]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ClassWeight(Fitted):
+    """The weight of the class of each row, so that all classes count as much as each other: the
+    rarer a class is among the training rows, the more one of them weighs. Only in `data`: the
+    weights are fitted on the split `train`.
+
+        y = weight[x],  weight[c] = n / (classes * n_c)
+
+    where n_c of the n training rows are of class c, and 1 for a class that has none. It is
+    scikit-learn's `class_weight="balanced"`. It stands before the loss of each row:
+    `mean(w * cross_entropy(logits, label, reduction="none")) / mean(w)` is PyTorch's
+    `CrossEntropyLoss(weight=…)`.
+
+    Shapes: x of any integer dtype with entries from 0 to classes - 1, one for each row or one for
+    each place of a row -> f32 of the same shape; the buffer weight `[classes]`.
+
+    - `classes`: how many classes there are.
+
+    Errors: W0382 where x does not hold whole numbers, W0353 for fewer than one class.
+    Example: `source sklearn("iris")`, `w = class_weight(label, 3)`
+    Source: King and Zeng, Logistic Regression in Rare Events Data, Political Analysis 9 (2001)
+    """
+
+    name: ClassVar[str] = "class_weight"
+    classes: int
+
+    @property
+    def statistics(self) -> Mapping[str, str]:
+        return {"weight": "balanced"}
+
+    @property
+    def counted_classes(self) -> int:
+        return self.classes
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        need_index(self.name, operand_type(operands, 0), operand=0)
+        need_least(self.name, "classes", self.classes, 1)
+        shape = TensorType.of(DType.F32, (self.classes,))
+        return (Weight("weight", shape, Ones(), trainable=False),)
+
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_index(self.name, x, operand=0)
+        return (TensorType(DType.F32, x.shape),)
+
+    def domains(self, x: NodeInput) -> Mapping[NodeInput, Domain]:
+        return {x: Domain(Dim.of(self.classes))}
+
+    def evaluate(self, x: Array, weight: Array) -> tuple[Array, ...]:
+        return (weight[x],)
+
+    def pull_back(self, slope: Symbol, result: Symbol, x: Symbol, weight: Symbol) -> Slopes:
+        return [None, None]
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Index(In(1), (In(0),)))
+
+    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, weight: OnnxInput) -> Values:
+        return [build.op("Gather", [weight.value, x.value])]
 
 
 def _as_float(node: Node) -> Term:

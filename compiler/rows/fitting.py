@@ -24,7 +24,8 @@ def find_statistics(graph: Graph) -> tuple[Statistic, ...]:
             joined = tuple(axis for axis in node.op.joins_axes(operand.type) if axis)
             for buffer, figure in zip(buffers, node.op.statistics.values(), strict=True):
                 assert buffer is not None
-                found.append(Statistic(buffer.name, figure, operand.name, joined))
+                classes = node.op.counted_classes
+                found.append(Statistic(buffer.name, figure, operand.name, joined, classes))
     return tuple(found)
 
 

@@ -10,15 +10,17 @@ import numpy as np
 
 from compiler.data.joined import qualify
 from compiler.ir.evaluate import bind_sizes, evaluate
+from compiler.ir.graph import Graph
 from compiler.ir.memory import need_columns
 from compiler.ir.operands import Array
 from compiler.program.data import DataSet
 from compiler.records import dataclass
-from compiler.report.diagnostics import CompileError, Fault, Label
+from compiler.report.diagnostics import CompileError, Fault, Label, Message
 from compiler.report.messages.columns import empty_split, too_few_rows
 from compiler.report.messages.series import irregular_steps, no_row_left, no_window
 from compiler.report.source import Span
 from compiler.rows.fitting import fit_statistics
+from compiler.rows.readers import find_outside_columns
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,12 @@ def load_data(
     labels = None if data.split.stratify is None else raw[data.split.stratify]
     divided = _divide(data, raw, labels, numbers)
     need_columns(data.columns, bind_sizes(data.columns, used), span)
-    statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
-    statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
-    single = evaluate_columns(data, used, statistics)
+    try:
+        statistics = fit_statistics(data.columns, data.statistics, used, divided["train"])
+        statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
+        single = evaluate_columns(data, used, statistics)
+    except IndexError:
+        raise CompileError(_explain_places(data.columns, used, numbers)) from None
     columns, rows = single, divided
     if data.window is not None:
         columns = {name: data.window.view(name, array) for name, array in single.items()}
@@ -143,6 +148,19 @@ def load_data(
         numbers=numbers,
         total=total,
     )
+
+
+def _explain_places(
+    columns: Graph, raw: Mapping[str, Array], numbers: Array | None
+) -> list[Message]:
+    """Why columns cannot be computed that look up places in tables."""
+    unfitted = {
+        p.path: np.zeros(p.value.type.known_shape or (), p.value.type.dtype.numpy)
+        for p in columns.parameters
+    }
+    rows = numbers if numbers is not None else np.arange(len(next(iter(raw.values()))))
+    # What comes before the first can be computed.
+    return [next(find_outside_columns(columns, unfitted, raw, rows))]
 
 
 def _read_source(data: DataSet, span: Span, folder: Path | None) -> Mapping[str, Array]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compiler.ops.fitted import Fill, Standardize
+from compiler.ops.fitted import ClassWeight, Fill, Standardize
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 
 DTYPES = st.sampled_from(("float32", "int64", "uint8", "float64"))
@@ -32,3 +32,11 @@ def draw_fill(draw: Any) -> Case:
         x = np.where(draw_numbers(draw, x.shape, "bool"), np.asarray(np.nan, x.dtype), x)
     fillers = ("median", "mean", 0.0, 2.5, *(() if x.ndim else ("most_frequent",)))
     return make_case(Fill(draw(st.sampled_from(fillers))), x)
+
+
+@cases("class_weight")
+def draw_class_weight(draw: Any) -> Case:
+    classes = draw(st.integers(1, 5))
+    dtype = draw(st.sampled_from(("int64", "int32", "uint8")))
+    x = draw_numbers(draw, draw_shape(draw, 0, 3), dtype, 0, classes - 1)
+    return make_case(ClassWeight(classes), x)

@@ -18,7 +18,8 @@ from compiler.program.train import Train
 from compiler.rows.copies import LARGEST, list_rows
 from compiler.rows.counts import RowCounts
 from compiler.rows.loading import LoadedData
-from compiler.rows.targets import find_fixed, find_readers
+from compiler.rows.readers import find_readers
+from compiler.rows.targets import find_fixed
 from weft.survey.association import Association, has_classes, measure_association
 
 Array = NDArray[Any]

@@ -90,6 +90,38 @@ class KeepPositive(Printed):
         return Spelling(Method(In(0), "where", (Infix(">", In(0), Leaf(0)), Leaf(1))))
 
 
+@final
+@dataclass(frozen=True)
+class CountClasses(Printed):
+    """How many entries of the training rows of a column name each class."""
+
+    name = "count_classes"
+    operands = (Operand("column"), Operand("training"))
+    classes: int
+
+    def torch(self, node: Node) -> Spelling:
+        """`column[training].bincount(minlength=3)`."""
+        given = node.inputs[0]
+        rows: Index | Method = Index(In(0), (In(1),))
+        rows = rows if given is not None and given.type.rank == 1 else Method(rows, "flatten")
+        return Spelling(Method(rows, "bincount", (), (("minlength", Leaf(self.classes)),)))
+
+
+@final
+@dataclass(frozen=True)
+class BalanceClasses(Printed):
+    """The weight of each class, by how many entries it has."""
+
+    name = "balance_classes"
+    operands = (Operand("counts"),)
+    classes: int
+
+    def torch(self, node: Node) -> Spelling:
+        """`counts.sum() / (3 * counts.clamp(min=1))`."""
+        least = Method(In(0), "clamp", (), (("min", Leaf(1)),))
+        return Spelling(Infix("/", Method(In(0), "sum"), Infix("*", Leaf(self.classes), least)))
+
+
 def fit_inside(graph: Graph, statistics: Sequence[Statistic]) -> Graph:
     """The graph of a data set's columns with nodes in place of its fitted buffers. It takes the
     numbers of the training rows last, and returns the buffers after the columns."""
@@ -120,6 +152,13 @@ def _fit(
 ) -> Iterator[Node]:
     """The nodes that compute the figures of a value."""
     wanted = [s for s in statistics if s.of == value.name]
+    for statistic in [s for s in wanted if s.method == "balanced"]:
+        weight = graph.parameter[statistic.path].value
+        counts = replace(weight, name=f"{value.name}.counts")
+        count, balance = CountClasses(statistic.classes), BalanceClasses(statistic.classes)
+        yield Node(count, (value, training), (counts,), graph.frame, Site())
+        yield Node(balance, (counts,), (weight,), graph.frame, Site())
+        wanted.remove(statistic)
     if not wanted:
         return
     rows = replace(value, name=f"{value.name}.rows")

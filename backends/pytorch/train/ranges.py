@@ -10,7 +10,7 @@ from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph, Value
 from compiler.ir.target_range import TargetRange
-from compiler.rows.targets import Reader, find_readers
+from compiler.rows.readers import Reader, find_readers
 from compiler.types.dims import equal
 from compiler.types.tensor import DType
 from compiler.writing.python import show, write_literal, write_string

@@ -112,7 +112,9 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
     elif not supplied:  # numbers alone: `cast(0.5, f16)`
         readings.append((0, True))
     for count, loosely in readings:
-        match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
+        match = _match(
+            signature, actuals, tuple(tensors[:count]), loosely=loosely, piped=supplied > 0
+        )
         if match.holds:
             return match
         if first is None or _explains_better(match, first, waiting=not (supplied or run_time)):
@@ -135,6 +137,7 @@ def _match(
     left_out: tuple[Formal, ...],
     *,
     loosely: bool,
+    piped: bool,
 ) -> Match:
     match = Match(left_out)
     skipped = {f.name for f in left_out}
@@ -157,7 +160,8 @@ def _match(
                 )
             )
             break
-        match.fits = match.fits and _stands(formal, actual.value, loosely=loosely)
+        stands = _stands(formal, actual.value, loosely=loosely)
+        match.fits = match.fits and (stands or (piped and not formal.tensor))
         match.given[formal.name] = ArgumentValue(actual.value, actual.span)
     match.missing = tuple(
         f
@@ -168,7 +172,7 @@ def _match(
 
 
 def _stands(formal: Formal, value: Val, *, loosely: bool) -> bool:
-    if not formal.tensor or formal.fits(value):
+    if formal.fits(value):
         return True
     return loosely and formal.admits is not None and formal.admits(value)
 

@@ -174,7 +174,7 @@ def takes_initializer(layer: Layer, argument: str) -> bool:
 
 def _sign_op(op: type[Op]) -> Signature:
     formals = [_op_formal(operand) for operand in op.operands]
-    formals += [Formal(o.name, False, o.required, _anything) for o in op.options()]
+    formals += [Formal(o.name, False, o.required, _is_no_tensor) for o in op.options()]
     names = {f.name for f in formals}
     return Signature(
         op.name,
@@ -226,7 +226,7 @@ def _sign_block(file: FileScope, item: Item) -> Signature:
             fits = _fit_pattern(None if isinstance(kind, str) else kind, optional=not required)
             formals.append(Formal(parameter.name, True, required, fits, _is_tensor))
         else:
-            formals.append(Formal(parameter.name, False, required, _anything))
+            formals.append(Formal(parameter.name, False, required, _is_no_tensor))
     return Signature(item.name.text, tuple(formals), item.name.span)
 
 
@@ -254,5 +254,6 @@ def _is_tensor(value: Val) -> bool:
     return isinstance(value, Tensor)
 
 
-def _anything(value: Val) -> bool:
-    return True
+def _is_no_tensor(value: Val) -> bool:
+    """Whether it may be an option: `gather(x, index)` lacks its axis, and does not wait for x."""
+    return not isinstance(value, Tensor)

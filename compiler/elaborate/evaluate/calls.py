@@ -247,10 +247,13 @@ def call_layer(
         signature = replace(signature, formals=kept)
     match = match_call(signature, actuals, want.supplied)
     if not match.holds:
-        if not any(isinstance(a.value, Poison) for a in actuals):
-            for fault in match.find_faults(signature, application.span):
-                body.report(fault)
-        return POISON
+        if any(isinstance(a.value, Poison) for a in actuals):
+            return POISON
+        faults = match.find_faults(signature, application.span)
+        for fault in faults:
+            body.report(fault)
+        if faults:  # else an argument is of another kind, which is told where it is taken
+            return POISON
     given = {**before, **match.given}
     if _waits(match, want):
         return _with_given(body, layer, given, application.span)
