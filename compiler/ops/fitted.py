@@ -242,7 +242,8 @@ class ClassWeight(Fitted):
 
     Errors: W0382 where x does not hold whole numbers, W0353 for fewer than one class.
     Example: `source sklearn("iris")`, `w = class_weight(label, 3)`
-    Source: King and Zeng, Logistic Regression in Rare Events Data, Political Analysis 9 (2001)
+    Source: King and Zeng 2001, Logistic Regression in Rare Events Data,
+    https://doi.org/10.1093/oxfordjournals.pan.a004868
     """
 
     name: ClassVar[str] = "class_weight"
