@@ -106,7 +106,7 @@ def test_a_word_that_is_no_category_stops_the_file_and_names_the_column(tmp_path
         run_plainly(path, kind=["flat", "Flat"], area=[1, 2], rooms=[1, 2])
     inputs = {"kind": np.array(["boat"]), "area": np.array([1]), "rooms": np.array([1])}
     reference = ReferenceEvaluator(onnx.load(path))
-    with pytest.raises(IndexError):
+    with pytest.raises(RuntimeError, match="indices"):
         reference.run(None, inputs)
 
 
@@ -119,6 +119,30 @@ def test_marks_of_what_is_missing_are_words_where_it_is_a_category(tmp_path: Pat
     assert (found == found[0]).all()
     other = run_plainly(path, kind=["flat"] * 4, **numbers)["logits"]
     assert (other != found[0]).any(axis=1).all()
+
+
+def test_windows_of_words(tmp_path: Path) -> None:
+    spec = """
+data homes {
+    source csv("homes.csv"OPTIONS)
+    split in_order, train=50%, val=50%
+    window 2, target=area, ahead=1
+}
+model Net() {
+    input kind: i64[batch, t]
+    output y = kind -> embedding(4, 3) -> mean(axis=1) -> dense(1)
+}
+net plain = Net()
+deploy plain as onnx { preprocess homes }
+"""
+    deploy, weights, path = write_file(tmp_path, spec=spec)
+    words = np.array([["flat", "barn"], ["house", "flat"], ["barn", "barn"]])
+    codes = np.searchsorted(["barn", "flat", "house"], words)
+    expected = evaluate(deploy.graph, weights, {"kind": codes})["y"]
+    np.testing.assert_allclose(run_plainly(path, kind=words)["y"], expected, rtol=1e-5, atol=1e-6)
+    words[1, 1] = "boat"
+    with pytest.raises(Exception, match="kind: a word that is no category of this column"):
+        run_plainly(path, kind=words)
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,22 @@ def test_a_compiled_file_holds_what_the_training_fitted(folder: Path) -> None:
     assert told == known
 
 
+def test_rows_outside_of_the_training_are_told(folder: Path) -> None:
+    asked = ["eval", str(folder / "s.weft"), "fit", "--onnx", str(folder / "out" / "fit.onnx")]
+    table = pd.read_csv(folder / "rows.csv")
+    table.assign(income=table.income * 3).to_csv(folder / "far.csv", index=False)
+    done = CliRunner().invoke(app, [*asked, "--set", "rows.path=far.csv"])
+    assert done.exit_code == 0
+    told = " ".join(done.output.split())
+    assert "warning[W1745]" in told
+    data = weft.load(folder / "s.weft").data("rows")
+    most = table.income.iloc[data.rows["train"]].max()
+    tested = 3 * table.income.iloc[data.rows["test"]]
+    rows = tested.index[tested > most]
+    assert f"`income`: {len(rows)} rows above {most:.6g}, the greatest in training (row" in told
+    assert f"(row {', '.join(map(str, rows[:3]))}, …)" in told
+
+
 def test_a_file_without_its_training_says_what_was_fitted_anew(folder: Path) -> None:
     (folder / "alone").mkdir()
     (folder / "alone" / "fit.onnx").write_bytes((folder / "out" / "fit.onnx").read_bytes())

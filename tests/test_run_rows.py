@@ -15,8 +15,11 @@ import pandas as pd
 import pytest
 
 from backends.onnx_runtime.session import open_session
+from compiler.data.codes import TrainedWords
+from compiler.data.csv_table import Csv
+from compiler.data.recoded import Recoded
 from compiler.ir.evaluate import evaluate
-from compiler.report.diagnostics import CompileError, Message
+from compiler.report.diagnostics import CompileError, Fault, Message
 from compiler.rows.loading import load_data
 from tests.test_command_faults import Weft, weft
 from tests.test_deployed_words import write_file
@@ -228,6 +231,16 @@ def test_words_that_may_be_unknown(tmp_path: Path) -> None:
     assert "`kind`: 2 rows" in found.warning.text.label
 
 
+def test_unknown_words_of_other_data_have_the_code_of_missing_ones(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("kind\nflat\nboat\nflat\n")
+    words = TrainedWords("fit", {"kind": ("", "barn", "flat")})
+    source = Recoded(Csv("t.csv", unknown_category=("kind",)), words)
+    assert source.schema(tmp_path)[0].categories == ("", "barn", "flat")
+    assert source.load(tmp_path)["kind"].tolist() == [2, 0, 2]
+    with pytest.raises(Fault):
+        Recoded(Csv("t.csv"), words).schema(tmp_path)
+
+
 WINDOWS = """
 data homes {
     source csv("homes.csv"OPTIONS)
@@ -273,6 +286,12 @@ def test_windows_are_made_as_in_the_training(tmp_path: Path, stride: str, at: st
     assert set(names.tolist()) <= set(known)
     np.testing.assert_allclose([known[name] for name in names.tolist()], expected, rtol=1e-4)
     assert len(known) > len(rows), "the last rows have no target, and are predicted"
+    # Other sites than those of the training are told apart too.
+    lines = [line.replace("a,", "x,").replace("b,", "y,") for line in table.splitlines()]
+    (tmp_path / "other.csv").write_text("\n".join(["site,at,level", *lines[1:]]), "utf-8")
+    others = predict_rows(path, tmp_path / "other.csv")
+    assert others.numbers.tolist() == found.numbers.tolist()
+    np.testing.assert_array_equal(others.outputs["change"], found.outputs["change"])
     (tmp_path / "few.csv").write_text("\n".join(table.splitlines()[:3]), "utf-8")
     (fault,) = find_faults(path, tmp_path / "few.csv")
     assert fault.code == "W1747"

@@ -245,10 +245,6 @@ class GraphBuilder:
         self.sizes.bind(value, type)
         return value
 
-    def learn(self, value: ir.Value, type: TensorType) -> None:
-        """Remembers the type of a value that no layer has made."""
-        self._learn(value, type)
-
     def weight(self, path: str, type: TensorType, array: Array | ScaledArray) -> ir.Value:
         """Declares a weight under its parameter path. A product is computed when it is written,
         if it has the dtype of the parameter."""

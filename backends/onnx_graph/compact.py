@@ -10,6 +10,8 @@ from itertools import count
 
 import onnx_ir as ir
 
+NAMED = "ArrayFeatureExtractor"
+"""The operator whose name tells the column of an unknown word."""
 _DIGITS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -28,7 +30,8 @@ def compact_graph(
         if id(value) not in fixed and value.name:
             value.name = next(names)
     for node in (*nodes, *(node for body in bodies for node in body)):
-        node.name = None
+        if node.op_type != NAMED:
+            node.name = None
         node.doc_string = None
         node.metadata_props.clear()
 

@@ -15,9 +15,12 @@ from backends.onnx_graph.builder import GraphBuilder, declare_type
 from backends.onnx_graph.dtypes import onnx_shape
 from compiler.data.class_names import ClassNames
 from compiler.data.raw_columns import RawColumn
+from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 
 DOMAIN = "ai.onnx.ml"
+GUARD = ": a word that is no category of this column"
+"""What the node behind the name of a column is called that stops at such a word."""
 UNNAMED = ""
 """The name of a class that has none, which no file gives: each class has one."""
 
@@ -25,9 +28,10 @@ UNNAMED = ""
 def take_words(build: GraphBuilder, column: RawColumn, type: TensorType, doc: str) -> ir.Value:
     """An input that takes words, and the codes that the net reads; returns the codes.
 
-    A word that is none of the column's has the place behind the last one. A Gather then looks it up
-    in a list that ends before it: ONNX Runtime stops there, and says the name of the node. Where
-    the column takes unknown words, they have the place of `""`.
+    A word that is none of the column's has the place behind the last one. A node then looks it up
+    in a list that ends before it: ONNX Runtime stops there, and says the name of the node. It is
+    of `ai.onnx.ml`, whose operators run on the CPU: a Gather on a GPU answers 0 instead. Where the
+    column takes unknown words, they have the place of `""`.
     """
     unknown = column.column.unknown
     given = build.input_text(column.name, type, doc)
@@ -37,16 +41,14 @@ def take_words(build: GraphBuilder, column: RawColumn, type: TensorType, doc: st
         "values_int64s": [code for _, code in keys],
         "default_int64": column.words.index("") if unknown else len(column.words),
     }
-    place = build.add_plain("LabelEncoder", [given], encode, f"{column.name}.place", domain=DOMAIN)
-    build.learn(place, type)
-    if unknown:
-        return place
-    known = build.constant(np.arange(len(column.words), dtype=np.int64))
-    codes = build.add_plain("Gather", [known, place], {"axis": 0}, f"{column.name}.code")
-    node = codes.producer()
-    assert node is not None, "a node has made it"
-    node.name = f"{column.name}: a word that is no category of this column"
-    build.learn(codes, type)
+    build.begin(f"{column.name}{'' if unknown else GUARD}", {})
+    codes: ir.Value = build.op("LabelEncoder", [given], encode, domain=DOMAIN)
+    if not unknown:
+        known = build.constant(np.arange(len(column.words), dtype=np.int64)[None])
+        flat = build.reshape(codes, type.shape, [type.size])
+        found = build.op("ArrayFeatureExtractor", [known, flat], domain=DOMAIN)
+        codes = build.reshape(found, [Dim.of(1), type.size], type.shape)
+    build.finish([codes], [f"{column.name}.code"], [type])
     return codes
 
 

@@ -34,7 +34,10 @@ Cells = Array | Sequence[str]
 
 
 def read_rows(
-    path: Path, columns: Iterable[RawColumn], reading: Mapping[str, Any]
+    path: Path,
+    columns: Iterable[RawColumn],
+    reading: Mapping[str, Any],
+    free: Collection[str] = (),
 ) -> dict[str, Array]:
     """The rows of a file, `[rows, …]` by column; what else stands in it is left out.
 
@@ -42,6 +45,7 @@ def read_rows(
         path: a table of one of the kinds in `READERS`.
         columns: what is read.
         reading: options of the source of the training (`Csv`), as far as it had some.
+        free: columns of words whose codes only tell them apart: any words may stand there.
 
     Raises:
         Fault: the file is not what its name promises.
@@ -57,12 +61,21 @@ def read_rows(
     rows: dict[str, Array] = {}
     for name, column in wanted.items():
         try:
+            if name in free and column.column.words:
+                column = _take_words(column, found[name])
             rows[name] = read_column(column, found[name], source.dialect)
         except CompileError as error:
             faults += error.messages
     if faults:
         raise CompileError(faults)
     return rows
+
+
+def _take_words(raw: RawColumn, cells: Cells) -> RawColumn:
+    """The column with the words that stand there, `""` where there is none, as its categories."""
+    words = write_cells(cells) if isinstance(cells, np.ndarray) else cells
+    known = tuple(sorted({"", *(word.strip() for word in words)}))
+    return replace(raw, column=replace(raw.column, categories=known, unknown=True))
 
 
 def _choose_options(path: Path, reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def _read(known: RawRows, table: Path) -> dict[str, Array]:
     taken = {column.name for column in known.columns}
     keys = [key for key in known.keys if key.name not in taken]
     try:
-        return read_rows(table, (*known.columns, *keys), known.reading)
+        names = [key.name for key in keys]
+        return read_rows(table, (*known.columns, *keys), known.reading, names)
     except Fault as fault:
         raise CompileError([fault.make(Nowhere())]) from fault  # type: ignore[arg-type]
 
