@@ -138,12 +138,21 @@ def _find_other_weights(file: OnnxFile, graph: Graph) -> Iterator[str]:
     for name, found in file.weights.items():
         known = graph.parameter.get(name)
         if known is None:
-            if name.endswith(".weight") and len(found.shape) > 1:
+            matrix = name.endswith(".weight") and len(found.shape) > 1
+            if matrix and not _is_part(name, graph):
                 yield f"the net has no weight `{name}`"
             continue
         wanted = known.value.type.known_shape
         if wanted is not None and sorted(wanted) != sorted(map(int, found.shape)):
             yield f"its tensor `{name}` is {found}, that of the net {known.value.type}"
+
+
+def _is_part(name: str, graph: Graph) -> bool:
+    """Whether a weight is a part of one of the net: a pass takes projections apart, and numbers
+    the parts: `in_proj.0.weight`."""
+    words = name.split(".")
+    numbers = [place for place, word in enumerate(words) if word.isdecimal()]
+    return any(".".join(words[:n] + words[n + 1 :]) in graph.parameter for n in numbers)
 
 
 def _may_be(found: Port, wanted: TensorType, *, takes_words: bool) -> bool:
