@@ -73,6 +73,7 @@ CASES = (
     Example("add_numbers", (Figure("fit.right", 0.95),)),
     Example("wgan_gp_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("cgan_mnist", (Figure("judged.asked_for", 0.90),)),
+    Example("gan_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03))),
     Example("unet_membranes", (Figure("fit.dice", 0.76), Figure("fit.iou", 0.61))),
     Example(
         "simclr_cifar",
