@@ -302,3 +302,51 @@ def test_another_encoding_is_told(text: bytes, encoding: str, reason: str, tmp_p
     _, message = read(tmp_path, text, encoding=encoding)
     assert message is not None
     assert reason in show(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "options", "words"),
+    [
+        ("a\n02134\n10001\n", "W1692", {"categories": ("a",)}, "`02134` is read as 2134"),
+        ("a\n21\n-999\n23\n22\n", "W1693", {"missing": ("-999",)}, "all others are 21 to 23"),
+        ("a\n0.5\n9999\n9999\n0.25\n", "W1693", {"missing": ("9999",)}, "0.25 to 0.5"),
+        (
+            "a;b\n1.250;1\n12.500;2\n",
+            "W1694",
+            {"separator": ";", "decimal": ",", "thousands": "."},
+            "`1.250` is read as 1.25",
+        ),
+        ("k,a\nx,5\ny,6\nz,2.5\nTotal,13.5\n", "W1695", {}, '`where k != "Total"` leaves it out'),
+    ],
+)
+def test_numbers_in_doubt_are_told(
+    text: str, code: str, options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    separator = options.get("separator", ",")
+    columns = Csv("table.csv", separator=separator).schema(tmp_path)
+    (doubt,) = [c.doubt for c in columns if c.doubt is not None]
+    assert doubt.code == code
+    assert words in show(doubt)
+    if options:
+        source = Csv("table.csv", **options)
+        assert all(c.doubt is None for c in source.schema(tmp_path))
+        check_source(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\n01\n12\n",  # months
+        "a\n0013\n2\n",
+        "a\n-999\n-998\n-5\n100\n",
+        "a\n1.5\n999\n",
+        "a\n9999\n9000\n8000\n12000\n",
+        "a,b\n1,2\n2,3\n3,4\n7,9\n",
+        "a,b\n0,0\n0,0\n0,0\n0,0\n",
+        "a\n1.250\n12.500\n",  # not in a file with semicolons
+    ],
+)
+def test_plain_numbers_are_not_doubted(text: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    assert all(column.doubt is None for column in Csv("table.csv").schema(tmp_path))

@@ -39,6 +39,7 @@ from compiler.data.numerals import (
     find_ways,
     measure_alike,
 )
+from compiler.data.suspicions import suspect_numbers
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.cells import (
@@ -149,8 +150,12 @@ class _Describing:
         )
 
     def run(self) -> Column:
-        """The column, with what is missing."""
-        return self.count(self.find_kind())
+        """The column, with what is missing and what is to be looked at."""
+        column = self.count(self.find_kind())
+        if column.trouble is not None or column.kind != "numbers":
+            return column
+        way = self.dialect.way(column.written.unit)
+        return replace(column, doubt=suspect_numbers(self.name, self.distinct, way))
 
     def find_kind(self) -> Column:
         """The column."""

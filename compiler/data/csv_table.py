@@ -23,10 +23,13 @@ from compiler.data.files import (
     write_files,
 )
 from compiler.data.frames import Stamps, stamp_files
+from compiler.data.suspicions import suspect_points, suspect_total
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.records import dataclass
 from compiler.writing.python import write_path, write_string
 
+MOST_SUMMED = 10_000
+"""Rows of a table with totals, at most: people write such tables."""
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
 
@@ -190,7 +193,27 @@ def _read_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Table:
         parts = (head.written,) if head.written != head.name else ()
         table.append((replace(column, parts=parts) if parts else column, cells))
     source.check_use([column for column, _ in table])
-    return tuple(table)
+    return _suspect(source, table)
+
+
+def _suspect(source: Csv, table: Sequence[tuple[Column, Sequence[str]]]) -> Table:
+    """The columns, with what is to be looked at in a whole table: points in numbers, totals."""
+    found = []
+    european = source.separator == ";" and source.decimal == "." and not source.thousands
+    for column, cells in table:
+        if european and column.type.dtype.is_float and not column.trouble and not column.doubt:
+            column = replace(column, doubt=suspect_points(column.name, cells))
+        found.append((column, cells))
+    numbers = {
+        c.name: convert_cells(c, cells, source.dialect)
+        for c, cells in table
+        if c.kind == "numbers" and c.trouble is None and len(cells) < MOST_SUMMED
+    }
+    words = {c.name: cells[-1].strip() for c, cells in table if c.categories}
+    first, cells = found[0]
+    if first.doubt is None:
+        found[0] = replace(first, doubt=suspect_total(numbers, words)), cells
+    return tuple(found)
 
 
 def _refuse_columns(

@@ -19,6 +19,7 @@ from compiler.rows.loading import LoadedData, load_data, load_parts, pair_rows
 from compiler.rows.rates import find_rate_faults
 from compiler.rows.rounding import check_rounding
 from compiler.rows.targets import check_columns, check_targets
+from compiler.rows.unseen import find_unseen
 
 
 def validate_data(train: Train, sink: Sink) -> LoadedData | None:
@@ -67,6 +68,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     if not loaded.lead:
         yield from _find_column_faults(loaded)
         yield from find_copies(train, loaded)
+        yield from find_unseen(loaded)
     yield from check_targets(train, loaded)
     yield from check_rounding(train, loaded)
 

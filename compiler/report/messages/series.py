@@ -327,3 +327,35 @@ def same_rows(span: Span | None, split: str, found: int, rows: int) -> Text:
         label="divided here",
         help="leave copies out of the data, or keep what belongs together in one split: `group=`",
     )
+
+
+@message(
+    "W1691",
+    severity=Severity.WARNING,
+    console=fit(
+        ("{k % 3}", "{'abc'[k // 14]}"),
+        ("range(20)", "range(40)"),
+        ("stack([a, b])", "concat([stack([a]), one_hot(b, dtype=f32)])"),
+        ("f32[batch, 2]", "f32[batch, 4]"),
+    )
+    + "$ weft check fit.weft --data\n",
+    mended=change_fit(
+        ("split in_order, train=60%", "split random(stratify=b), train=60%"),
+        ("stack([a, b])", "concat([stack([a]), one_hot(b, dtype=f32)])"),
+        ("f32[batch, 2]", "f32[batch, 4]"),
+    )
+    + "$ weft check fit.weft --data\n",
+)
+def class_not_trained(
+    span: Span | None, column: str, classes: tuple[str, ...], split: str, rows: int
+) -> Text:
+    """A class of a column of words stands in `val` or `test` only: the net never sees it in
+    training, and cannot know what to make of it."""
+    one = len(classes) == 1
+    return Text(
+        f"no training row has the {'class' if one else 'classes'} {list_words(classes)} "
+        f"of `{column}`",
+        label=f"{count(rows, 'row')} of `{split}` {'has' if rows == 1 else 'have'} "
+        f"{'it' if one else 'one of them'}",
+        help=f"`split random(stratify={column})` gives each split its part of every class",
+    )
