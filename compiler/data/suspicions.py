@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.data.numerals import Numerals
 from compiler.report.diagnostics import Message
@@ -63,9 +65,7 @@ def suspect_points(name: str, cells: Sequence[str]) -> Message | None:
     return grouped_by_points(None, name, next(c.strip() for c in cells if c.strip()))
 
 
-def suspect_total(
-    numbers: Mapping[str, Sequence[float]], words: Mapping[str, str]
-) -> Message | None:
+def suspect_total(numbers: Mapping[str, NDArray[Any]], words: Mapping[str, str]) -> Message | None:
     """A last row that is the sum of those above it, in every column of numbers; `words` are the
     categories of that row by column."""
     arrays = [np.asarray(column, np.float64) for column in numbers.values()]
