@@ -364,3 +364,61 @@ def test_initial_values_are_written_as_the_author_wrote_them() -> None:
     assert "nn.init.normal_(self.scale, std=gain / math.sqrt(width))" in text
     assert "nn.init.uniform_(self.bias, -1 / out, 1 / out)" in text
     assert "self.slope = nn.Parameter(torch.full((out,), gain, dtype=torch.float32))" in text
+
+
+# --- checks of sizes that arguments move ---------------------------------------------------------
+
+U_NET = """
+model M(widths: list = [4, 6, 8], blocks: int = 2) {
+    input x: f32[batch, 3, h, w]
+    skips = []
+    for i, width in enumerate(widths) {
+        for j in 0..blocks { x = x -> conv(width, kernel=3, padding=1) as "down.{i}"[j] -> relu }
+        skips = skips + [x]
+        x = x -> max_pool(2)
+    }
+    x = x -> conv(widths[-1], kernel=1) as middle
+    for i in 0..len(widths) {
+        x = concat([x -> resize(scale=2), skips[-1 - i]], axis=1)
+        x = x -> conv(widths[-1 - i], kernel=1) as up[i] -> relu
+    }
+    output y = x -> conv(2, kernel=1) as head
+}
+"""
+"""Its sizes must be multiples of 8, or of another power of 2 with other widths."""
+ADDING = U_NET.replace(
+    "concat([x -> resize(scale=2), skips[-1 - i]], axis=1)",
+    "(x -> resize(scale=2) -> conv(4, kernel=1) as fit[i])"
+    " + (skips[-1 - i] -> conv(4, kernel=1) as side[i])",
+)
+FIXED = U_NET.replace("(widths: list = [4, 6, 8], blocks: int = 2)", "(out: int = 2)")
+FIXED = FIXED.replace("widths", "[4, 6, 8]").replace("blocks", "1").replace("conv(2", "conv(out")
+
+
+@pytest.mark.parametrize(
+    ("values", "sizes"),
+    [
+        ({"widths": "[5, 7]", "blocks": "1"}, {"h": 4, "w": 12}),
+        ({"widths": "[2]"}, {"h": 6, "w": 2}),
+        ({"widths": "[3, 2, 4, 3]", "blocks": "3"}, {"h": 16, "w": 32}),
+        ({"blocks": "0"}, {"h": 8, "w": 16}),
+    ],
+)
+def test_levels_of_a_u_net_are_arguments(values: Values, sizes: dict[str, int]) -> None:
+    assert values.keys() <= offered(U_NET)
+    assert_arguments_mean_the_same(U_NET, "M", values, {"batch": 2, **sizes})
+
+
+def test_joined_tensors_of_other_sizes_are_refused_by_pytorch() -> None:
+    source = emit(U_NET)
+    assert "raise" not in source
+    made = run_source(source, "M").M().eval()
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        made(torch.zeros(1, 3, 20, 16))
+
+
+def test_sizes_are_checked_where_pytorch_would_not_refuse_them_or_no_argument_moves_them() -> None:
+    assert "widths" not in offered(ADDING)  # a size of 1 would be repeated
+    for spec in (ADDING, FIXED):
+        assert "h must be a multiple of 8" in emit(spec)
+    assert offered(FIXED) == {"out"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from compiler.loading import find_loaded
 from compiler.program.net import Net
-from tests.elaborating import elaborate
+from tests.elaborating import elaborate, elaborate_file
 from tests.test_commands import weft
 from tests.transformers_models import make_model, save_model
 
@@ -240,3 +241,39 @@ def write_small(name: str, folder: Path) -> Path:
         text = re.sub(rf"\b{key}: (int|float) = [\w.]+", rf"{key}: \1 = {value}", text)
     (folder / "small.weft").write_text(text)
     return folder / "small.weft"
+
+
+@pytest.mark.parametrize(
+    ("count", "longest", "causal"),
+    [(32, 128, False), (32, 128, True), (12, 50, False), (16, 1000, True), (10, 20, True)],
+)
+def test_t5_puts_places_into_the_buckets_of_the_original(
+    count: int, longest: int, causal: bool
+) -> None:
+    text = (MODELS / "t5_small.weft").read_text().partition("\nmodel ")[0]
+    model = f"""
+    model Places(count: int, longest: int) {{
+        input x: i64[t, s]
+        output y = x + relative_buckets(t, s, count, longest, {str(causal).lower()})
+    }}
+    net places = Places({count}, {longest})
+    """
+    nets, messages = elaborate(f"{text}\n{model}")
+    assert not messages
+    graph = nets["places"].graph
+    made = load_module(emit_module([graph], title="places"), graph)(torch.zeros(700, 900).long())
+    apart = torch.arange(900) - torch.arange(700)[:, None]
+    find = importlib.import_module("transformers.models.t5.modeling_t5").T5Attention
+    wanted = find._relative_position_bucket(apart, not causal, count, longest)
+    assert torch.equal(made, wanted)
+
+
+def test_every_number_of_t5_is_an_argument() -> None:
+    source = emit_module(
+        [elaborate_file(MODELS / "t5_small.weft")[0]["t5_small"].graph], title="t5"
+    )
+    head = source.partition("class T5(")[2].partition(") -> None")[0]
+    assert re.findall(r"^ +(\w+): int = (\d+)", head, re.MULTILINE) == [
+        *(("vocab", "32128"), ("d", "512"), ("layers", "6"), ("heads", "8"), ("head_size", "64")),
+        *(("hidden", "2048"), ("buckets", "32"), ("longest", "128")),
+    ]

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from backends.pytorch.classes.explained import ExplainedClass, is_loop
 from backends.pytorch.classes.merged import Choice, Merged, MergedRef, OutputRef
-from backends.pytorch.classes.options import renew, vary
+from backends.pytorch.classes.options import reduce_promise, renew, vary
 from backends.pytorch.terms.terms import Many, Tree
 from compiler.ir.graph import Condition, Node, Value
 from compiler.ir.hint import Hint, hint_names
@@ -67,7 +67,7 @@ def _find_bound(
     target: ExplainedClass, condition: Condition, looped: Collection[Merged]
 ) -> Bound | None:
     if condition.relation != "<=":
-        return Bound(condition)
+        return None if _is_left_to_joins(target, condition) else Bound(condition)
     for item in target.items:
         for node in item.sample.nodes if item.sample.op != "call" else ():
             asked = node.origin.span == condition.origin and (condition.left, condition.right)
@@ -77,6 +77,17 @@ def _find_bound(
         return None  # it is asked for in a loop, or behind one
     known = condition.left.symbols | condition.right.symbols <= target.names.found.keys()
     return Bound(condition) if known else None  # else another function of the train asks for it
+
+
+def _is_left_to_joins(target: ExplainedClass, condition: Condition) -> bool:
+    """Whether it is another with other arguments, and only operations ask for it to which tensors
+    of other sizes cannot be given: the levels of a U-Net, whose number is an argument."""
+    difference, limits = condition.left - condition.right, target.limits
+    offered = {s.name for s in target.settings if not s.runtime and s.dim is None}
+    for promise in (reduce_promise(difference), reduce_promise(-difference)):
+        if promise in limits.joined:
+            return promise not in limits.promised and not offered.isdisjoint(limits.joined[promise])
+    return False
 
 
 def _list_asked(node: Node) -> list[tuple[Dim, Dim]]:

@@ -111,6 +111,8 @@ class Limits:
     promised: Mapping[Promise, set[str | tuple[int, int]]] = field(default_factory=dict)
     """What each promise about sizes, that a run must keep, follows: settings, and sizes of what
     it is given by (formal, axis)."""
+    joined: Mapping[Promise, set[str | tuple[int, int]]] = field(default_factory=dict)
+    """The same of promises of operations that join tensors, which PyTorch holds them to itself."""
 
 
 @dataclass(frozen=True, eq=False)

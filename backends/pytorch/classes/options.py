@@ -115,13 +115,13 @@ def find_promises(node: Node) -> set[Promise]:
 
     def note(left: Dim, relation: str, right: Dim) -> None:
         if relation == "==":
-            found.add(_reduce(left - right))
+            found.add(reduce_promise(left - right))
 
     renew(node, node.op, note)
     return found
 
 
-def _reduce(difference: Dim) -> Promise:
+def reduce_promise(difference: Dim) -> Promise:
     """A difference that is 0, without factors that all its terms have."""
     shared = math.gcd(*(count for _, count in difference.terms)) or 1
     return Dim({term: count // shared for term, count in difference.terms})

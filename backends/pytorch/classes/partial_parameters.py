@@ -54,7 +54,7 @@ def find_partial_parameters(
     outer |= {name for hint in _find_unsaid(target, said) for name in outer_names(hint)}
     outside = {size for item in target.items for size in _find_outside(item)}
     sizing = {name for item in target.items for name in _find_sizing(widths, item)}
-    promised = find_promised(widths)
+    promised = find_promised(widths, joined=False)
     written = (
         outer
         | (_list_names(promised) if target.is_root else set())
@@ -76,6 +76,7 @@ def find_partial_parameters(
         known.outer | outer,
         frozenset(size for size in outside if not hinted.knows(size)),
         promised,
+        find_promised(widths, joined=True),
     )
     return partial_ones, limits
 

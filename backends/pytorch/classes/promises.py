@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from backends.pytorch.classes.dependence import names_in
 from backends.pytorch.classes.explained import Promise, find_called
@@ -13,25 +13,30 @@ from backends.pytorch.terms.terms import Form, Part, Tree
 from compiler.ir.graph import Node
 from compiler.ir.hint import hint_names, read_size_name
 
+Followed = dict[Promise, set[str | tuple[int, int]]]
+"""Promises, and what they follow of what a class is given; nothing of those that stay."""
 
-def find_promised(widths: Widths) -> dict[Promise, set[str | tuple[int, int]]]:
+
+def find_promised(widths: Widths, *, joined: bool) -> Followed:
     """What each promise of equal sizes that the operations of a class make follows of what it is
-    given."""
-    found: dict[Promise, set[str | tuple[int, int]]] = {}
+    given: of those that join tensors, or of all others."""
+    found: Followed = {}
     for item in widths.target.items:
-        for promise, name in _find_followed(widths, item):
-            found.setdefault(promise, set()).add(read_size_name(name) or name)
+        for promise, names in _find_followed(widths, item, joined):
+            followed = (read_size_name(name) or name for name in names)
+            found.setdefault(promise, set()).update(followed)
     return found
 
 
-def _find_followed(widths: Widths, item: Merged) -> Iterator[tuple[Promise, str]]:
+def _find_followed(
+    widths: Widths, item: Merged, joined: bool
+) -> Iterator[tuple[Promise, Iterable[str]]]:
     for member in item.members.values():
         for node in member.nodes if item.sample.op != "call" else ():
-            for promise in find_promises(node):
-                for name in _find_moving(widths, item, node, promise):
-                    yield promise, name
+            for promise in find_promises(node) if node.op.joins == joined else ():
+                yield promise, _find_moving(widths, item, node, promise)
     for part in (*(variant.constructor for variant in item.variants), item.expression):
-        yield from _find_in_calls(widths, item, part)
+        yield from _find_in_calls(widths, item, part, joined)
 
 
 def _find_moving(widths: Widths, item: Merged, node: Node, promise: Promise) -> Iterator[str]:
@@ -56,15 +61,16 @@ def _decides(node: Node, promise: Promise, option: str) -> bool:
 
 
 def _find_in_calls(
-    widths: Widths, item: Merged, part: Part | None
-) -> Iterator[tuple[Promise, str]]:
+    widths: Widths, item: Merged, part: Part | None, joined: bool
+) -> Iterator[tuple[Promise, Iterable[str]]]:
     """What the promises inside of a class or loop follow of what is around it."""
     for tree, inner in find_called(part):
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
-        for promise, followed in inner.limits.promised.items():
+        made = inner.limits.joined if joined else inner.limits.promised
+        for promise, followed in made.items():
+            yield promise, ()
             for one in followed:
-                for name in _find_given(widths, item, tree, given.get(str(one)), one):
-                    yield promise, name
+                yield promise, _find_given(widths, item, tree, given.get(str(one)), one)
 
 
 def _find_given(
