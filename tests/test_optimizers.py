@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,6 +25,7 @@ from compiler.training.lamb import Lamb
 from compiler.training.lbfgs import Lbfgs
 from compiler.training.least_squares import LeastSquares
 from compiler.training.lion import Lion
+from compiler.training.lookahead import Lookahead
 from compiler.training.muon import Muon
 from compiler.training.registry import load_training
 from compiler.training.sgd import Sgd
@@ -68,6 +71,9 @@ CASES: list[Optimizer] = [
     Lion(2e-2, (0.5, 0.9), 0.3),
     Muon(lr=0.02),
     Muon(0.02, 0.0, 0.5, False, 1.0, 3, "match_rms_adamw"),
+    Lookahead(Sgd(lr=0.1, momentum=0.9)),
+    Lookahead(Adam(2e-2, (0.5, 0.9), 1e-6), k=3, alpha=0.2),
+    Lookahead(Lion(2e-2, (0.5, 0.9)), k=1, alpha=1.0),
 ]
 
 
@@ -87,7 +93,9 @@ def build(optimizer: Optimizer, parameters: Iterable[torch.Tensor]) -> torch.opt
     exec(optimizer.definition, scope | {"Any": Any}, scope)
     for part in optimizer.constructor.split("."):
         scope["made"] = scope[part] if part in scope else getattr(scope["made"], part)
-    return scope["made"](parameters, **dict(optimizer.arguments))  # type: ignore[no-any-return]
+    inner = optimizer.base
+    given = parameters if inner is optimizer else build(inner, parameters)
+    return scope["made"](given, **dict(optimizer.arguments))  # type: ignore[no-any-return]
 
 
 def test_there_is_a_case_for_each() -> None:
@@ -114,6 +122,46 @@ def test_ten_steps_follow_the_formula(optimizer: Optimizer) -> None:
         np.testing.assert_allclose(place, expected, rtol=0, atol=slack * longest)
     held = made.state[parameter].values()
     assert all(isinstance(value, torch.Tensor) for value in held), "checkpoints hold tensors"
+
+
+AROUND = [one for one in CASES if one.base is one]
+
+
+@pytest.mark.parametrize("inner", AROUND, ids=write_call)
+@pytest.mark.parametrize(("k", "alpha"), [(4, 0.3), (1, 0.5), (7, 1.0)])
+def test_lookahead_around_any_optimizer(inner: Optimizer, k: int, alpha: float) -> None:
+    """Against the same optimizer, whose weights are put back by hand; stopped and resumed between
+    two times that they are."""
+    start, gradients = draw_steps(3)
+    mine, theirs = (torch.nn.Parameter(torch.tensor(start)) for _ in range(2))
+    around = Lookahead(inner, k, alpha)
+    made, plain, slow = build(around, [mine]), build(inner, [theirs]), start
+    slack = 1e-6 if isinstance(inner, NAdam) else 1e-12  # which keeps a product in float32
+    for step, gradient in enumerate(gradients, 1):
+        if step == STEPS // 2:
+            state = made.state_dict()
+            mine = torch.nn.Parameter(mine.detach().clone())
+            made = build(around, [mine])
+            made.load_state_dict(copy.deepcopy(state))
+        for parameter, optimizer in ((mine, made), (theirs, plain)):
+            optimizer.param_groups[0]["lr"] = around.lr * RATES[step - 1]
+            parameter.grad = torch.tensor(gradient)
+            optimizer.step()
+        if step % k == 0:
+            slow = slow + alpha * (theirs.detach().numpy() - slow)
+            theirs.data = torch.tensor(slow)
+        found, wanted = mine.detach().numpy(), theirs.detach().numpy()
+        np.testing.assert_allclose(found, wanted, rtol=slack, atol=slack)
+
+
+def test_lookahead_around_groups(tmp_path: Any) -> None:
+    """Groups with the same settings of `lookahead` are groups of one; with others they are two."""
+    one = "lookahead(adamw(lr=1e-3), k=6)"
+    for other, count in ((one.replace("1e-3", "1e-2"), 1), (one.replace("6", "5"), 2)):
+        text = PLAIN.replace("OPTIMIZER", f'{one} over "hidden" with {other}')
+        script = emit_script(ScriptSpec(open_train(text, tmp_path)))
+        assert script.count("class Lookahead(torch.optim.Optimizer)") == 1
+        assert len(re.findall(r" = Lookahead\(", script)) == count
 
 
 def test_every_setting_is_tried() -> None:
@@ -207,6 +255,11 @@ def test_least_squares_follow_the_formula(optimizer: LeastSquares, mean: bool) -
 
 @pytest.mark.parametrize("cls", OPTIMIZERS.classes(), ids=lambda cls: cls.name)
 def test_defaults_are_those_of_its_class(cls: type[Optimizer]) -> None:
+    if cls is Lookahead:
+        assert inspect.signature(type(build(CASES[-1], [torch.zeros(2, 2)]))).parameters.keys() == {
+            option.name for option in cls.options()
+        }
+        return
     optimizer = cls()
     fused = (("fused", True),) if cls.fused else ()
     assert optimizer.arguments == (("lr", optimizer.lr), *fused)
@@ -243,6 +296,12 @@ def test_defaults_are_those_of_its_class(cls: type[Optimizer]) -> None:
         lambda: Muon(ns_steps=0),
         lambda: Muon(ns_steps=100),
         lambda: Muon(momentum=0.0),
+        lambda: Lookahead(Sgd(), k=0),
+        lambda: Lookahead(Sgd(), alpha=0.0),
+        lambda: Lookahead(Sgd(), alpha=1.1),
+        lambda: Lookahead(Lbfgs()),
+        lambda: Lookahead(LeastSquares()),
+        lambda: Lookahead(Lookahead(Sgd())),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(make: Callable[[], object]) -> None:

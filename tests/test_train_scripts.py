@@ -211,6 +211,8 @@ def test_frozen_parameters_stay(tmp_path: Path) -> None:
         'muon(lr=0.02, schedule=one_cycle) over "*.weight" with lion(lr=0.01)',
         'lamb over "hidden.*" with sgd(lr=0.1, momentum=0.9, velocity="steps") over "head.bias" '
         "with rmsprop(momentum=0.9, schedule=multi_step([2epochs, 80%]))",
+        "lookahead(sgd(lr=0.1, momentum=0.9, schedule=cosine), k=3, alpha=0.3)",
+        'lookahead(lamb, k=7) over "*.weight" with lookahead(adam(lr=0.02))',
         'nadam(schedule=cosine_restarts(1epoch, growth=2)) over "hidden.weight" '
         'with radam over "hidden.bias" with adamax over "head.bias" with adagrad',
     ],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
@@ -100,6 +101,20 @@ class Optimizer(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    @property
+    def base(self) -> Optimizer:
+        """The optimizer that takes the steps: itself, but of one that is around another."""
+        return self
+
+    @property
+    def kind(self) -> Hashable:
+        """What groups of parameters must have alike to be groups of one optimizer."""
+        return type(self), self.definition
+
+    def change(self, **settings: object) -> Self:
+        """The optimizer with other settings; of one around another, that of the other."""
+        return replace(self, **settings)  # type: ignore[type-var]  # every one is a dataclass
 
     @classmethod
     def order(cls) -> Sequence[str]:

@@ -253,6 +253,21 @@ def _round_to_bfloat16(x: Any) -> Numbers:
     return np.ldexp(np.round(fraction * 256), power - 8)
 
 
+@FORMULAS.of("lookahead", "s = s + alpha * (p - s),   p = s")
+def lookahead(
+    o: Any, g: Iterable[Numbers], p: Numbers, rates: Iterable[float]
+) -> Iterator[Numbers]:
+    """Around one whose moves do not follow where p is: those from 0."""
+    s, before = p, np.zeros_like(p)
+    follow = FORMULAS.functions[o.optimizer.name]
+    for t, place in enumerate(follow(o.optimizer, g, before, rates), start=1):
+        p, before = p + (place - before), place
+        if t % o.k == 0:
+            s = s + o.alpha * (p - s)
+            p = s
+        yield p
+
+
 @FORMULAS.of(
     "lbfgs",
     "I * yᵀ s / yᵀ y",

@@ -34,7 +34,7 @@ def ramp_train(train: Train, least: float, most: float, steps: int) -> Train:
         return tuple(
             replace(
                 g,
-                optimizer=replace(g.optimizer, lr=_scale(g, first, least), schedule=ramp),  # type: ignore[type-var]
+                optimizer=g.optimizer.change(lr=_scale(g, first, least), schedule=ramp),
             )
             for g in groups
         )

@@ -129,15 +129,25 @@ def _write_group(script: ScriptSpec, number: int, rest: int, parameters: str = "
     entries = [f'"params": {parameters or f"group_{number + 1}"}']
     if optimizer.lr != usual.lr:
         entries.append(f'"lr": {rate_of(script, number)}')
-    for name in optimizer.order():
-        value = optimizer.begin(name)
-        if value != usual.begin(name):
+    for name in optimizer.base.order():
+        value = optimizer.base.begin(name)
+        if value != usual.base.begin(name):
             entries.append(f"{write_literal(name)}: {write_literal(value)}")
     return f"{{{', '.join(entries)}}}"
 
 
 def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
     optimizer = script.train.groups[number].optimizer
+    made = _construct_base(script, number, parameters)
+    if optimizer.base is optimizer:
+        return made
+    settings = (f"{key}={write_literal(value)}" for key, value in optimizer.arguments)
+    return f"{_class_of(script, optimizer)}({', '.join([made, *settings])})"
+
+
+def _construct_base(script: ScriptSpec, number: int, parameters: str) -> str:
+    """The optimizer of a group that takes the steps."""
+    optimizer = script.train.groups[number].optimizer.base
     texts = [parameters]
     for key, value in optimizer.arguments:
         if key == "fused" and script.train.thaws:
@@ -148,7 +158,8 @@ def _construct(script: ScriptSpec, number: int, parameters: str) -> str:
 
 def emit_definitions(script: ScriptSpec) -> list[list[str]]:
     """The classes of optimizers that PyTorch lacks, each once."""
-    found = {o.definition: o for o in (group.optimizer for group in script.train.groups)}
+    used = [group.optimizer for group in script.train.groups]
+    found = {o.definition: o for optimizer in used for o in (optimizer.base, optimizer)}
     return [
         text.replace(o.constructor, _class_of(script, o)).splitlines()
         for text, o in found.items()

@@ -424,9 +424,7 @@ class ScriptSpec(ScriptGraphs):
         what acts on all groups of an optimizer is meant for all of them."""
         first, *others = (group.optimizer for group in step.groups)
         return all(
-            type(other) is type(first)
-            and other.definition == first.definition
-            and (other.schedule == first.schedule or not self.watched)
+            other.kind == first.kind and (other.schedule == first.schedule or not self.watched)
             for other in others
         )
 

@@ -128,9 +128,9 @@ def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
         reason = "scales that are learned have an optimizer of their own"
         raise CompileError([optimizer_takes_all(train.groups[0].span, first.name, reason)])
     changes = {"lr": _round(SCALE_RATE * first.lr)}
-    if "weight_decay" in {option.name for option in first.options()}:
+    if "weight_decay" in {option.name for option in first.base.options()}:
         changes["weight_decay"] = 0.0
-    slow = replace(first, **changes)  # type: ignore[type-var]
+    slow = first.change(**changes)
     paths = [prefix + path for path in scales]
     group = ParameterGroup(slow, _find_patterns(paths, train), train.span)
     # the first that claims a weight has it
@@ -183,7 +183,7 @@ def _set_lengths(train: Train, tuning: Tuning) -> Train:
         return tuple(
             replace(
                 group,
-                optimizer=replace(group.optimizer, lr=_round(group.optimizer.lr * factor)),  # type: ignore[type-var]
+                optimizer=group.optimizer.change(lr=_round(group.optimizer.lr * factor)),
             )
             for group in groups
         )

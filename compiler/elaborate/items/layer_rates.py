@@ -49,7 +49,7 @@ def _spread(train: Train, step: TrainStep, group: ParameterGroup) -> Iterator[Pa
     layers = find_layers(train, held)
     for place, paths in enumerate(layers.values(), 1):
         rate = group.optimizer.lr * group.layer_decay ** (len(layers) - place)
-        slower = replace(group.optimizer, lr=float(f"{rate:.{DIGITS}g}"))  # type: ignore[type-var]
+        slower = group.optimizer.change(lr=float(f"{rate:.{DIGITS}g}"))
         patterns = tuple(_find_patterns(train, paths))
         yield ParameterGroup(slower, patterns, group.span)
 

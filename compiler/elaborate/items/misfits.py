@@ -82,7 +82,7 @@ def _find_impossible(train: Train) -> Iterator[Message]:
 def _find_unfit(train: Train) -> Iterator[Message]:
     """Parameters that their optimizer cannot take."""
     for group in train.groups:
-        rank = group.optimizer.rank
+        rank = group.optimizer.base.rank
         held = {
             path: parameter
             for step in train.steps
@@ -91,7 +91,7 @@ def _find_unfit(train: Train) -> Iterator[Message]:
         }
         others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
         if rank is not None and others:
-            yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
+            yield parameters_of_other_rank(group.span, group.optimizer.base.name, rank, others)
         if len(train.steps) > 1:
             continue  # told by what belongs to one objective
         if group.optimizer.evaluates and len(train.groups) > 1:

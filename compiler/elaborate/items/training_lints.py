@@ -120,9 +120,9 @@ def _find_stuck(
 
 def _find_rates(train: Train) -> Iterator[Message]:
     for group in train.groups:
-        usual, rate = group.optimizer.usual, _find_peak(group)
+        usual, rate = group.optimizer.base.usual, _find_peak(group)
         if usual is not None and not usual[0] / FAR <= rate <= usual[1] * FAR:
-            yield unusual_rate(group.span, group.optimizer.name, rate, *usual)
+            yield unusual_rate(group.span, group.optimizer.base.name, rate, *usual)
 
 
 def _find_peak(group: ParameterGroup) -> float:
