@@ -54,8 +54,8 @@ class Lookahead(torch.optim.Optimizer):
 @final
 @dataclass(frozen=True)
 class Lookahead(Optimizer):
-    """Another optimizer, whose weights go back every few steps to a point on the way that they came
-    (Zhang et al. 2019). The noise of its steps is averaged out, so that it bears larger ones.
+    """Another optimizer whose weights, every few steps, go back to a point on the way that they came
+    (Zhang et al. 2019). That averages the noise of its steps, so that it bears larger ones.
 
         s = s + alpha * (p - s),   p = s
 
@@ -68,8 +68,7 @@ class Lookahead(Optimizer):
     - `k`: how many steps it takes before weights go back.
     - `alpha`: which part of the way is kept: 1 is all of it, as without.
 
-    Example:
-        `minimize cross_entropy(logits, label) with lookahead(adamw(lr=1e-3), k=5, alpha=0.5)`
+    Example: `minimize cross_entropy(logits, label) with lookahead(adamw(lr=1e-3), k=6)`
     Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610
     """
 
