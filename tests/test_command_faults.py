@@ -123,12 +123,12 @@ def test_files_of_other_nets(weft: Weft) -> None:
     assert "error[W1215]" in printed
     assert "it holds the net `Net`, not `fit`" in printed
     printed = weft("verify", "train.weft", str(model), "--weights", "w.safetensors")
-    assert "error[W0813]" in printed
-    assert "the file takes `x`, and is given `image`" in printed
+    assert "error[W1215]" in printed
+    assert "its inputs are `x`, those of the net `image`" in printed
     Path("net.weft").write_text(SPEC.replace("output y", "output z"))
     save_file({"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "w.safetensors")
     printed = weft("verify", "net.weft", str(model), "--weights", "w.safetensors")
-    assert "the file gives `y`, and not `z`" in printed
+    assert "its outputs are `y`, those of the net `z`" in printed
 
 
 def test_weights_that_do_not_fit(weft: Weft) -> None:

@@ -38,7 +38,6 @@ WITHOUT_EXAMPLE = {
     "W1324": "takes a machine that has no memory left",
     "W1529": "takes trainings that all fail",
     "W1530": "takes a Python without Optuna",
-    "W1563": "takes a last step of an epoch that ends weights, of a loss that is finite",
     "W1576": "takes a machine without a C++ compiler",
     "W1579": "takes a Python without a tracker of experiments",
     "W1749": "takes a Python without the package `tokenizers`",

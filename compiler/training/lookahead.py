@@ -54,8 +54,8 @@ class Lookahead(torch.optim.Optimizer):
 @final
 @dataclass(frozen=True)
 class Lookahead(Optimizer):
-    """Another optimizer whose weights, every few steps, go back to a point on the way that they came
-    (Zhang et al. 2019). That averages the noise of its steps, so that it bears larger ones.
+    """Another optimizer whose weights, every few steps, go back to a point on the way that they
+    came (Zhang et al. 2019). That averages the noise of its steps, so that it bears larger ones.
 
         s = s + alpha * (p - s),   p = s
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from backends.onnx_graph.check import read_types
-from backends.onnx_runtime.session import Port, Session
+from backends.onnx_runtime.session import Device, Port, Session, open_session
 from compiler.ir.graph import Graph, Value
 from compiler.program.deploy import Deploy
 from compiler.report.diagnostics import CompileError
+from compiler.report.messages.evaluating import other_file
 from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.wording import list_words
 from compiler.types.tensor import TensorType
 from compiler.types.units import format_size
-from weft.deployed.exporting import list_onnx
+from weft.deployed.exporting import OnnxArtifact, list_onnx
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,28 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
         given, needed = _list_labels(file.labels), _list_labels(deploy.labels)
         return f"its labels are {given}, those of the deployment {needed}"
     return ""
+
+
+def need_ports(artifact: OnnxArtifact, name: str, deploy: Deploy | None, device: Device) -> None:
+    """Refuses a file that takes or gives something else than the net it is held against.
+
+    Raises:
+        CompileError: it is the file of another net.
+    """
+    if deploy is not None and deploy.raw_rows is not None:
+        return  # its file takes columns, which the graph does not name
+    file = inspect(artifact.path, open_session(artifact.path, device=device))
+    named = deploy.classes.outputs if deploy is not None and deploy.classes is not None else ()
+    graph = artifact.net.graph
+    for side, found, ports in (
+        ("input", file.inputs, [item.name for item in graph.inputs]),
+        ("output", file.outputs, [item.name for item in graph.outputs]),
+    ):
+        given = [port for port in found if port not in named]
+        if {*given} != {*ports}:
+            lists = (list_words(tuple(names)) for names in (given, ports))
+            reason = "its {0}s are {1}, those of the net {2}".format(side, *lists)
+            raise CompileError([other_file(None, str(artifact.path), ((name, reason),))])
 
 
 def _find_other_weights(file: OnnxFile, graph: Graph) -> Iterator[str]:

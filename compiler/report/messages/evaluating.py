@@ -23,7 +23,8 @@ def other_file(
     reasons: tuple[tuple[str, str], ...],  # (deployment, why not)
 ) -> Text:
     """An ONNX file is not that of a deployment: it holds another net, takes or gives something
-    else, or has other labels. Figures of it would not be figures of what the spec deploys.
+    else, or has other labels. Figures of it would not be figures of what the spec deploys, and
+    `weft verify` could give it no inputs.
 
     A file that Weft did not write is held against the inputs, outputs and labels alone.
     """

@@ -60,13 +60,31 @@ def loss_not_finite(
     return Text(f"{loss} is {value} at {place}", label=found or "stopped there", help=advice)
 
 
-@message("W1563")
+_LENGTH = "cross_entropy(y, label) + 1e-3 * mean(sqrt(sum(y ** 2, axis=1)))"
+_OPEN = (("dense(8)", "dense(8, bias=false)"), ("dense(2)", "dense(2, bias=false)"))
+
+
+@message(
+    "W1563",
+    console=fit(("cross_entropy(y, label)", _LENGTH), ("batch 4", "batch 12"), *_OPEN)
+    + """\
+$ weft train fit.weft -o out
+""",
+    mended=change_fit(
+        ("cross_entropy(y, label)", _LENGTH.replace("axis=1)", "axis=1) + 1e-8")),
+        ("batch 4", "batch 12"),
+        *_OPEN,
+    )
+    + """\
+$ weft train fit.weft -o out
+""",
+)
 def weight_not_finite(span: Span | None, path: str, epoch: int) -> Text:
     """A weight became infinite or stopped being a number in the last step of an epoch, whose losses
     were numbers still. The epoch is not kept: `last.pt` holds the one before it.
 
     What makes a loss infinite does it here, too (`weft explain W0861`): most often a learning rate
-    that is too high.
+    that is too high. Some functions are finite where their derivative is not: the square root at 0.
     """
     return Text(
         f"`{path}` is not finite after epoch {epoch}",

@@ -78,6 +78,7 @@ def _verify(
     from weft.building.build_outputs import open_target, require_learned
     from weft.building.sweep_stages import need_sweeps
     from weft.deployed import compiling
+    from weft.deployed.inspecting import need_ports
     from weft.results.generated import GeneratedFiles
 
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
@@ -93,4 +94,5 @@ def _verify(
                 artifact.write(GeneratedFiles(Path(folder), say))
             else:
                 artifact = replace(artifact, path=onnx)
+                need_ports(artifact, target.name, target.deploy, Place(device.value))
             say_lines(compiling.verify_target(artifact, Place(device.value)))
