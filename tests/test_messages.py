@@ -36,7 +36,6 @@ WITHOUT_EXAMPLE = {
     "W1252": "takes rows that verification meets and training does not",
     "W1323": "takes a fault in Weft",
     "W1324": "takes a machine that has no memory left",
-    "W1529": "takes trainings that all fail",
     "W1530": "takes a Python without Optuna",
     "W1576": "takes a machine without a C++ compiler",
     "W1579": "takes a Python without a tracker of experiments",

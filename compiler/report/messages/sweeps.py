@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.report.diagnostics import Label, Text, lint, message
 from compiler.report.messages.items import SPEC
 from compiler.report.messages.wording import list_words
+from compiler.report.sessions import behind, change_fit, fit
 from compiler.report.source import Span
 
 _TRAIN = """\
@@ -204,7 +205,24 @@ def choice_outside(span: Span | None, name: str, place: str) -> Text:
 # --- runs ---------------------------------------------------------------------------------------
 
 
-@message("W1529")
+_SWEPT = (
+    ("lr=0.1", "lr=lr"),
+    ("train fit of", "train fit(lr: float = 0.1) of"),
+    behind("sweep tune of fit { lr in [0.1, 0.3]  minimize val.loss  sampler grid }"),
+)
+
+
+@message(
+    "W1529",
+    console=fit(("[a, b]", "[a * 1e30, b * 1e30]"), *_SWEPT)
+    + """\
+$ weft sweep fit.weft -o out
+""",
+    mended=change_fit(*_SWEPT)
+    + """\
+$ weft sweep fit.weft -o out
+""",
+)
 def no_trial_finished(span: Span | None, name: str, reasons: tuple[str, ...]) -> Text:
     """No trial of a sweep came to an end with figures that count: every training failed, or the
     contracts of all variants do not hold. The reasons stand beside the trials in `results.json` of
