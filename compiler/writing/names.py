@@ -33,15 +33,15 @@ SafetensorError safe_open save_file torch tqdm
 """
 
 _HELPERS = """
-nms round_to_bytes round_to_steps run_cells run_diagonal_rnn run_gru run_lstm run_packed
-run_peephole_lstm run_recurrent spectral_norm top_k
+masked_batch_norm nms round_to_bytes round_to_steps run_cells run_diagonal_rnn run_gru run_lstm
+run_packed run_peephole_lstm run_recurrent spectral_norm top_k
 """
 """Functions that generated modules bring along."""
 
 _HELPER_CLASSES = """
 CellLayers DiagonalRNN DynamicLinear FakeQuantize LearnedConv1d LearnedConv2d LearnedConv3d
-LearnedLinear LearnedQuantize PackedLinear PeepholeLSTM RoundedConv1d RoundedConv2d RoundedConv3d
-RoundedLinear
+LearnedLinear LearnedQuantize MaskedBatchNorm PackedLinear PeepholeLSTM RoundedConv1d RoundedConv2d
+RoundedConv3d RoundedLinear
 """
 """Classes that they bring along."""
 

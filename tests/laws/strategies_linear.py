@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from compiler.ops.group_normalization import GroupNorm, InstanceNorm, RmsNorm
 from compiler.ops.linear import Dense, Embedding
+from compiler.ops.masked_normalization import MaskedBatchNorm
 from compiler.ops.normalization import BatchNorm, LayerNorm
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 
@@ -43,6 +44,16 @@ def draw_batch_norm(draw: Any) -> Case:
     op = BatchNorm(eps=draw(EPS), affine=draw(st.booleans()))
     names = {(0, a): "abcde"[a] for a in (0, *range(2, len(shape))) if draw(st.booleans())}
     return make_case(op, draw_numbers(draw, shape), symbols=names)
+
+
+@cases("masked_batch_norm")
+def draw_masked_batch_norm(draw: Any) -> Case:
+    shape = draw_shape(draw, 2, 5, 4)
+    op = MaskedBatchNorm(eps=draw(EPS), affine=draw(st.booleans()))
+    mask = draw_numbers(draw, (shape[0], *shape[2:]), "bool")
+    names = {(0, a): "abcde"[a] for a in (0, *range(2, len(shape))) if draw(st.booleans())}
+    names |= {(1, a - (a > 0)): name for (_, a), name in names.items()}
+    return make_case(op, draw_numbers(draw, shape), mask, symbols=names)
 
 
 @cases("layer_norm")

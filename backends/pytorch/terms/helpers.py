@@ -171,6 +171,37 @@ class PackedLinear(nn.Module):
         """One number for each entry of a row instead of one for each block."""
         return blocks.repeat_interleave(self.block, dim=1)[:, : self.codes.shape[1]]
 ''',
+    "MaskedBatchNorm": '''\
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the entries that a mask has; the others become 0."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        # x: [n, c, ...]; mask: bool[n, ...]
+        rows = x.movedim(1, -1)
+        y = torch.zeros_like(rows)
+        y[mask] = super().forward(rows[mask])
+        return y.movedim(-1, 1)
+''',
+    "masked_batch_norm": '''\
+def masked_batch_norm(
+    x: Tensor,
+    mask: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Batch normalisation of the entries that a mask has; the others become 0."""
+    rows = x.movedim(1, -1)
+    y = torch.zeros_like(rows)
+    y[mask] = F.batch_norm(
+        rows[mask], running_mean, running_var, weight, bias, training, momentum, eps
+    )
+    return y.movedim(-1, 1)
+''',
     "nms": '''\
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     """Non-maximum suppression: places of the boxes that no better one overlaps by more than the
