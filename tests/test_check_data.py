@@ -85,3 +85,46 @@ def test_rows_that_cannot_be_loaded_are_reported_once(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", "--data", "--format=json", str(tmp_path / "s.weft")])
     assert result.exit_code == 1
     assert [m["code"] for m in json.loads(result.stdout)["messages"]] == ["W0702"]
+
+
+DIVIDED = """
+data table {
+    source csv("t.csv")
+    COLUMNS
+    split in_order, train=60%, val=40%
+}
+model Net {
+    input x: i64[batch]
+    output y = stack([cast(QUOTIENT, f32)], axis=1) -> dense(2)
+}
+train fit of Net on table {
+    minimize cross_entropy(y, label) with sgd(lr=0.1)
+    batch 4  epochs 1
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("columns", "quotient", "told"),
+    [
+        ("x = b", "10 // x", "`x` holds numbers that `//`"),
+        ("x = b", "x % (x - 2)", "`x` holds numbers that `%`"),
+        ("x = 10 // b", "x", "`b` holds numbers that `//`"),
+        ("x = b", "10 // maximum(x, 1)", ""),
+        ("x = b\n where b != 0", "10 // x", ""),
+        ("x = 10 // b\n where b != 0", "x", ""),
+        ("x = b", "10 / x", ""),  # which is infinite
+    ],
+)
+def test_whole_numbers_are_not_divided_by_zeros(
+    columns: str, quotient: str, told: str, tmp_path: Path
+) -> None:
+    rows = (f"{k % 4},{k % 2}" for k in range(20))
+    (tmp_path / "t.csv").write_text("\n".join(["b,label", *rows]))
+    text = DIVIDED.replace("COLUMNS", columns).replace("QUOTIENT", quotient)
+    (tmp_path / "s.weft").write_text(text)
+    result = CliRunner().invoke(app, ["check", "--data", "--format=json", str(tmp_path / "s.weft")])
+    messages = json.loads(result.stdout)["messages"]
+    assert [m["code"] for m in messages] == ["W0724"] * bool(told), messages
+    assert all(told in message["title"] for message in messages)
+    assert all("anything but 0; row" in message["label"] for message in messages)

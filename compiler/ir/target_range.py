@@ -20,7 +20,7 @@ ROUNDING = 1e-6
 class TargetRange:
     """Entries from `low` to `high` (None: without end), and `ignored`, which counts nowhere.
     `whole`: only whole numbers. `sums_along`: entries along this axis, counted from the last one,
-    add up to 1. `values`: these numbers alone."""
+    add up to 1. `values`: these numbers alone. `divides`: anything but 0."""
 
     low: float | None = None
     high: float | None = None
@@ -28,6 +28,7 @@ class TargetRange:
     whole: bool = False
     sums_along: int | None = None
     values: tuple[float, ...] | None = None
+    divides: bool = False
 
     def find_outside(self, array: Array) -> Array:
         """Which entries lie outside; NaN does."""
@@ -41,6 +42,8 @@ class TargetRange:
             inside &= array == np.round(array)
         if self.values is not None:
             inside &= np.isin(array, self.values)
+        if self.divides:
+            inside &= array != 0
         return ~(inside if self.ignored is None else inside | (array == self.ignored))
 
     def find_sums(self, array: Array) -> Array | None:
@@ -53,6 +56,8 @@ class TargetRange:
     def __str__(self) -> str:
         if self.values is not None:
             return " or ".join(f"{value:g}" for value in self.values)
+        if self.divides:
+            return "anything but 0"
         match self.low, self.high:
             case None, high:
                 text = f"{high:g} or below"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.ir.target_range import TargetRange
 
@@ -23,6 +24,13 @@ def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
         count = domain.count.known if domain.count is not None else None
         if count is not None:
             yield operand, TargetRange(domain.least, count - 1, domain.besides)
+
+
+def find_divisors(node: Node) -> Iterator[tuple[int, TargetRange]]:
+    """The operands of a node that divide whole numbers, and so are not 0."""
+    for operand, domain in node.op.place_domains(node.types).items():
+        if domain == Domain():
+            yield operand, TargetRange(divides=True)
 
 
 def find_target_range(node: Node) -> TargetRange | None:

@@ -17,7 +17,7 @@ from compiler.records import dataclass
 from compiler.report.diagnostics import SHOWN_CALLS, Label, Message
 from compiler.report.messages.columns import label_out_of_range
 from compiler.report.source import Span
-from compiler.rows.limits import find_counts, find_target_range
+from compiler.rows.limits import find_counts, find_divisors, find_target_range
 from compiler.training.weighting import WEIGHT, Comparison
 
 SIGNS = (-1, 1)
@@ -45,6 +45,11 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
             value = node.inputs[operand]
             if value is not None:
                 yield Reader(value, node.op.name, found, span, True, calls)
+        for operand, found in find_divisors(node):
+            value = node.inputs[operand]
+            if value is not None:
+                name = node.op.operator or node.op.name
+                yield Reader(value, name, found, span, False, calls)
         value = node.inputs[node.op.target_operand] if target is not None else None
         if target is not None and value is not None:
             # What says of an operand of a block what it holds stands for the block.
@@ -99,6 +104,7 @@ def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterat
             places=reader.places,
             sums=sums is not None,
             rescaled=_rescale(reader.range, name, numbers),
+            divides=reader.range.divides,
         )
         yield replace(message, calls=reader.calls[:SHOWN_CALLS])
 

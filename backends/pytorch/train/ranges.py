@@ -10,6 +10,7 @@ from backends.pytorch.train.code import Function, Statement, suite
 from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.ir.graph import Graph, Value
 from compiler.ir.target_range import TargetRange
+from compiler.program.train import MetricUse
 from compiler.rows.readers import Reader, find_readers
 from compiler.types.dims import equal
 from compiler.types.tensor import DType
@@ -109,7 +110,7 @@ def _find_raw_checks(script: ScriptSpec, names: Mapping[str, str]) -> Iterator[C
     if _is_packaged(script):
         return
     raw = {item.value.name: item.name for item in script.column_graph.inputs}
-    for reader in find_readers(script.column_graph, ()):
+    for reader in _read(script.column_graph, ()):
         name = raw.get(reader.value.name)
         if name is not None and not _always_fits(script, name, reader):
             dtype = reader.value.type.dtype
@@ -129,7 +130,7 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
         return
     step = script.train.graph
     known = {item.value.name: script.find_column(item.name) for item in step.inputs}
-    for reader in _read(step, script):
+    for reader in _read(step, script.train.metrics):
         source = _find_column(step, reader.value)
         name = known[source.name] if source is not None else None
         if source is None or name not in script.columns or _always_fits(script, name, reader):
@@ -138,8 +139,9 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
         yield ColumnCheck(name, column, reader.range, source.type.dtype)
 
 
-def _read(step: Graph, script: ScriptSpec) -> Iterator[Reader]:
-    return find_readers(step, script.train.metrics)
+def _read(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
+    """What reads targets and places; of divisors that are 0 PyTorch tells itself."""
+    return (reader for reader in find_readers(step, uses) if not reader.range.divides)
 
 
 def _find_column(step: Graph, value: Value) -> Value | None:

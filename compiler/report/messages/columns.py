@@ -159,11 +159,12 @@ def label_out_of_range(
     places: bool = False,  # whether they are class numbers, or entries of a table
     sums: bool = False,  # whether what was found is the sum of a distribution
     rescaled: str | None = None,  # what makes 0 and 1 of the column -1 and 1, or the reverse
+    divides: bool = False,  # whether whole numbers are divided by them
 ) -> Text:
     """A target in the data lies outside of what a loss or a metric takes: a class number that is
     below 0, or not below the number of scores of the net; a probability above 1; a distribution
-    that does not add up to 1; 0 where a loss takes -1 and 1. Rows of all splits are looked at,
-    before any training."""
+    that does not add up to 1; 0 where a loss takes -1 and 1, or where it divides a whole number.
+    Rows of all splits are looked at, before any training."""
     if sums:
         label = f"probabilities add up to 1; those of row {row:,} to {found:g}"
     else:
@@ -182,6 +183,8 @@ def label_out_of_range(
         advice = f"they lie between {least:g} and {largest:g}"
     if rescaled is not None:
         advice = f"they are {least:g} and {largest:g}: write `{rescaled}`"
+    if divides:
+        advice = f"leave such rows out with `where {column} != 0`, or divide as f32"
     return Text(
         f"the column `{column}` holds numbers that `{reader}` does not take",
         label=label,

@@ -144,17 +144,18 @@ def training_killed(span: Span | None, signal: str) -> Text:
 @message(
     "W0865",
     console=fit(
-        ("x = stack([a, b])", "x = b"),
-        ("f32[batch, 2]", "i64[batch]"),
-        ("x -> dense(8)", "stack([cast(10 // x, f32)], axis=1) -> dense(8)"),
+        ("x = stack([a, b])", "x = stack([stack([a, b]), stack([a, b])])"),
+        ("f32[batch, 2]", "f32[batch, 2, 2]"),
+        ("x -> dense(8)", "inverse(x) -> flatten -> dense(8)"),
     )
     + """\
 $ weft train fit.weft -o out
 """,
     mended=change_fit(
-        ("x = stack([a, b])", "x = b"),
-        ("f32[batch, 2]", "i64[batch]"),
-        ("x -> dense(8)", "stack([cast(10 // maximum(x, 1), f32)], axis=1) -> dense(8)"),
+        ("x = stack([a, b])", "x = stack([stack([a, b]), stack([-b, a])])"),
+        ("f32[batch, 2]", "f32[batch, 2, 2]"),
+        ("x -> dense(8)", "inverse(x + eye(2)) -> flatten -> dense(8)"),
+        ("model Net", "use std.tensors\n\nmodel Net"),
     )
     + """\
 $ weft train fit.weft -o out
