@@ -207,7 +207,8 @@ class Recurrent(Modular):
     def domains(
         self, x: NodeInput, lengths: NodeInput | None, *_: NodeInput | None
     ) -> Mapping[NodeInput, Domain]:
-        return {} if lengths is None else {lengths: Domain(x.shape[1] + 1, least=1)}
+        found = {x: Domain(finite=True)} if self.gates > 1 else {}
+        return found if lengths is None else {**found, lengths: Domain(x.shape[1] + 1, least=1)}
 
     def compute_sequence(
         self, x: Array, lengths: Array | None, starts: Arrays, weights: Sequence[Array]

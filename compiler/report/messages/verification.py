@@ -324,11 +324,12 @@ def rows_outside_domain(span: Span | None, model: str, layer: str) -> Text:
     """Rows of the data hold numbers that a layer does not take.
 
     Verification also runs the network on some rows of its data. One of them names a place beyond
-    the end of a table, or below 0, or divides by 0.
+    the end of a table, or below 0, or divides by 0, or makes an infinite number or none of what an
+    `lstm` or a `gru` reads: ONNX Runtime has numbers for those.
     """
     return Text(
         f"rows of the data hold numbers that `{layer}` of `{model}` does not take",
-        label="a place lies outside of its table, or a divisor is 0",
+        label="a place lies outside of its table, a divisor is 0, or a number is not finite",
         help="`weft check --data` shows the range of every column",
     )
 
