@@ -3,6 +3,8 @@ over many parts of an axis."""
 
 from __future__ import annotations
 
+import ast
+import time
 from itertools import product
 
 import numpy as np
@@ -11,11 +13,13 @@ import torch
 from torch.nn import functional
 
 from backends.onnx_graph.single import lower_op
+from compiler.ir.evaluate import evaluate, expand
 from compiler.ops.adaptive_pooling import MOST_SLICES, AdaptiveAvgPool, AdaptiveMaxPool
 from compiler.ops.pooling import MaxPool
 from compiler.report.diagnostics import Fault
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
+from tests.elaborating import build
 from tests.laws.harness import run_onnx_runtime
 
 
@@ -78,3 +82,30 @@ def test_many_parts_take_no_more_nodes(
         (found,) = run_onnx_runtime(model, {"x0": image})
         expected = wanted(torch.from_numpy(image), parts).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        (meant,) = op.evaluate(image)
+        np.testing.assert_allclose(meant, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", ["avg", "max"])
+@pytest.mark.parametrize("parts", ["5000", "[40, 3]", "[3, 40]"])
+def test_many_parts_have_a_derivative_of_few_nodes(pool: str, parts: str) -> None:
+    sizes = "9973" if parts == "5000" else "61, 57"
+    spec = f"""
+    model M {{
+        input x: f32[batch, 2, {sizes}]
+        y = x -> adaptive_{pool}_pool({parts})
+        output slope = grad(sum(y ** 2), x)
+    }}
+    """
+    graph = expand(build(spec, "M").graph)
+    assert len(graph.nodes) < 3 * MOST_SLICES
+    shape = (2, 2, *map(int, sizes.split(", ")))
+    image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    started = time.perf_counter()
+    (found,) = evaluate(graph, {}, {"x": image}).values()
+    assert time.perf_counter() - started < 5, "a second at most on an idle machine"
+    x = torch.tensor(image, requires_grad=True)
+    wanted = getattr(functional, f"adaptive_{pool}_pool{len(shape) - 2}d")
+    (wanted(x, ast.literal_eval(parts)) ** 2).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(found, x.grad.numpy(), rtol=1e-5, atol=1e-6)

@@ -16,6 +16,8 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results
 from compiler.ir.symbols import Symbol
 from compiler.ops.axes import axes_constant, need_float
+from compiler.ops.indexing import Index
+from compiler.ops.items import SliceItem, TensorIndex
 from compiler.ops.layers import known, need_least, widen
 from compiler.ops.magnitudes import measure_mean
 from compiler.ops.registry import OPS
@@ -128,14 +130,45 @@ class AdaptivePool(Op):
         return build.op("Div", [total, build.op("Cast", [lengths], {"to": x.dtype})])
 
     def spell_parts(self, x: Symbol, reduction: str) -> Symbol:
-        """Axis by axis, each part cut out and reduced."""
+        """Axis by axis, each part cut out and reduced. Many parts of an axis of a known size are
+        gathered, as many nodes for any number of them."""
         for axis, count in enumerate(spread("size", self.size, x.rank - 2), start=2):
+            length = x.shape[axis].known
+            if count > MOST_SLICES and length is not None:
+                x = _spell_gathered(x, axis, *place_parts(length, count), reduction)
+                continue
             size, zeros = x.shape[axis], [Dim.of(0)] * (2 * (x.rank - 1 - axis))
             bounds = [bound_part(size, part, count) for part in range(count)]
             pieces = [x.pad([*zeros, -start, stop - size]) for start, stop in bounds]
             made = [piece.apply(reduction, axis=axis, keep=True) for piece in pieces]
             x = made[0] if count == 1 else x.build.apply("concat", made, axis=axis)[0]
         return x
+
+
+def _spell_gathered(x: Symbol, axis: int, places: Array, counts: Array, reduction: str) -> Symbol:
+    """The entries at these places along an axis, those of each part along a further one, and
+    reduced."""
+    index = x.build.constant(places.reshape(-1), DType.I64)
+    (picked,) = x.build.add(Index((*[SliceItem()] * axis, TensorIndex(1))), [x, index])
+    shape = (*x.shape[:axis], *map(Dim.of, places.shape), *x.shape[axis + 1 :])
+    behind = [1] * (x.rank - 1 - axis)
+    inside = np.arange(places.shape[1]) < counts[:, None]
+    mask = x.build.constant(inside.reshape(*inside.shape, *behind), DType.BOOL)
+    parts = picked.reshape(shape)
+    if reduction == "max":
+        return mask.apply("where", parts, x.like(-math.inf)).apply("max", axis=axis + 1)
+    total = mask.apply("where", parts, x.like(0.0)).apply("sum", axis=axis + 1)
+    lengths = counts.reshape(-1, *behind).astype(x.dtype.numpy)
+    return total / x.build.constant(lengths, x.dtype)
+
+
+def place_parts(size: int, parts: int) -> tuple[Array, Array]:
+    """`[parts, longest]`: the entries of each part of an axis, those of shorter ones followed by
+    their last again; `[parts]`: how many each has."""
+    numbers = np.arange(parts)
+    start, stop = numbers * size // parts, -(-(numbers + 1) * size // parts)
+    places = start[:, None] + np.arange((stop - start).max())
+    return np.minimum(places, stop[:, None] - 1), stop - start
 
 
 def bound_part(size: Dim, part: int, parts: int) -> tuple[Dim, Dim]:
@@ -175,9 +208,8 @@ class AdaptiveMaxPool(AdaptivePool):
 
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
-            bounds = [bound_part(Dim.of(x.shape[axis]), part, parts) for part in range(parts)]
-            places = [np.arange(known(start), known(stop)) for start, stop in bounds]
-            x = np.stack([x.take(place, axis).max(axis) for place in places], axis)
+            places, _ = place_parts(x.shape[axis], parts)
+            x = x.take(places, axis).max(axis + 1)
         return (x,)
 
     def spell_out(self, x: Symbol) -> Sequence[Symbol]:
@@ -225,8 +257,11 @@ class AdaptiveAvgPool(AdaptivePool):
     def evaluate(self, x: Array) -> tuple[Array, ...]:
         y = widen(x)
         for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
-            shares = divide_axis(x.shape[axis], parts).astype(y.dtype)
-            y = np.moveaxis(np.tensordot(y, shares, (axis, 1)), -1, axis)
+            places, counts = place_parts(x.shape[axis], parts)
+            behind = [1] * (x.ndim - 1 - axis)
+            inside = (np.arange(places.shape[1]) < counts[:, None]).reshape(*places.shape, *behind)
+            total = np.where(inside, y.take(places, axis), 0).sum(axis + 1)
+            y = total / counts.reshape(-1, *behind).astype(y.dtype)
         return (y.astype(x.dtype, copy=False),)
 
     def spell_out(self, x: Symbol) -> Sequence[Symbol]:
@@ -259,8 +294,7 @@ class AdaptiveAvgPool(AdaptivePool):
 
 def divide_axis(size: int, parts: int) -> Array:
     """`[parts, size]`: the share of each entry in the mean of each part."""
+    places, counts = place_parts(size, parts)
     shares = np.zeros((parts, size))
-    for part in range(parts):
-        start, stop = part * size // parts, -(-(part + 1) * size // parts)
-        shares[part, start:stop] = 1 / (stop - start)
+    np.put_along_axis(shares, places, 1 / counts[:, None], axis=1)
     return shares
