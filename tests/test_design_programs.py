@@ -1,5 +1,5 @@
 """The programs that the language was tried on are checked with data in place. What had to be mended
-in them, and why, stands here; `pad`, `balance`, `lookahead` and `weights` are still to come."""
+in them, and why, stands here; `pad`, `balance` and `weights` are still to come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch normalisation of the entries that a mask has, beside PyTorch's own of the rows alone."""
+"""Batch normalisation of the rows that a mask has, beside PyTorch's own of these rows alone."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.elaborating import build, elaborate
 
 JETS = """
 model Net(width: int = 8) {{
-    input jets: f32[batch, 5, t]
+    input jets: f32[batch, t, 5]
     input seen: bool[batch, t]
     x = masked_batch_norm(jets, seen{options}) as norm
-    x = masked_batch_norm(x -> conv(width, kernel=1) as conv, seen) -> relu
-    output y = max(x, axis=2) -> dense(3) as head
+    x = masked_batch_norm(x -> dense(width) as fc, seen) -> relu
+    output y = max(x, axis=1) -> dense(3) as head
 }}
 """
 OPTIONS = ("", ", eps=1e-2, momentum=0.3", ", affine=false", ", momentum=1.0, affine=false")
@@ -38,7 +38,7 @@ def draw(batch: int, t: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]
     """Jets whose entries that do not count are no numbers."""
     torch.manual_seed(seed)
     seen = torch.arange(t) < torch.randint(1, t + 1, (batch, 1))
-    jets = (3 * torch.randn(batch, 5, t) + 2).where(seen[:, None], torch.nan)
+    jets = (3 * torch.randn(batch, t, 5) + 2).where(seen[..., None], torch.nan)
     return jets, seen
 
 
@@ -51,17 +51,17 @@ def test_training_is_that_of_the_rows_alone(options: str) -> None:
     wanted.load_state_dict(norm.state_dict())
     for seed in range(3):
         jets, seen = draw(4, 6, seed)
-        rows = jets.movedim(1, 2)[seen].clone().requires_grad_()
+        rows = jets[seen].clone().requires_grad_()
         jets.requires_grad_()
         found, expected = norm(jets, seen), wanted(rows)
-        torch.testing.assert_close(found.movedim(1, 2)[seen], expected)
-        assert not found.movedim(1, 2)[~seen].any()
+        torch.testing.assert_close(found[seen], expected)
+        assert not found[~seen].any()
         (found**3).sum().backward()
         (expected**3).sum().backward()
         assert jets.grad is not None
         assert rows.grad is not None
-        torch.testing.assert_close(jets.grad.movedim(1, 2)[seen], rows.grad)
-        assert not jets.grad.movedim(1, 2)[~seen].any()
+        torch.testing.assert_close(jets.grad[seen], rows.grad)
+        assert not jets.grad[~seen].any()
     for name, value in wanted.state_dict().items():
         torch.testing.assert_close(norm.state_dict()[name], value)
     for name, parameter in wanted.named_parameters():
@@ -76,7 +76,7 @@ def test_padding_changes_nothing_in_any_backend(tmp_path: Path) -> None:
     session = open_session(tmp_path / "net.onnx", device=Device.CPU)
     for batch, t in ((1, 4), (3, 7)):
         jets, seen = draw(batch, t)
-        longer = torch.cat([jets, torch.full((batch, 5, 2), torch.inf)], 2)
+        longer = torch.cat([jets, torch.full((batch, 2, 5), torch.inf)], 1)
         more = torch.cat([seen, torch.zeros(batch, 2, dtype=torch.bool)], 1)
         (y,) = session.run({"jets": jets.numpy(), "seen": seen.numpy()}).values()
         (z,) = session.run({"jets": longer.numpy(), "seen": more.numpy()}).values()
@@ -87,7 +87,7 @@ def test_padding_changes_nothing_in_any_backend(tmp_path: Path) -> None:
 def test_weights_that_are_given_have_a_function() -> None:
     spec = """
     model M {
-        input x: f32[n, 4, t]
+        input x: f32[n, t, 4]
         input mask: bool[n, t]
         param w: f32[4] = normal(1.0)
         param b: f32[4] = zeros
@@ -100,8 +100,8 @@ def test_weights_that_are_given_have_a_function() -> None:
     module = load_module(emit_module([graph], title="M"), graph).train()
     plain = nn.BatchNorm1d(4)
     plain.weight.data = module.w.data.clone()
-    x, mask = torch.randn(3, 4, 5), torch.rand(3, 5) > 0.3
-    torch.testing.assert_close(module(x, mask).movedim(1, 2)[mask], plain(x.movedim(1, 2)[mask]))
+    x, mask = torch.randn(3, 5, 4), torch.rand(3, 5) > 0.3
+    torch.testing.assert_close(module(x, mask)[mask], plain(x[mask]))
     torch.testing.assert_close(module.mean, plain.running_mean)
     torch.testing.assert_close(module.var, plain.running_var)
 
@@ -110,7 +110,7 @@ def test_weights_that_are_given_have_a_function() -> None:
     ("mask", "reason"),
     [
         ("bool[batch, t + 1]", "bool[batch, t]"),
-        ("bool[batch, 5, t]", "bool[batch, t]"),
+        ("bool[batch, t, 5]", "bool[batch, t]"),
         ("f32[batch, t]", "bool[batch, t]"),
     ],
 )

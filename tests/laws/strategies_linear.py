@@ -50,9 +50,9 @@ def draw_batch_norm(draw: Any) -> Case:
 def draw_masked_batch_norm(draw: Any) -> Case:
     shape = draw_shape(draw, 2, 5, 4)
     op = MaskedBatchNorm(eps=draw(EPS), affine=draw(st.booleans()))
-    mask = draw_numbers(draw, (shape[0], *shape[2:]), "bool")
-    names = {(0, a): "abcde"[a] for a in (0, *range(2, len(shape))) if draw(st.booleans())}
-    names |= {(1, a - (a > 0)): name for (_, a), name in names.items()}
+    mask = draw_numbers(draw, shape[:-1], "bool")
+    names = draw_names(draw, len(shape) - 1)
+    names |= {(1, a): name for (_, a), name in names.items()}
     return make_case(op, draw_numbers(draw, shape), mask, symbols=names)
 
 

@@ -173,14 +173,13 @@ class PackedLinear(nn.Module):
 ''',
     "MaskedBatchNorm": '''\
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of the entries that a mask has; the others become 0."""
+    """Batch normalisation of the rows that a mask has; the others become 0."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        # x: [n, c, ...]; mask: bool[n, ...]
-        rows = x.movedim(1, -1)
-        y = torch.zeros_like(rows)
-        y[mask] = super().forward(rows[mask])
-        return y.movedim(-1, 1)
+        # x: [n, ..., channels]; mask: bool[n, ...]
+        y = torch.zeros_like(x)
+        y[mask] = super().forward(x[mask])
+        return y
 ''',
     "masked_batch_norm": '''\
 def masked_batch_norm(
@@ -194,13 +193,12 @@ def masked_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Batch normalisation of the entries that a mask has; the others become 0."""
-    rows = x.movedim(1, -1)
-    y = torch.zeros_like(rows)
+    """Batch normalisation of the rows that a mask has; the others become 0."""
+    y = torch.zeros_like(x)
     y[mask] = F.batch_norm(
-        rows[mask], running_mean, running_var, weight, bias, training, momentum, eps
+        x[mask], running_mean, running_var, weight, bias, training, momentum, eps
     )
-    return y.movedim(-1, 1)
+    return y
 ''',
     "nms": '''\
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:

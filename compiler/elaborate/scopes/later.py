@@ -8,11 +8,6 @@ from compiler.report.diagnostics import Message
 from compiler.report.messages.names import not_available
 from compiler.text.tree.syntax import Name
 
-LATER: dict[str, str] = {
-    "lookahead": "wrap an optimizer that looks ahead",
-}
-"""Names in expressions, and what each will do; compression passes are such names too."""
-
 OUTSIDE = "change a net outside of the `apply` of a variant"
 """What a compression pass will do where an expression calls it."""
 
@@ -25,8 +20,6 @@ def names_pass(word: str) -> bool:
 
 def find_purpose(word: str) -> str | None:
     """What a name will do in a later version; None where it is no such name."""
-    if word in LATER:
-        return LATER[word]
     load_compression()
     return OUTSIDE if COMPRESSION.get(word) is not None else None
 

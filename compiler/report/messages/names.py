@@ -165,7 +165,7 @@ _OF_MODELS = {
     "W0206",
     bad=(
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4)\n}\n"
-        "net m = M() -> lookahead\n"
+        "net m = M() -> prune(channels=50%)\n"
     ),
     good=(
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4)\n}\nnet m = M()\n"
