@@ -42,10 +42,8 @@ WITHOUT_FORMULA = {
     },
     "block": {
         *("argsort", "class_shares", "diag", "overlap_axes"),
-        *("add_learned", "add_sinusoidal", "image_tokens", "self_attention", "mlp"),  # nets
-        *("encoder_block", "pre_norm_block"),
-        *("transformer_decoder_layer", "transformer_encoder_layer"),
-        *("basic_block", "bottleneck", "conv_bn", "squeeze_excite"),
+        *("basic_block", "bottleneck", "conv_bn", "image_tokens"),  # nets
+        "transformer_decoder_layer",  # as that of the encoder, with attention to `memory` between
         *("affine", "box_grid", "join_grid", "perspective_grid", "rotate", "sample_both"),  # places
         *("cutmix", "elastic"),
         *("center_crop", "random_affine", "random_crop", "random_flip", "random_perspective"),

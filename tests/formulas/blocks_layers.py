@@ -262,6 +262,114 @@ def multi_head_attention(
     return _dense(_heads(q, k, v, mask, causal), w, "out_proj")
 
 
+@FORMULAS.of("self_attention", "e = d / heads", "head_h = softmax(q_h k_hᵀ / √e + mask) v_h")
+def self_attention(
+    x: Array, w: Weights, heads: int, causal: bool = False, mask: Any = None, path: str = ""
+) -> Array:
+    q, k, v = (_split(y, heads) for y in np.split(_dense(x, w, f"{path}in_proj"), 3, axis=-1))
+    return _dense(_heads(q, k, v, mask, causal), w, f"{path}out_proj")
+
+
+@FORMULAS.of("mlp", "y = act(x Aᵀ + a) @ Bᵀ + b")
+def mlp(
+    x: Array, w: Weights, hidden: int, act: str = "gelu", drop: float = 0, path: str = ""
+) -> Array:
+    assert len(w[f"{path}0.weight"]) == hidden
+    return _dense(ACTIVATIONS[act](_dense(x, w, f"{path}0")), w, f"{path}3")
+
+
+def _norm(x: Array, w: Weights, path: str, eps: float = 1e-5) -> Array:
+    centred = x - x.mean(-1, keepdims=True)
+    y = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
+    return np.asarray(y * w[f"{path}.weight"] + w.get(f"{path}.bias", 0))
+
+
+NORMED = "y = x + attention(norm(x)),   z = y + mlp(norm(y))"
+
+
+@FORMULAS.of("encoder_block", NORMED)
+def encoder_block(
+    x: Array,
+    w: Weights,
+    heads: int,
+    hidden: int,
+    eps: float = 1e-5,
+    drop: float = 0,
+    causal: bool = False,
+) -> Array:
+    y = x + self_attention(_norm(x, w, "ln_1", eps), w, heads, causal, path="self_attention.")
+    return y + mlp(_norm(y, w, "ln_2", eps), w, hidden, path="mlp.")
+
+
+@FORMULAS.of("pre_norm_block", NORMED)
+def pre_norm_block(
+    x: Array,
+    w: Weights,
+    heads: int,
+    hidden: int | None = None,
+    mask: Any = None,
+    act: str = "gelu",
+    eps: float = 1e-5,
+    drop: float = 0,
+    causal: bool = False,
+) -> Array:
+    hidden = 4 * x.shape[-1] if hidden is None else hidden
+    y = x + self_attention(_norm(x, w, "ln_1", eps), w, heads, causal, mask, "attn.")
+    return y + mlp(_norm(y, w, "ln_2", eps), w, hidden, act, path="mlp.")
+
+
+@FORMULAS.of("add_sinusoidal", "y[n, p] = x[n, p] + positions[p]")
+def add_sinusoidal(x: Array, base: float = 10000.0) -> Array:
+    return np.asarray(x + sinusoidal_positions(x.shape[1], x.shape[2], base))
+
+
+@FORMULAS.of("add_learned", "y[n, p] = x[n, p] + weight[p]")
+def add_learned(x: Array, w: Weights, longest: int, std: float = 0.02) -> Array:
+    """`std` is what the weights are drawn with."""
+    assert len(w["weight"]) == longest
+    return np.asarray([[row[p] + w["weight"][p] for p in range(len(row))] for row in x])
+
+
+@FORMULAS.of(
+    "transformer_encoder_layer",
+    "y = x + attention(norm1(x)), z = y + mlp(norm2(y))",
+    "y = norm1(x + attention(x)),   z = norm2(y + mlp(y))",
+)
+def transformer_encoder_layer(
+    x: Array,
+    w: Weights,
+    heads: int,
+    hidden: int = 2048,
+    act: str = "relu",
+    drop: float = 0.1,
+    norm_first: bool = False,
+    causal: bool = False,
+    mask: Any = None,
+    bias: bool = True,
+) -> Array:
+    assert len(w["linear1.weight"]) == hidden
+    own = {path.removeprefix("self_attn."): a for path, a in w.items() if "self_attn" in path}
+
+    def attention(y: Array) -> Array:
+        return multi_head_attention(y, w=own, mask=mask, heads=heads, causal=causal, bias=bias)
+
+    def feed(y: Array) -> Array:
+        return _dense(ACTIVATIONS[act](_dense(y, w, "linear1")), w, "linear2")
+
+    if norm_first:
+        y = x + attention(_norm(x, w, "norm1"))
+        return np.asarray(y + feed(_norm(y, w, "norm2")))
+    y = _norm(x + attention(x), w, "norm1")
+    return _norm(y + feed(y), w, "norm2")
+
+
+@FORMULAS.of("squeeze_excite", "y = x * sigmoid(relu(m Aᵀ + a) @ Bᵀ + b)")
+def squeeze_excite(x: Array, w: Weights, reduction: int = 16) -> Array:
+    assert len(w["fc1.weight"]) == x.shape[1] // reduction
+    hidden = ACTIVATIONS["relu"](_dense(x.mean((2, 3)), w, "fc1"))
+    return np.asarray(x * ACTIVATIONS["sigmoid"](_dense(hidden, w, "fc2"))[:, :, None, None])
+
+
 @FORMULAS.of(
     "grouped_query_attention",
     "head_h = softmax(q_h k_gᵀ / √e + mask) v_g,   g = h * kv_heads // heads",

@@ -62,39 +62,63 @@ def binary_focal(
     return reduce_loss(loss, reduction, weight)
 
 
-def _overlap(logits: Array, target: Array, background: bool, per_row: bool, ratio: Any) -> Array:
-    """One minus the mean of a ratio of probabilities and targets, for each class and row."""
+def _overlap(
+    logits: Array,
+    target: Array,
+    background: bool,
+    per_row: bool,
+    ratio: Any,
+    ignore_index: int | None,
+    mask: Array | None,
+) -> Array:
+    """One minus the mean of a ratio of probabilities and targets, for each class and row, of the
+    entries that count."""
+    counts = np.ones(target.shape, bool) if mask is None else mask
+    counts = counts & (target != ignore_index)
     if logits.ndim > target.ndim:
         p = _softmax(logits, 1)
         t = np.stack([target == c for c in range(logits.shape[1])], axis=1).astype(np.float64)
         groups = [(p[:, c], t[:, c]) for c in range(0 if background else 1, p.shape[1])]
     else:
         groups = [(_sigmoid(logits), target.astype(np.float64))]
+    chosen = [(a, b, counts) for a, b in groups]
     if per_row:
-        groups = [(a[n], b[n]) for a, b in groups for n in range(len(a))]
-    return np.asarray(1 - np.mean([ratio(p, t) for p, t in groups]))
+        chosen = [(a[n], b[n], counts[n]) for a, b in groups for n in range(len(a))]
+    return np.asarray(1 - np.mean([ratio(p[seen], t[seen]) for p, t, seen in chosen]))
 
 
 @FORMULAS.of("soft_dice", "1 - (2 α + eps) / (β + eps)")
 def soft_dice(
-    logits: Array, target: Array, eps: float = 1.0, background: bool = True, per_row: bool = False
+    logits: Array,
+    target: Array,
+    eps: float = 1.0,
+    background: bool = True,
+    per_row: bool = False,
+    ignore_index: int | None = None,
+    mask: Array | None = None,
 ) -> Array:
     def ratio(p: Array, t: Array) -> Any:
         alpha, beta = (p * t).sum(), p.sum() + t.sum()
         return (2 * alpha + eps) / (beta + eps)
 
-    return _overlap(logits, target, background, per_row, ratio)
+    return _overlap(logits, target, background, per_row, ratio, ignore_index, mask)
 
 
 @FORMULAS.of("soft_iou", "1 - (α + eps) / (β - α + eps)")
 def soft_iou(
-    logits: Array, target: Array, eps: float = 1.0, background: bool = True, per_row: bool = False
+    logits: Array,
+    target: Array,
+    eps: float = 1.0,
+    background: bool = True,
+    per_row: bool = False,
+    ignore_index: int | None = None,
+    mask: Array | None = None,
 ) -> Array:
     def ratio(p: Array, t: Array) -> Any:
         alpha, beta = (p * t).sum(), p.sum() + t.sum()
         return (alpha + eps) / (beta - alpha + eps)
 
-    return _overlap(logits, target, background, per_row, ratio)
+    return _overlap(logits, target, background, per_row, ratio, ignore_index, mask)
 
 
 @FORMULAS.of("tversky", "1 - (TP + eps) / (TP + alpha FP + beta FN + eps)")
@@ -105,12 +129,14 @@ def tversky(
     beta: float = 0.7,
     eps: float = 1.0,
     per_row: bool = False,
+    ignore_index: int | None = None,
+    mask: Array | None = None,
 ) -> Array:
     def ratio(p: Array, t: Array) -> Any:
         tp, fp, fn = (p * t).sum(), (p * (1 - t)).sum(), ((1 - p) * t).sum()
         return (tp + eps) / (tp + alpha * fp + beta * fn + eps)
 
-    return _overlap(logits, target, True, per_row, ratio)
+    return _overlap(logits, target, True, per_row, ratio, ignore_index, mask)
 
 
 def _diverge(p: Array, q: Array, axis: int) -> Any:

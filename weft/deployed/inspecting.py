@@ -152,7 +152,7 @@ def need_ports(artifact: OnnxArtifact, name: str, deploy: Deploy | None, device:
         given = [port for port in found if port not in named]
         if {*given} != {*ports}:
             lists = (list_words(tuple(names)) for names in (given, ports))
-            reason = "its {0}s are {1}, those of the net {2}".format(side, *lists)
+            reason = "its {}s are {}, those of the net {}".format(side, *lists)
             raise CompileError([other_file(None, str(artifact.path), ((name, reason),))])
 
 
