@@ -262,7 +262,7 @@ def multi_head_attention(
     return _dense(_heads(q, k, v, mask, causal), w, "out_proj")
 
 
-@FORMULAS.of("self_attention", "e = d / heads", "head_h = softmax(q_h k_hᵀ / √e + mask) v_h")
+@FORMULAS.of("self_attention", "softmax(q_h k_hᵀ / √e + mask) v_h", "e = d / heads")
 def self_attention(
     x: Array, w: Weights, heads: int, causal: bool = False, mask: Any = None, path: str = ""
 ) -> Array:
@@ -284,10 +284,10 @@ def _norm(x: Array, w: Weights, path: str, eps: float = 1e-5) -> Array:
     return np.asarray(y * w[f"{path}.weight"] + w.get(f"{path}.bias", 0))
 
 
-NORMED = "y = x + attention(norm(x)),   z = y + mlp(norm(y))"
+NORMED = ("y = x + attention(norm(x))", "y + mlp(norm(y))")
 
 
-@FORMULAS.of("encoder_block", NORMED)
+@FORMULAS.of("encoder_block", *NORMED)
 def encoder_block(
     x: Array,
     w: Weights,
@@ -301,7 +301,7 @@ def encoder_block(
     return y + mlp(_norm(y, w, "ln_2", eps), w, hidden, path="mlp.")
 
 
-@FORMULAS.of("pre_norm_block", NORMED)
+@FORMULAS.of("pre_norm_block", *NORMED)
 def pre_norm_block(
     x: Array,
     w: Weights,

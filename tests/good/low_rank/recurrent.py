@@ -32,7 +32,9 @@ class PeepholeLstm(nn.Module):
         order = -1 if self.reverse else 1
         states = []
         for y, m_t in zip(
-            F.linear(x, input_weight).unbind(1)[::order], mask.unbind(1)[::order]
+            F.linear(x, input_weight).unbind(1)[::order],
+            mask.unbind(1)[::order],
+            strict=True,
         ):
             i, f, g, o = self.gates[1](torch.addmm(y, h, state_weight)).chunk(4, dim=-1)
             i = torch.sigmoid(i + peep_0 * c)  # [n, hidden]

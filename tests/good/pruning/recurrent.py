@@ -31,6 +31,7 @@ class PeepholeLstm(nn.Module):
         for y, m_t in zip(
             F.linear(x, input_weight, self.gates.bias).unbind(1)[::order],
             mask.unbind(1)[::order],
+            strict=True,
         ):
             i, f, g, o = torch.addmm(y, h, state_weight).chunk(4, dim=-1)
             i = torch.sigmoid(i + peep_0 * c)  # [n, hidden]

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017); query, key and value come from
-    one projection. `mask` broadcasts to `[n, heads, t, t]`: true where a token may be
-    seen, or numbers that are added; not beside `causal`."""
+    one projection. Heads `softmax(q_h k_hᵀ / √e + mask) v_h` of `e = d / heads`
+    features go through a dense layer. `mask` broadcasts to `[n, heads, t, t]`: true
+    where a token may be seen, or numbers that are added; not beside `causal`."""
 
     def __init__(self, d: int, heads: int, causal: bool = False) -> None:
         super().__init__()
@@ -28,7 +29,8 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Sequential):
-    """Two dense layers with an activation between them."""
+    """Two dense layers with an activation between them: `y = act(x Aᵀ + a) @ Bᵀ +
+    b`."""
 
     def __init__(self, d: int, hidden: int, drop: float = 0.0) -> None:
         super().__init__(
@@ -41,7 +43,8 @@ class Mlp(nn.Sequential):
 
 
 class EncoderBlock(nn.Module):
-    """Transformer block, normalised before each branch."""
+    """Transformer block, normalised before each branch: `y = x + attention(norm(x))`,
+    then `y + mlp(norm(y))`."""
 
     def __init__(
         self,
@@ -70,13 +73,18 @@ class TinyGPT(nn.Module):
     """A transformer that writes Shakespeare character by character."""
 
     def __init__(
-        self, vocab: int = 65, context: int = 64, d: int = 90, heads: int = 3
+        self,
+        vocab: int = 65,
+        context: int = 64,
+        d: int = 90,
+        layers: int = 4,
+        heads: int = 3,
     ) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.empty(context, d))
         self.embed = nn.Embedding(vocab, d)
         self.blocks = nn.Sequential(
-            *[EncoderBlock(d, heads, 358, causal=True) for _ in range(4)]
+            *[EncoderBlock(d, heads, 358, causal=True) for _ in range(layers)]
         )
         self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, vocab, bias=False)

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017); query, key and value come from
-    one projection. `mask` broadcasts to `[n, heads, t, t]`: true where a token may be
-    seen, or numbers that are added; not beside `causal`."""
+    one projection. Heads `softmax(q_h k_hᵀ / √e + mask) v_h` of `e = d / heads`
+    features go through a dense layer. `mask` broadcasts to `[n, heads, t, t]`: true
+    where a token may be seen, or numbers that are added; not beside `causal`."""
 
     def __init__(self, d: int, heads: int, causal: bool = False) -> None:
         super().__init__()
@@ -27,7 +28,8 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Sequential):
-    """Two dense layers with an activation between them."""
+    """Two dense layers with an activation between them: `y = act(x Aᵀ + a) @ Bᵀ +
+    b`."""
 
     def __init__(self, d: int, hidden: int, drop: float = 0.0) -> None:
         super().__init__(
@@ -40,7 +42,8 @@ class Mlp(nn.Sequential):
 
 
 class EncoderBlock(nn.Module):
-    """Transformer block, normalised before each branch."""
+    """Transformer block, normalised before each branch: `y = x + attention(norm(x))`,
+    then `y + mlp(norm(y))`."""
 
     def __init__(
         self,
