@@ -266,6 +266,9 @@ LAYERS = [
     case("multi_head_attention", "sequence mask=head_mask", heads=2, causal=True),
     case("multi_head_attention", "sequence mask=head_bias", heads=2),
     case("multi_head_attention", "sequence memory", heads=2),
+    case("multi_head_attention", "sequence memory mask=memory_mask", heads=4, weights=True),
+    case("multi_head_attention", "sequence", heads=2, weights=True, causal=True),
+    case("multi_head_attention", "sequence mask=head_bias", heads=1, weights=True, causal=True),
     case("multi_head_attention", "sequence memory memory mask=memory_mask", heads=2),
     case("self_attention", "sequence", heads=2),
     case("self_attention", "sequence mask=head_mask", heads=4),
@@ -412,7 +415,7 @@ def build_net(case: Case) -> Graph:
     library = re.search(r"`(std\.\w+)`", PLACES[case.block])
     assert library, PLACES[case.block]
     lines = [f"    input {n}: {write_type(GIVEN[n])}" for n in dict.fromkeys(case.names)]
-    if case.block in PAIRS:
+    if case.block in PAIRS or "weights" in case.options:
         lines += [f"    a, b = {case.call}", "    output first = a", "    output second = b"]
     else:
         lines.append(f"    output y = {case.call}")

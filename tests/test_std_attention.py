@@ -47,12 +47,17 @@ GIVEN = {
 
 
 def compare_module(
-    call: str, names: str, oracle: nn.Module, run: Callable[..., Any] | None = None
+    call: str,
+    names: str,
+    oracle: nn.Module,
+    run: Callable[..., Any] | None = None,
+    part: str = "",
 ) -> None:
-    """A call `… as net` has the parameters of a module of PyTorch, and its results."""
+    """A call `… as net` has the parameters of a module of PyTorch, and its results; of several
+    `part` says which is compared."""
     inputs = {name: GIVEN[name] for name in names.split()}
     lines = [f"    input {name}: {type_text(array)}" for name, array in inputs.items()]
-    text = ["use std.attention", "model M {", *lines, f"    output y = {call} as net", "}"]
+    text = ["use std.attention", "model M {", *lines, f"    output y = ({call} as net){part}", "}"]
     graph = build("\n".join(text)).graph
     weights = draw_lively(graph)
     own = {path.removeprefix("net."): torch.tensor(array) for path, array in weights.items()}
@@ -92,6 +97,27 @@ def test_cross_attention_is_pytorchs() -> None:
     call = "multi_head_attention(x, memory, memory, heads=4, mask=seen[:, none, none])"
     compare_module(
         call, "x memory seen", made, lambda x, m, seen: made(x, m, m, key_padding_mask=~seen)[0]
+    )
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_weights_of_heads_are_pytorchs(heads: int) -> None:
+    made = nn.MultiheadAttention(D, heads, batch_first=True)
+    options = f"heads={heads}, weights=true"
+    compare_module(
+        f"multi_head_attention(x, memory, memory, {options}, mask=seen[:, none, none])",
+        "x memory seen",
+        made,
+        lambda x, m, seen: made(x, m, m, key_padding_mask=~seen)[1],
+        ".weights",
+    )
+    behind = torch.ones(T, T).triu(1).bool()
+    compare_module(
+        f"multi_head_attention(x, {options}, causal=true)",
+        "x",
+        made,
+        lambda x: made(x, x, x, attn_mask=behind)[1],
+        ".weights",
     )
 
 

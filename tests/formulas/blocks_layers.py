@@ -249,7 +249,8 @@ def multi_head_attention(
     heads: int = 1,
     causal: bool = False,
     bias: bool = True,
-) -> Array:
+    weights: bool = False,
+) -> Any:
     assert w is not None
     key = query if key is None else key
     value = key if value is None else value
@@ -259,7 +260,12 @@ def multi_head_attention(
         _split(x @ matrix.T + shift, heads)
         for x, matrix, shift in zip((query, key, value), matrices, shifts, strict=True)
     )
-    return _dense(_heads(q, k, v, mask, causal), w, "out_proj")
+    y = _dense(_heads(q, k, v, mask, causal), w, "out_proj")
+    if not weights:
+        return y
+    unit = np.broadcast_to(np.eye(k.shape[2]), (*k.shape[:2], k.shape[2], k.shape[2]))
+    shares = np.split(_heads(q, k, unit, mask, causal), heads, axis=-1)
+    return y, np.mean(shares, axis=0)
 
 
 @FORMULAS.of("self_attention", "softmax(q_h k_hᵀ / √e + mask) v_h", "e = d / heads")
