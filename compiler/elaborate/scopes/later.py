@@ -20,8 +20,7 @@ def names_pass(word: str) -> bool:
 
 def find_purpose(word: str) -> str | None:
     """What a name will do in a later version; None where it is no such name."""
-    load_compression()
-    return OUTSIDE if COMPRESSION.get(word) is not None else None
+    return OUTSIDE if names_pass(word) else None
 
 
 def refuse_later(name: Name) -> Message | None:
