@@ -168,6 +168,49 @@ def test_a_script_cuts_the_same_windows(tmp_path: Path, case: str) -> None:
             np.testing.assert_allclose(column.numpy(), own[name], rtol=1e-5, atol=1e-6)
 
 
+def several(steps: str, count: int, options: str = "") -> str:
+    """The spec with targets of several rows after each window."""
+    text = spec(4, f"ahead={steps}{options}")
+    text = text.replace("y: f32[batch] =", f"y: f32[batch, {count}] =")
+    text = text.replace("dense(1) -> flatten(0)", f"dense({count})")
+    return text.replace("mae(a[:, -1] - b[:, -1], target)", "mae(y, target)")
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows"),
+    [("[1, 6]", [1, 6]), ("1..4", [1, 2, 3]), ("[2]", [2]), ("[1, 3, 4]", [1, 3, 4])],
+)
+@pytest.mark.parametrize("keys", ["", ', by=when, group=station, gaps="split"'])
+def test_targets_of_several_rows_are_those_of_each(
+    tmp_path: Path, steps: str, rows: list[int], keys: str
+) -> None:
+    program = open_spec(tmp_path, several(steps, len(rows), keys), make_table())
+    loaded = load_data(program.data["series"])
+    single = loaded.single["target"]
+    for name, first in loaded.rows.items():
+        own = loaded.split(name)["target"]
+        assert own.shape == (len(first), len(rows))
+        assert len(first) > 0
+        expected = np.stack([single[first + 3 + row] for row in rows], axis=1)
+        np.testing.assert_array_equal(own, expected)
+    write_training(program.trains["fit"], tmp_path)
+    lint(tmp_path)
+    (tmp_path / "run").mkdir()
+    splits = import_script(tmp_path, "train").load_splits(tmp_path, tmp_path / "run", "cpu")
+    names = [item.name for item in program.trains["fit"].graph.inputs]
+    for split, columns in splits.items():
+        for name, column in zip(names, columns, strict=True):
+            np.testing.assert_allclose(column.numpy(), loaded.split(split)[name], atol=1e-6)
+
+
+def test_a_net_of_several_targets_trains_and_is_deployed(tmp_path: Path) -> None:
+    text = several("[1, 6]", 2) + "deploy fit as onnx { preprocess series  dynamic batch }\n"
+    open_spec(tmp_path, text, make_table())
+    spec_file, out = str(tmp_path / "spec.weft"), str(tmp_path / "out")
+    made = CliRunner().invoke(app, ["build", spec_file, "-o", out])
+    assert made.exit_code == 0, made.output
+
+
 def test_a_stride_is_counted_from_the_beginning_of_each_series() -> None:
     rows = np.arange(12)
     short = Window(length=2, ahead=1, stride=3).find_starts(rows, np.repeat(np.arange(4), 3))
@@ -334,6 +377,13 @@ def test_a_deployed_file_takes_raw_windows_and_says_what_eval_says(tmp_path: Pat
         ("ahead=0", "W0601", "is 0"),
         ("ahead=1.5", "W0208", "a whole number of rows belongs here, not the float 1.5"),
         ('ahead=1, by=when, gaps="skip"', "W0225", ""),
+        ("ahead=[6, 1]", "W0208", ""),
+        ("ahead=[1, 1]", "W0208", ""),
+        ("ahead=[0, 1]", "W0208", ""),
+        ("ahead=[]", "W0208", ""),
+        ("ahead=[1, 2.5]", "W0208", ""),
+        ("ahead=1..100000", "W0208", ""),
+        ("ahead=[1, 99999999999]", "W0208", ""),
         ("ahaed=1", "W0221", "did you mean `ahead`?"),
         ("ahead=1, ahead=2", "", ""),
         ("3", "", ""),

@@ -35,13 +35,15 @@ class Irregular:
 class Window:
     """How rows become windows of `length` consecutive rows, a new one every `stride` rows.
 
-    The columns `targets` are taken `ahead` rows after the last of a window. Rows are brought into
+    The columns `targets` are taken `ahead` rows after the last of a window, or, where `steps` has
+    several such numbers, as many rows of each, up to `ahead`. Rows are brought into
     the order of the column `by`, within each value of the column `group`; without these, they
     follow one another as the source has them. `gaps` is one of `GAPS`.
     """
 
     length: int
     ahead: int = 0
+    steps: tuple[int, ...] = ()
     targets: tuple[str, ...] = ()
     by: str | None = None
     group: str | None = None
@@ -53,6 +55,15 @@ class Window:
     def reach(self) -> int:
         """How many rows after its first one the last row lies that a window reads."""
         return self.length - 1 + self.ahead
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """How many rows after its first one those lie that targets of several rows are of."""
+        return tuple(self.length - 1 + step for step in self.steps)
+
+    def describe_ahead(self) -> str:
+        """How many rows after a window its targets lie: `1`, `1, 6`."""
+        return ", ".join(map(str, self.steps or (self.ahead,)))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -130,7 +141,11 @@ class Window:
         return np.asarray(rows[:count][fits])
 
     def view(self, name: str, column: Array) -> Array:
-        """A column of rows in order by the first row of each window, without a copy."""
+        """A column of rows in order by the first row of each window; without a copy, but of targets
+        of several rows."""
+        if name in self.targets and self.steps:
+            count = max(0, len(column) - self.reach)
+            return np.stack([column[start : start + count] for start in self.offsets], axis=1)
         if name in self.targets:
             return column[self.reach :]
         if len(column) < self.length:

@@ -88,8 +88,10 @@ class DataSet:
             kind = kinds.get((id(single), ahead))
             if kind is None:
                 shape = (Dim.of(batch), *single.shape[1:])
-                if self.window is not None and not ahead:
-                    shape = (shape[0], Dim.of(self.window.length), *shape[1:])
+                window = self.window
+                rows = 0 if window is None else len(window.steps) if ahead else window.length
+                if rows:
+                    shape = (shape[0], Dim.of(rows), *shape[1:])
                 kind = kinds[id(single), ahead] = TensorType(single.dtype, shape)
             yield output, kind
 

@@ -80,7 +80,7 @@ class Deploy:
         columns = tuple(known[i.name] for i in self.graph.inputs if i.name in known)
         if data.window is None:
             return RawRows(columns, reading)
-        window = replace(data.window, ahead=0, targets=(), stride=1, span=None)
+        window = replace(data.window, ahead=0, steps=(), targets=(), stride=1, span=None)
         return RawRows(columns, reading, window, tuple(known[name] for name in window.keys))
 
     @property

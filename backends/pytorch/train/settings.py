@@ -180,7 +180,9 @@ def _describe_split(data: DataSet, among: int) -> str:
 
 def _describe_window(window: Window) -> str:
     """How rows become windows."""
-    targets = f", {', '.join(window.targets)} {window.ahead} ahead" if window.targets else ""
+    targets = (
+        f", {', '.join(window.targets)} {window.describe_ahead()} ahead" if window.targets else ""
+    )
     keys = [f"by {window.by}, gaps {window.gaps}"] if window.by is not None else []
     keys += [f"group {window.group}"] if window.group is not None else []
     keys += [f"stride {window.stride}"] if window.stride > 1 else []

@@ -56,18 +56,26 @@ def cut_windows(
         if window.has_stretches
         else f"rows{reached}{stride}"
     )
-    offsets = f"np.arange({window.length})"
     taken = []
     for name, result in zip(script.columns, results, strict=True):
-        index = (
-            f"first + {window.reach}" if name in window.targets else f"first[:, None] + {offsets}"
-        )
+        rows = _list_offsets(window) if name in window.targets else f"np.arange({window.length})"
+        index = f"first[:, None] + {rows}" if rows else f"first + {window.reach}"
         taken.append(f"{result}[{index}].to(device)")
     return [
         *stretches,
         f"starts = {{split: {found} for split, rows in splits.items()}}",
         f"return {{split: [{', '.join(taken)}] for split, first in starts.items()}}",
     ]
+
+
+def _list_offsets(window: Window) -> str:
+    """The rows of a target after the first of its window; empty where it is of one row."""
+    found = window.offsets
+    if not found:
+        return ""
+    if found == tuple(range(found[0], found[-1] + 1)):
+        return f"np.arange({found[0]}, {found[-1] + 1})"
+    return f"np.array([{', '.join(map(str, found))}])"
 
 
 def _number_stretches(

@@ -4,6 +4,7 @@ targets."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from compiler.data.base import Column
@@ -13,7 +14,8 @@ from compiler.elaborate.items.operands import describe_given
 from compiler.elaborate.items.order_columns import read_order_column
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
-from compiler.elaborate.values.values import Known, Poison
+from compiler.elaborate.values.parts import plain_items
+from compiler.elaborate.values.values import Known, ListValue, Poison, Range, Val
 from compiler.report.messages.arguments import unknown_argument, wrong_argument
 from compiler.report.messages.item_clauses import clause_twice
 from compiler.report.messages.items import setting_range
@@ -27,6 +29,8 @@ DEFAULT_TARGET = "target"
 """The column that is the target where `ahead=` alone says that there is one."""
 OPTIONS = ("ahead", "target", "by", "group", "gaps", "stride")
 MOST = 1 << 31
+MOST_STEPS = 1000
+"""Rows after a window of which one target is taken."""
 
 
 def read_window(
@@ -89,7 +93,9 @@ class _Reader:
             return
         self.places[name.text] = name.span
         match name.text:
-            case "ahead" | "stride":
+            case "ahead":
+                self.read_steps(value)
+            case "stride":
                 self.read_number(name.text, value, 1)
             case "by" | "group":
                 self.read_key(name.text, value)
@@ -102,20 +108,39 @@ class _Reader:
                 near = did_you_mean(name.text, OPTIONS)
                 self.body.report(unknown_argument(name.span, "window", name.text, OPTIONS, near))
 
-    def read_number(self, option: str, expression: Expr, least: int) -> None:
-        """`24`, `ahead=1`."""
+    def read_steps(self, expression: Expr) -> None:
+        """`ahead=1`, or several: `ahead=[1, 6]`, `ahead=1..25`."""
         value = self.body.evaluate(expression)
+        items = plain_items(value) if isinstance(value, ListValue | Range) else None
+        if items is None:
+            self.settle_number("ahead", value, expression.span, 1)
+            return
+        found = [whole(item) for item in items[: MOST_STEPS + 1] if isinstance(item, Known)]
+        steps = [number for number in found if isinstance(number, int)]
+        rising = all(a < b for a, b in pairwise([0, *steps, MOST]))
+        if not steps or len(steps) != len(items) or not rising or len(steps) > MOST_STEPS:
+            expected = f"up to {MOST_STEPS} rising whole numbers from 1, below {MOST}, belong here"
+            self.refuse_form(expression.span, expected)
+            return
+        self.settings["ahead"], self.settings["steps"] = steps[-1], tuple(steps)
+
+    def read_number(self, option: str, expression: Expr, least: int) -> None:
+        """`24`, `stride=6`."""
+        self.settle_number(option, self.body.evaluate(expression), expression.span, least)
+
+    def settle_number(self, option: str, value: Val, span: Span, least: int) -> None:
+        """Takes a number of rows for an option."""
         number = whole(value) if isinstance(value, Known) and value.unit is None else None
         if isinstance(value, Poison):
             self.accepted = False
         elif not isinstance(number, int):
             expected = f"a whole number of rows belongs here, not {describe_given(value)}"
-            self.refuse_form(expression.span, expected)
+            self.refuse_form(span, expected)
         elif not least <= number < MOST:
             self.accepted = False
             shown = "" if option == "length" else option
             expected = f"{least} or above" if number < least else f"below {MOST}"
-            self.body.report(setting_range(expression.span, "window", shown, str(number), expected))
+            self.body.report(setting_range(span, "window", shown, str(number), expected))
         else:
             self.settings[option] = number
 
