@@ -207,6 +207,21 @@ def test_generations_are_trained_in_their_order(tmp_path: Path) -> None:
     assert [deploy.name for deploy in program.deploys] == ["born_k3"]
 
 
+def test_trains_that_nothing_needs_are_left_out_and_named(tmp_path: Path) -> None:
+    """Those of an item of which another one is made are not among them."""
+    text = """
+    train other of Net on iris {
+        minimize cross_entropy(logits, label) with adam(lr=1e-2)
+        batch 20  epochs 1
+    }
+    net chosen = member(k=3)
+    deploy chosen as onnx { dynamic b }
+    """
+    plan = plan_build(open_program(text, tmp_path))
+    assert [train.name for train in plan.trains] == ["member_k3"]
+    assert [train.name for train in plan.left_out] == ["other"]
+
+
 def test_a_sampler_calls_a_trained_net_in_a_loop(tmp_path: Path) -> None:
     text = """
     model Sampler(steps: int = 3) {

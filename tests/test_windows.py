@@ -425,6 +425,7 @@ def test_what_only_the_rows_tell(tmp_path: Path, options: str, code: str, label:
     if label == "behind row":
         row = int((sink.messages[0].text.label or "").split()[2])
         assert (table["station"][row], table["hour"][row]) == ("north", 16)
+        assert "it goes on by 3 hours, usually by 1 hour" in (sink.messages[0].text.label or "")
 
 
 def test_months_are_told_to_be_ignored(tmp_path: Path) -> None:
