@@ -45,6 +45,9 @@ COMPARING = {
 divides by how many count. A process has its own rows."""
 REFUSED = {"transfer_digits.adaptation"}
 """Trains of which the compiler says that processes cannot share them: it draws a permutation."""
+ROUNDED = {"wgan_gp_mnist.gan": 1e-6}
+"""Bounds of trains some of whose weights follow rounding alone: of a bias before an instance norm
+the gradient is 0, and Adam makes steps of what rounding leaves of it."""
 ALONE = {"seconds"}
 """Figures that two runs do not share."""
 
@@ -192,7 +195,7 @@ def main() -> int:
             if each.name in COMPARING:
                 note = "is no mean over the rows of a batch: a process has its own"
             known = each.name in COMPARING or (each.refusal and each.name in REFUSED)
-            held.append(bool(off <= TOLERANCE or known))
+            held.append(bool(off <= ROUNDED.get(each.name, TOLERANCE) or known))
             print(f"{each.name:32} {off:9.1e}  {note}")
     return int(not all(held))
 
