@@ -298,7 +298,11 @@ def run_file(
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         filled = np.resize(part, size) if deploy.fixed else part
-        given = {n: known[n][filled].astype(NUMPY[kind]) for n, kind in kinds.items()}
+        given = {n: known[n][filled] for n in kinds}
+        given = {
+            n: spell(deploy, n, array) if kinds[n] == WORDS else array.astype(NUMPY[kinds[n]])
+            for n, array in given.items()
+        }
         made = session.run(None, given)
         parts.append([out[: len(part)] if out.ndim else out for out in made])
     names = [item.name for item in session.get_outputs()]
@@ -307,6 +311,16 @@ def run_file(
         for column in zip(*parts, strict=True)
     ]
     return dict(zip(names, joined, strict=True))
+
+
+WORDS = "tensor(string)"
+
+
+def spell(deploy: Deploy, name: str, codes: Array) -> Array:
+    """The words of a raw column, as a table has them."""
+    assert deploy.preprocess is not None
+    column = next(c for c in deploy.preprocess.schema if c.name == name)
+    return np.array(column.categories, object)[codes]
 
 
 NUMPY = {
