@@ -182,6 +182,14 @@ def test_labels_of_the_spec_name_classes_that_are_numbers(tmp_path: Path) -> Non
     assert list(run_plainly(path, kind=["flat"], area=[1], rooms=[1])) == ["logits"]
 
 
+def test_a_train_with_arguments_has_names_too(tmp_path: Path) -> None:
+    spec = SPEC.replace("train fit of", "train fit(lr: float = 0.1) of").replace("lr=0.1", "lr=lr")
+    spec = spec.replace("deploy fit as", "deploy fit(lr=0.5) as")
+    deploy, _, path = write_file(tmp_path, spec=spec)
+    assert deploy.labels == ("cheap", "dear", "mid")
+    assert "label" in run_plainly(path, kind=["flat"], area=[1], rooms=[1])
+
+
 def test_classes_along_another_axis(tmp_path: Path) -> None:
     spec = """
 model Net() {

@@ -128,7 +128,7 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
         if file.words.get(name) != known:
             given, needed = _list_labels(file.words.get(name, ())), _list_labels(known)
             return f"the words of its input `{name}` are {given}, those of the deployment {needed}"
-    if file.labels != deploy.labels:
+    if file.labels and file.labels != deploy.labels:
         given, needed = _list_labels(file.labels), _list_labels(deploy.labels)
         return f"its labels are {given}, those of the deployment {needed}"
     return ""

@@ -355,10 +355,9 @@ class DeployElaborator(ItemElaborator):
 
     def find_classes(self, graph: Graph, subject: Subject) -> Classes | None:
         """What the train of the subject tells of the classes of the first output."""
-        if not subject.source or not graph.outputs:
+        if subject.made_by is None or not graph.outputs:
             return None
-        train = self.subjects.trains[subject.source]
-        return find_classes(train, subject.trained, graph.outputs[0].name)
+        return find_classes(subject.made_by, subject.trained, graph.outputs[0].name)
 
     def choose_labels(self, graph: Graph, classes: Classes | None) -> tuple[str, ...]:
         """The names of the classes: those that the spec has, or the words of the column that the

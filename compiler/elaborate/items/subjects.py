@@ -35,7 +35,7 @@ class Subject:
     """What is deployed: a graph whose weights are called as they are stored, and where they come
     from. `columns` says which column of the train's data each input was given, `computed` how
     the train made the others. `trained` is its name in the train. `source` is the train behind it,
-    whose data settles `sizes`."""
+    whose data settles `sizes`; `made_by` is that train."""
 
     graph: Graph
     net: Net | None
@@ -46,6 +46,7 @@ class Subject:
     trained: str = ""
     source: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
+    made_by: Train | None = None
 
 
 PYTORCH = (
@@ -162,6 +163,7 @@ def _take_trained(train: Train, chosen: TrainedNet) -> Subject:
         trained=chosen.name,
         source=train.name,
         sizes=given.sizes,
+        made_by=train,
     )
 
 
@@ -172,7 +174,8 @@ def _take_variant(made: MadeVariant, trains: Mapping[str, Train]) -> Subject:
         return plain
     train = trains[made.train]
     given = find_given(train, find_net(train, made.net))
-    return replace(plain, computed=given.computed, source=train.name, sizes=given.sizes)
+    sized = replace(plain, computed=given.computed, sizes=given.sizes)
+    return replace(sized, source=train.name, made_by=train)
 
 
 def _check_target(scope: FileScope, target: Reference) -> bool:
