@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 from PIL import Image
 
 from compiler.data.hugging_face import HuggingFace
-from tests.faults import fault_of
+from compiler.report.diagnostics import Fault
+from tests.faults import Somewhere, fault_of
 from tests.loading_alike import assert_script_loads_alike
 from tests.sources import check_source, refused
 
@@ -121,6 +124,37 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     assert fault_of(lambda: HuggingFace("./empty").schema(tmp_path)).code == "W1686"
     for name in ("a/b/c", "", "a b", "hf:a/b"):
         assert fault_of(lambda n=name: HuggingFace(n)).code == "W0705"  # type: ignore[misc]
+
+
+@contextmanager
+def note_faults() -> Iterator[list[str]]:
+    """The codes of the faults of a block."""
+    codes: list[str] = []
+    try:
+        yield codes
+    except Fault as fault:
+        codes.append(fault.make(Somewhere()).code)
+
+
+def test_damaged_folders_are_told(tmp_path: Path) -> None:
+    save_parts(tmp_path)
+    single = HuggingFace("./single")
+    for path in sorted((tmp_path / "single").iterdir()):
+        whole = path.read_bytes()
+        for data in (whole[: len(whole) // 2], b"", b"{}"):
+            path.write_bytes(data)
+            with note_faults() as faults:
+                single.load(tmp_path)
+            told = "".join(faults)
+            # The file of what the data is about says nothing that is needed.
+            assert told == "W1686" or (not told and path.name == "dataset_info.json")
+        path.write_bytes(whole)
+    assert len(single.load(tmp_path)["n"]) == 6
+    path = tmp_path / "parquet" / "train-0.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    message = fault_of(lambda: HuggingFace("./parquet").schema(tmp_path))
+    assert message.code == "W1686"
+    assert "generating" not in message.text.label
 
 
 SPEC = """

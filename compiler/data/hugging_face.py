@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, LoadingCode
 from compiler.data.cells import WHOLE
+from compiler.data.damage import UNREADABLE
 from compiler.data.dates import GAP
 from compiler.data.files import find_folder, refuse_setting
 from compiler.data.frames import FrameTable, Stamps, stamp_files
@@ -154,14 +156,31 @@ class HuggingFace(FrameTable):
 
     def read_frame(self, folder: Path) -> Any:
         data = self.open(folder)
-        return data.select_columns(
-            [name for name, feature in data.features.items() if not _is_image(feature)]
-        ).to_pandas()
+        names = [name for name, feature in data.features.items() if not _is_image(feature)]
+        with self.reading():
+            return data.select_columns(names).to_pandas()
 
     def refuse(self, reason: str, advice: str = "") -> NoReturn:
         raise Fault(
             lambda w: data_set_unavailable(w.argument("dataset"), self.dataset, reason, advice)
         )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Refuses what cannot be read; the library raises whatever its parts do.
+
+        Raises:
+            Fault: why.
+        """
+        from datasets.exceptions import DatasetsError
+
+        try:
+            yield
+        except (*UNREADABLE, AttributeError, KeyError, TypeError, DatasetsError) as error:
+            told = error.__cause__ if isinstance(error, DatasetsError) else None
+            lines = str(told or error).strip().splitlines()
+            reason = lines[0] if lines else type(error).__name__
+            self.refuse(reason, "" if self.is_local else _advise(self))
 
     def _stamp(self, folder: Path) -> Stamps:
         return stamp_files(self.files(folder))
@@ -223,7 +242,7 @@ class HuggingFace(FrameTable):
         data = self.open(folder)
         sizes: list[tuple[int, int]] = []
         grey = True
-        for row, image in enumerate(data[name]):
+        for row, image in enumerate(self._decode(data, name)):
             if image is None:
                 reason = f"row {row:,} has no image"
                 trouble = column_not_held(None, name, reason, "leave these rows out")
@@ -247,6 +266,14 @@ class HuggingFace(FrameTable):
             )
         return Column(name, kind, parts=(self._find_way(folder), IMAGE))
 
+    def _decode(self, data: Dataset, name: str) -> Iterator[Any]:
+        """The images of a column, one after the other."""
+        with self.reading():
+            for image in data[name]:
+                if image is not None:
+                    image.load()
+                yield image
+
     def _refuse_sizes(self, first: tuple[int, int], row: int, other: tuple[int, int]) -> NoReturn:
         raise Fault(
             lambda w: images_differ(w.argument("dataset"), "row 0", first, f"row {row:,}", other)
@@ -262,7 +289,7 @@ class HuggingFace(FrameTable):
         rows = np.empty((len(data), channels, height, width), np.uint8)
         from PIL.Image import Resampling
 
-        for place, image in zip(rows, data[name], strict=True):
+        for place, image in zip(rows, self._decode(data, name), strict=True):
             converted = image.convert("L" if channels == 1 else "RGB")
             if self.size:
                 converted = converted.resize(self.size[::-1], Resampling.BILINEAR)
@@ -320,10 +347,6 @@ def _take_classes(column: Column, classes: tuple[str, ...]) -> Column:
     return replace(column, words=True, categories=classes)
 
 
-Parts = tuple["Dataset", dict[str, int]]
-"""The rows of all splits, and how many each has."""
-
-
 @lru_cache(maxsize=4)  # the schema and the rows come from one reading
 def _read_parts(
     source: HuggingFace, folder: Path, stamps: Stamps
@@ -338,11 +361,8 @@ def _read_parts(
     except ImportError as error:
         missing = package_missing
         raise Fault(lambda w: missing(w.call, "datasets", "sets of Hugging Face", "hf")) from error
-    try:
+    with source.reading():
         found = source.load_parts(folder)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error).strip().splitlines()[0]
-        source.refuse(reason, "" if source.is_local else _advise(source))
     if not isinstance(found, dict):
         if not len(found):
             source.refuse("it holds no rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -26,6 +27,8 @@ from compiler.text.format.format import format_source
 from compiler.text.parse import parse
 from tests.fuzz.commands import run_commands
 from tests.fuzz.generators import make_text
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a fuzzed `hf("same")` asks nobody
 
 LIMIT = 5.0
 """Seconds of processor time one text may take; a spec of this size takes milliseconds."""

@@ -25,6 +25,9 @@ TENSORS = ["x", "y", "z", "image", "label"]
 OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "@", "==", "<", "and", "or"]
 SPLITS = ["train", "val", "test", "other"]
 FILES = {
+    "hf": ['"./table.csv"', '"./."', '"./missing"'],
+    "jsonl": ['"table.csv"', '"missing.jsonl"'],
+    "sql": ['"sqlite:///table.csv", "select * from t"', '"sqlite:///x.db", "select 1 order by 1"'],
     "csv": ['"table.csv"', '"ragged.csv"', '"empty.csv"', '"missing.csv"'],
     "text": ['"short.txt"', '"long.txt"', '"table.csv"'],
     "sklearn": ['"digits"', '"iris"', '"wine"', '"diabetes"', '"linnerud"', '"dogs"'],
