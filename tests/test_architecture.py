@@ -44,7 +44,7 @@ ARROWS = {
     ),
     "compiler.data": (
         "compiler.records compiler.system compiler.types compiler.report compiler.writing "
-        "compiler.vocabulary compiler.ir"
+        "compiler.vocabulary"
     ),
     "compiler.sweeping": "compiler.records compiler.vocabulary compiler.training",
     "compiler.program": (

@@ -39,6 +39,9 @@ WITHOUT_EXAMPLE = {
     "W1530": "takes a Python without Optuna",
     "W1576": "takes a machine without a C++ compiler",
     "W1579": "takes a Python without a tracker of experiments",
+    "W1722": "takes a file that is damaged between two looks at it",
+    "W1723": "takes a process that somebody ends",
+    "W1724": "takes a full disk",
     "W1749": "takes a Python without the package `tokenizers`",
 }
 """Why no page can show what causes these; other tests meet them."""

@@ -472,7 +472,12 @@ class Spec:
             files = GeneratedFiles(Path(folder), warn)
             write_training(found, place, root=self.folder, files=files)
             results = run_training(
-                place, data_root=self.folder, resume=resume, device=device, span=found.span
+                place,
+                data_root=self.folder,
+                resume=resume,
+                device=device,
+                span=found.span,
+                source=found.data.span,
             )
         best, epochs, charts = results.best_epoch, results.epochs, results.charts
         return Training(name, place, results.figures, best, epochs, charts)

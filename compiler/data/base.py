@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from compiler.data.holding import MEMORY, Rows, choose_way, count_bytes
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.source import Span
+from compiler.system.memory import find_available
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Described, Registry
 
@@ -98,6 +100,37 @@ class LoadingCode:
         return any(re.search(r"\bfolder\b", text) for text in texts)
 
 
+@dataclass(frozen=True)
+class RowCode:
+    """Generated code that reads single rows of a source. `lines` find them, and may use `folder`;
+    what they keep is an attribute of `self`. `count` is how many there are; `files` are the paths
+    whose sizes tell whether they have changed, `source` standing for that object; `place` says
+    where row number `row` is. `held` are the columns that are small enough to be kept whole, as
+    attributes that are tensors. `reading` are the statements that read a row, `columns` the tensors
+    of all columns of it."""
+
+    lines: Sequence[str]
+    count: str
+    files: str
+    place: str
+    held: Mapping[str, str]
+    reading: Sequence[str]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ChunkCode:
+    """Generated code that goes through the rows of a source in parts: `lines`, which may use
+    `folder`; the head of a loop; statements in it, if any; and an expression of NumPy for each
+    column of a part. `files` is an expression of the paths of what is read."""
+
+    lines: Sequence[str]
+    loop: str
+    inside: Sequence[str]
+    columns: Mapping[str, str]
+    files: str
+
+
 class DataSource(Described):
     """Base of data sources. Subclasses are frozen dataclasses that register with
     `@SOURCES.register`; their fields are their options. Paths are relative to `folder`."""
@@ -153,14 +186,32 @@ class DataSource(Described):
             Fault: a cell does not fit the schema.
         """
 
-    def load_alone(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        """The rows, by the folder of the file with the data item, which may be another than that of
-        the spec.
+    def ways(self) -> tuple[str, ...]:
+        """How its rows can be held, one of `compiler.data.holding.WAYS` each, the best one behind
+        memory first."""
+        return (MEMORY,)
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        """As `load`, where rows are not held in memory: large columns are read row by row.
 
         Raises:
-            Fault: a cell does not fit the schema.
+            Fault: a file is missing or broken.
         """
         return self.load(folder)
+
+    def count_rows(self, folder: Path) -> int | None:
+        """How many rows there are, without reading them; None where that takes as long as reading.
+
+        Raises:
+            Fault: a file is missing or broken.
+        """
+        return None
+
+    @property
+    def local(self) -> DataSource:
+        """The source by the folder of the file with the data item, which may be another than that
+        of the spec."""
+        return self
 
     def given_splits(self, folder: Path) -> Mapping[str, int] | None:
         """Numbers of rows of splits that the source itself defines (`train`, `test`), in the
@@ -200,6 +251,14 @@ class DataSource(Described):
     def code(self, columns: Sequence[Column]) -> LoadingCode:
         """Generated code that loads these columns."""
 
+    def row_code(self, columns: Sequence[Column]) -> RowCode:
+        """Generated code that reads these columns row by row; of sources with such a way."""
+        raise NotImplementedError(f"rows of {self.name} are not read one by one")
+
+    def chunk_code(self, columns: Sequence[Column]) -> ChunkCode:
+        """Generated code that reads these columns in parts; of sources that can be mapped."""
+        raise NotImplementedError(f"rows of {self.name} are not mapped")
+
 
 @dataclass(frozen=True)
 class OpenedSource:
@@ -210,6 +269,15 @@ class OpenedSource:
     schema: tuple[Column, ...]
     folder: Path
     span: Span
+
+
+def choose_hold(source: DataSource, folder: Path, schema: Sequence[Column]) -> str:
+    """How the rows of a source are held by their size, where the spec does not say it."""
+    rows = source.count_rows(folder)
+    if rows is None:
+        return MEMORY
+    needed = count_bytes((column.type for column in schema), rows)
+    return choose_way(source.ways(), needed, find_available())
 
 
 SOURCES: Registry[DataSource] = Registry("data source")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
 
@@ -58,29 +58,41 @@ def read_lines(form: Form, shown: str, text: str) -> tuple[list[Head], Rows]:
     Raises:
         Fault: it is written otherwise.
     """
-    reader = csv.reader(_split_lines(form, shown, text), delimiter=form.separator, strict=True)
-    rows: Rows = []
+    rows = list(iterate_rows(form, shown, text, StringIO(text, newline="")))
+    if not form.header:
+        return name_heads(form, shown, rows[0]), rows
+    return _name_columns(form, shown, rows[0], rows[1:])
+
+
+def iterate_rows(form: Form, shown: str, text: str, lines: Iterable[str]) -> Iterator[list[str]]:
+    """The rows of lines, at least one, that which names the columns among them; `text` is what the
+    file begins with.
+
+    Raises:
+        Fault: they are written otherwise.
+    """
+    checked = _check_lines(form, shown, lines)
+    reader = csv.reader(checked, delimiter=form.separator, strict=True)
+    above: Rows = []
     try:
-        for row in reader:
-            if not row or (len(row) == 1 and row[0].isspace()):
+        for cells in reader:
+            if not cells or (len(cells) == 1 and cells[0].isspace()):
                 continue  # a blank line is no row, as in pandas
-            rows.append(_check_row(form, shown, reader.line_num + form.skip, row, rows))
-            if len(rows) == 1 and len(row) == 1:
+            row = _check_row(form, shown, reader.line_num + form.skip, cells, above)
+            if not above and len(cells) == 1:
                 _refuse_separator(form, shown, text)
+            above += [row] if len(above) <= MOST_TITLES else []
+            yield row
     except csv.Error as error:
         advice = 'a cell in quotes has them doubled inside: `"12"" tube"`'
         refuse_file(shown, f"line {reader.line_num + form.skip}: {error}", advice)
-    if not rows:
+    if not above:
         refuse_file(shown, "it is empty")
-    if not form.header:
-        names = [f"c{index}" for index in range(len(rows[0]))]
-        return [Head(name, name) for name in names], rows
-    return _name_columns(shown, rows[0], rows[1:])
 
 
-def _split_lines(form: Form, shown: str, text: str) -> Iterator[str]:
+def _check_lines(form: Form, shown: str, lines: Iterable[str]) -> Iterator[str]:
     """The lines with their ends, none of which holds a NUL, which ends texts for pandas."""
-    for number, line in enumerate(StringIO(text, newline=""), 1):
+    for number, line in enumerate(lines, 1):
         if "\0" in line:
             reason = f"line {number} holds a NUL byte: it is binary, or not {form.encoding}"
             refuse_file(shown, reason, 'text in UTF-16 needs `encoding="utf-16"`')
@@ -111,14 +123,16 @@ def _check_row(
     return row
 
 
-def _name_columns(shown: str, header: Sequence[str], rows: Rows) -> tuple[list[Head], Rows]:
-    """The names of the first line without spaces around them, and the rows. A column without a
-    name has that of its place, `c0`, as without a header; it is none at all where its cells are
-    blank too, as where every line ends in a separator.
+def name_heads(form: Form, shown: str, header: Sequence[str]) -> list[Head]:
+    """The names of the first line without spaces around them. A column without a name has that of
+    its place, `c0`, as without a header.
 
     Raises:
         Fault: two columns have one name, or the first line is a row.
     """
+    if not form.header:
+        names = [f"c{index}" for index in range(len(header))]
+        return [Head(name, name) for name in names]
     heads = [
         Head(name.strip() or f"c{place}", name or f"Unnamed: {place}")
         for place, name in enumerate(header)
@@ -133,6 +147,19 @@ def _name_columns(shown: str, header: Sequence[str], rows: Rows) -> tuple[list[H
     if twice is not None:
         advice = f"`header=false, skip=1` {by_place}"
         refuse_file(shown, f"its first line names `{twice}` twice", advice)
+    return heads
+
+
+def _name_columns(
+    form: Form, shown: str, header: Sequence[str], rows: Rows
+) -> tuple[list[Head], Rows]:
+    """The columns, and the rows. One without a name is none at all where its cells are blank too,
+    as where every line ends in a separator.
+
+    Raises:
+        Fault: two columns have one name, or the first line is a row.
+    """
+    heads = name_heads(form, shown, header)
     blank = {
         place
         for place, name in enumerate(header)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, final
 
+import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, LoadingCode
-from compiler.data.cells import convert_cells, describe_cells
-from compiler.data.csv_lines import Form, Head, Rows, read_lines
+from compiler.data.base import SOURCES, ChunkCode, Column, LoadingCode
+from compiler.data.cells import Dialect, convert_cells, describe_cells
+from compiler.data.csv_lines import Form, Head, iterate_rows, name_heads, read_lines
 from compiler.data.files import (
     find_files,
     is_pattern,
@@ -23,6 +25,9 @@ from compiler.data.files import (
     write_files,
 )
 from compiler.data.frames import Stamps, stamp_files
+from compiler.data.holding import MAPPED, MEMORY, Rows
+from compiler.data.mapped import map_columns, type_columns
+from compiler.data.spilled import PART, SpilledCells, describe_spilled, spill_cells
 from compiler.data.suspicions import suspect_points, suspect_total
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.records import dataclass
@@ -30,6 +35,10 @@ from compiler.writing.python import write_path, write_string
 
 MOST_SUMMED = 10_000
 """Rows of a table with totals, at most: people write such tables."""
+LARGE = 64 << 20
+"""Bytes of files whose cells are not held in memory while they are looked at."""
+BEGINNING = 1 << 16
+"""Characters of a large file by which its separator is judged."""
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
 
@@ -101,11 +110,21 @@ class Csv(TextTable):
         return tuple(column for column, _ in self._read(folder))
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        dialect = self.dialect
         return {
-            column.name: convert_cells(column, cells, dialect)
+            column.name: np.concatenate(list(_convert(column, cells, self.dialect)))
             for column, cells in self._read(folder)
         }
+
+    def ways(self) -> tuple[str, ...]:
+        return (MEMORY, MAPPED)
+
+    def count_rows(self, folder: Path) -> int | None:
+        paths = find_files(folder, self.path)
+        return sum(map(_count_lines, paths)) if _is_large(stamp_files(paths)) else None
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        paths = find_files(folder, self.path)
+        return _map_table(self, tuple(paths), stamp_files(paths))
 
     def files(self, folder: Path) -> Sequence[Path]:
         return find_files(folder, self.path)
@@ -114,8 +133,31 @@ class Csv(TextTable):
         return ["import pandas as pd"]
 
     def code(self, columns: Sequence[Column]) -> LoadingCode:
-        several = is_pattern(self.path)
-        options = ["path" if several else write_path(self.path)]
+        call = f"pd.read_csv({', '.join(self._list_options(columns))})"
+        lines = [f"table = {call}"]
+        if is_pattern(self.path):
+            lines = [
+                f"paths = {write_files(self.path)}",
+                f"tables = [{call} for path in paths]",
+                "table = pd.concat(tables, ignore_index=True)",
+            ]
+        found = {c.name: self._expression(c) for c in columns}
+        return LoadingCode([*self.helpers(columns), *lines], found)
+
+    def chunk_code(self, columns: Sequence[Column]) -> ChunkCode:
+        options = [*self._list_options(columns), f"chunksize={PART}"]
+        lines, read = list(self.helpers(columns)), f"pd.read_csv({', '.join(options)})"
+        files = f"[{write_path(self.path)}]"
+        if is_pattern(self.path):
+            files = write_files(self.path)
+            lines.append(f"paths = {files}")
+            read = f"(table for path in paths for table in {read})"
+        found = {c.name: self._expression(c) for c in columns}
+        return ChunkCode(lines, f"for table in {read}:", (), found, files)
+
+    def _list_options(self, columns: Sequence[Column]) -> list[str]:
+        """What pandas is told of a file."""
+        options = ["path" if is_pattern(self.path) else write_path(self.path)]
         if self.separator != ",":
             options.append(f"sep={write_string(self.separator)}")
         if self.skip:
@@ -128,16 +170,7 @@ class Csv(TextTable):
             options.append(f"dtype={{{', '.join(f'{key}: str' for key in texts)}}}")
         if codecs.lookup(self.encoding).name != "utf-8":
             options.append(f"encoding={write_string(self.encoding)}")
-        call = f"pd.read_csv({', '.join(options)})"
-        lines = [f"table = {call}"]
-        if several:
-            lines = [
-                f"paths = {write_files(self.path)}",
-                f"tables = [{call} for path in paths]",
-                "table = pd.concat(tables, ignore_index=True)",
-            ]
-        found = {c.name: self._expression(c) for c in columns}
-        return LoadingCode([*self.helpers(columns), *lines], found)
+        return options
 
     def _write_numbers(self, columns: Sequence[Column]) -> list[str]:
         """How pandas reads numbers, and what is missing."""
@@ -169,6 +202,35 @@ class Csv(TextTable):
         return _read_table(self, tuple(paths), stamp_files(paths))
 
 
+def _is_large(stamps: Stamps) -> bool:
+    """Whether the cells of files are not held in memory while they are looked at."""
+    return sum(size for _, size in stamps) >= LARGE
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 24), b""))
+
+
+@lru_cache(maxsize=2)  # the rows are mapped once for each command
+def _map_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Mapping[str, Rows]:
+    """All columns in a file; `stamps` are part of the key of the cache.
+
+    Raises:
+        Fault: a file is no csv file.
+    """
+    table, dialect = _read_table(source, paths, stamps), source.dialect
+    made = {column.name: _convert(column, cells, dialect) for column, cells in table}
+    parts = (dict(zip(made, part, strict=True)) for part in zip(*made.values(), strict=True))
+    return map_columns(type_columns([column for column, _ in table]), parts)
+
+
+def _convert(column: Column, cells: Sequence[str], dialect: Dialect) -> Iterator[NDArray[Any]]:
+    """The rows of a column, part by part where its cells are not in memory."""
+    parts = cells.parts() if isinstance(cells, SpilledCells) else [cells]
+    return (convert_cells(column, part, dialect) for part in parts)
+
+
 @lru_cache(maxsize=4)  # the schema and the rows come from one reading
 def _read_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Table:
     """All columns of all files; `stamps` are part of the key of the cache.
@@ -176,20 +238,19 @@ def _read_table(source: Csv, paths: tuple[Path, ...], stamps: Stamps) -> Table:
     Raises:
         Fault: a file is no csv file, or has other columns than the first.
     """
-    heads: list[Head] = []
-    rows: Rows = []
-    for path in paths:
-        shown = source.path if len(paths) == 1 else path.name
-        own, found = _read_file(source, path, shown)
-        heads = heads or own
-        if own != heads:
-            _refuse_columns(shown, own, paths[0].name, heads)
-        rows += found
+    columns: Iterable[Sequence[str]]
+    if _is_large(stamps):
+        heads, columns = _spill_files(source, paths)
+    else:
+        heads, columns = _read_files(source, paths)
     source.check_names([head.name for head in heads])
     table = []
     dialect = source.dialect
-    for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
-        column = describe_cells(head.name, cells, dialect)
+    for head, cells in zip(heads, columns, strict=True):
+        if isinstance(cells, SpilledCells):
+            column = describe_spilled(head.name, cells, dialect)
+        else:
+            column = describe_cells(head.name, cells, dialect)
         parts = (head.written,) if head.written != head.name else ()
         table.append((replace(column, parts=parts) if parts else column, cells))
     source.check_use([column for column, _ in table])
@@ -216,6 +277,67 @@ def _suspect(source: Csv, table: Sequence[tuple[Column, Sequence[str]]]) -> Tabl
     return tuple(found)
 
 
+def _read_files(source: Csv, paths: Sequence[Path]) -> tuple[list[Head], Iterable[Sequence[str]]]:
+    """The columns of all files, and their cells."""
+    heads: list[Head] = []
+    rows: list[list[str]] = []
+    for path in paths:
+        shown = source.path if len(paths) == 1 else path.name
+        own, found = _read_file(source, path, shown)
+        heads = heads or own
+        if own != heads:
+            _refuse_columns(shown, own, paths[0].name, heads)
+        rows += found
+    return heads, zip(*rows, strict=True)
+
+
+def _spill_files(source: Csv, paths: Sequence[Path]) -> tuple[list[Head], list[SpilledCells]]:
+    """The same of large files, whose cells are not held in memory."""
+    heads: list[Head] = []
+    rows = _iterate_files(source, paths, heads)
+    first = next(rows)  # the names are known then
+    columns = spill_cells(chain([first], rows), len(heads))
+    kept = [
+        (head, cells)
+        for head, cells in zip(heads, columns, strict=True)
+        if not head.written.startswith("Unnamed: ") or any(map(str.strip, cells))
+    ]
+    return [head for head, _ in kept], [cells for _, cells in kept]
+
+
+def _iterate_files(source: Csv, paths: Sequence[Path], heads: list[Head]) -> Iterator[list[str]]:
+    """The rows of all files; `heads` are those of all of them once the first row is there."""
+    form = _find_form(source)
+    for path in paths:
+        shown = source.path if len(paths) == 1 else path.name
+        rows = _open_rows(form, path, shown)
+        first = next(rows)
+        own = name_heads(form, shown, first)
+        heads[:] = heads or own
+        if own != heads:
+            _refuse_columns(shown, own, paths[0].name, heads)
+        rows = rows if source.header else chain([first], rows)
+        found = False
+        for row in rows:
+            found = True
+            yield row
+        if not found:
+            refuse_file(shown, "it holds no rows")
+
+
+def _open_rows(form: Form, path: Path, shown: str) -> Iterator[list[str]]:
+    """The rows of a large file, the line that names its columns among them."""
+    plain = codecs.lookup(form.encoding).name == "utf-8"
+    try:
+        with path.open(encoding="utf-8-sig" if plain else form.encoding, newline="") as file:
+            text = file.read(BEGINNING)
+            file.seek(0)
+            yield from iterate_rows(form, shown, text, file)
+    except UnicodeError:
+        read_text(path, shown, form.encoding)  # says where
+        raise
+
+
 def _refuse_columns(
     shown: str, found: Sequence[Head], first: str, known: Sequence[Head]
 ) -> NoReturn:
@@ -240,13 +362,22 @@ def read_cells(source: Csv, path: Path) -> Mapping[str, Sequence[str]]:
     return dict(zip([head.name for head in heads], zip(*rows, strict=True), strict=True))
 
 
-def _read_file(source: Csv, path: Path, shown: str) -> tuple[list[Head], Rows]:
+def _read_file(source: Csv, path: Path, shown: str) -> tuple[list[Head], list[list[str]]]:
     """The columns of a file, and its rows.
 
     Raises:
         Fault: it is no csv file, or holds no rows.
     """
-    form = Form(
+    text = read_text(path, shown, source.encoding)
+    heads, rows = read_lines(_find_form(source), shown, text)
+    if not rows:
+        refuse_file(shown, "it holds no rows")
+    return heads, rows
+
+
+def _find_form(source: Csv) -> Form:
+    """How the lines of its files are written."""
+    return Form(
         separator=source.separator,
         header=source.header,
         skip=source.skip,
@@ -254,7 +385,3 @@ def _read_file(source: Csv, path: Path, shown: str) -> tuple[list[Head], Rows]:
         encoding=source.encoding,
         decimal=source.decimal,
     )
-    heads, rows = read_lines(form, shown, read_text(path, shown, source.encoding))
-    if not rows:
-        refuse_file(shown, "it holds no rows")
-    return heads, rows

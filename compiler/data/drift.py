@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.data.holding import Rows
 from compiler.data.raw_columns import RawColumn
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
@@ -21,7 +22,7 @@ CHUNK = 4096
 """Rows that are looked at together."""
 
 
-def describe_training(column: RawColumn, rows: Array, numbers: Array) -> RawColumn:
+def describe_training(column: RawColumn, rows: Rows, numbers: Array) -> RawColumn:
     """The column with what its training rows hold: the range of numbers, whether some are missing,
     which categories none of them has. Of images and other whole numbers with axes of their own,
     nothing.
@@ -40,7 +41,7 @@ def describe_training(column: RawColumn, rows: Array, numbers: Array) -> RawColu
         return column
     low, high, missing = np.inf, -np.inf, False
     for start in range(0, len(numbers), CHUNK):
-        part = rows[numbers[start : start + CHUNK]]
+        part = np.asarray(rows[numbers[start : start + CHUNK]])
         found = part[np.isfinite(part)]
         missing = missing or bool(np.isnan(part).any())
         if found.size:

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource, LoadingCode
+from compiler.data.base import SOURCES, Column, DataSource, LoadingCode, RowCode
+from compiler.data.decoded import DecodedRows
 from compiler.data.files import find_folder, refuse_file, refuse_setting
+from compiler.data.holding import MEMORY, STREAMED, Rows
 from compiler.data.pixels import GREY, SUFFIXES, Header, read_header, read_mask, read_pixels
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -31,6 +33,7 @@ from compiler.writing.python import write_path, write_string
 KINDS = f"images ({', '.join(SUFFIXES)})"
 DECODED = 8
 """Bytes that reading one image takes for each of its pixels, and for each that it is resized to."""
+PALETTE = ['if mask.mode != "P":  # what a palette has are classes', '    mask = mask.convert("L")']
 
 
 @SOURCES.register
@@ -91,7 +94,7 @@ class Images(DataSource):
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         found = self._survey(folder)
-        self._need_memory(found)
+        self._need_memory(found, len(found.paths))
         paths, resized = found.paths, found.size if self.size else None
         images = np.empty((len(paths), found.channels, *found.size), np.uint8)
         for place, path in zip(images, paths, strict=True):
@@ -100,12 +103,41 @@ class Images(DataSource):
         columns = {"image": images}
         if found.masks:
             columns["mask"] = np.stack([read_mask(path, resized) for path in found.masks])
-        classes = self._classes(folder, paths)
-        if classes:
-            root = folder / self.folder
-            codes = [classes.index(path.relative_to(root).parts[0]) for path in paths]
-            columns["label"] = np.array(codes, np.int64)
-        return columns
+        label = self._number_classes(folder, paths)
+        return columns if label is None else {**columns, "label": label}
+
+    def _number_classes(self, folder: Path, paths: Sequence[Path]) -> NDArray[np.int64] | None:
+        """The number of the class of each image; None where there are none."""
+        root, classes = folder / self.folder, self._classes(folder, paths)
+        places = {name: place for place, name in enumerate(classes)}
+        codes = [places[path.relative_to(root).parts[0]] for path in paths if classes]
+        return np.array(codes, np.int64) if classes else None
+
+    def ways(self) -> tuple[str, ...]:
+        return (MEMORY, STREAMED)
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        found = self._survey(folder)
+        self._need_memory(found, rows=1)
+        resized, size = found.size if self.size else None, found.size
+        grey = found.channels == 1
+
+        def read(row: int) -> NDArray[np.uint8]:
+            pixels = read_pixels(found.paths[row], grey, resized, row=row)
+            return pixels[None] if grey else np.moveaxis(pixels, -1, 0)
+
+        columns: dict[str, Rows] = {
+            "image": DecodedRows((len(found.paths), found.channels, *size), read)
+        }
+        if found.masks:
+            columns["mask"] = DecodedRows(
+                (len(found.paths), *size), lambda row: read_mask(found.masks[row], resized, row)
+            )
+        label = self._number_classes(folder, found.paths)
+        return columns if label is None else {**columns, "label": label}
+
+    def count_rows(self, folder: Path) -> int | None:
+        return len(self._find_images(folder))
 
     def files(self, folder: Path) -> Sequence[Path]:
         paths = self._find_images(folder)
@@ -117,48 +149,90 @@ class Images(DataSource):
 
     def code(self, columns: Sequence[Column]) -> LoadingCode:
         wanted = {c.name: c for c in columns}
-        lines = [
-            f"root = {write_path(self.folder)}",
-            f"suffixes = {{{', '.join(map(write_string, SUFFIXES))}}}",
-            'paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes)',
-        ]
+        lines = self._list_code("paths")
         if "image" in wanted:
             lines += self._image_code(wanted["image"])
         if "mask" in wanted:
             lines += self._mask_code()
         if "label" in wanted:
-            classes = ", ".join(map(write_string, wanted["label"].categories))
-            lines.append(f"classes = [{classes}]")
-            lines.append("names = [p.relative_to(root).parts[0] for p in paths]")
+            lines += self._class_code(wanted["label"], "paths")
             lines.append("label = np.array([classes.index(n) for n in names], np.int64)")
         return LoadingCode(lines, {name: name for name in wanted})
 
+    def row_code(self, columns: Sequence[Column]) -> RowCode:
+        wanted = {c.name: c for c in columns}
+        lines, reading, held = self._list_code("self.paths"), list[str](), dict[str, str]()
+        found = {name: name for name in wanted}
+        files = "source.paths"
+        if "image" in wanted:
+            grey = wanted["image"].type.known_shape[:1] == (1,)  # type: ignore[index]
+            reading.append(f"image = {self._open_code('self.paths[row]', grey)}")
+            pixels = "torch.from_numpy(np.array(image))"
+            found["image"] = f"{pixels}[None]" if grey else f"{pixels}.permute(2, 0, 1)"
+        if "mask" in wanted:
+            lines += self._find_mask_code()
+            lines.append(
+                'self.masks = [files[p.relative_to(root).with_suffix("")] for p in self.paths]'
+            )
+            reading += ["mask = Image.open(self.masks[row])", *PALETTE]
+            found["mask"] = f"torch.from_numpy(np.array({self._mask_pixels}))"
+            files = "source.paths + source.masks"
+        if "label" in wanted:
+            lines += self._class_code(wanted["label"], "self.paths")
+            lines.append("self.label = torch.tensor([classes.index(n) for n in names])")
+            held["label"], found["label"] = "source.label", "self.label[row]"
+        return RowCode(lines, "len(self.paths)", files, "self.paths[row]", held, reading, found)
+
+    def _list_code(self, paths: str) -> list[str]:
+        return [
+            f"root = {write_path(self.folder)}",
+            f"suffixes = {{{', '.join(map(write_string, SUFFIXES))}}}",
+            f'{paths} = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes)',
+        ]
+
+    def _class_code(self, label: Column, paths: str) -> list[str]:
+        classes = ", ".join(map(write_string, label.categories))
+        return [
+            f"classes = [{classes}]",
+            f"names = [p.relative_to(root).parts[0] for p in {paths}]",
+        ]
+
+    def _open_code(self, path: str, grey: bool) -> str:
+        mode = "L" if grey else "RGB"
+        resize = f".resize({self._pixels}, Image.Resampling.BILINEAR)" if self.size else ""
+        return f'Image.open({path}).convert("{mode}"){resize}'
+
     def _image_code(self, column: Column) -> list[str]:
         channels, _, _ = column.type.known_shape or ()
-        mode = "L" if channels == 1 else "RGB"
-        resize = f".resize({self._pixels}, Image.Resampling.BILINEAR)" if self.size else ""
         order = "image[:, None]" if channels == 1 else "image.transpose(0, 3, 1, 2)"
         return [
-            f'images = [Image.open(p).convert("{mode}"){resize} for p in paths]',
+            f"images = [{self._open_code('p', channels == 1)} for p in paths]",
             "image = np.stack([np.asarray(i) for i in images])",
             f"image = np.ascontiguousarray({order})",
         ]
 
     def _mask_code(self) -> list[str]:
-        assert self.mask is not None
-        found = 'p.relative_to(mask_root).with_suffix("")'
-        kept = f"mask.resize({self._pixels}, Image.Resampling.NEAREST)" if self.size else "mask"
         return [
-            f"mask_root = {write_path(self.mask)}",
-            f'files = {{{found}: p for p in mask_root.rglob("*") if p.suffix.lower() in suffixes}}',
+            *self._find_mask_code(),
             "masks = []",
             "for path in paths:",
             '    mask = Image.open(files[path.relative_to(root).with_suffix("")])',
-            '    if mask.mode != "P":  # what a palette has are classes',
-            '        mask = mask.convert("L")',
-            f"    masks.append(np.asarray({kept}))",
+            *(f"    {line}" for line in PALETTE),
+            f"    masks.append(np.asarray({self._mask_pixels}))",
             "mask = np.stack(masks)",
         ]
+
+    def _find_mask_code(self) -> list[str]:
+        assert self.mask is not None
+        found = 'p.relative_to(mask_root).with_suffix("")'
+        return [
+            f"mask_root = {write_path(self.mask)}",
+            f'files = {{{found}: p for p in mask_root.rglob("*") if p.suffix.lower() in suffixes}}',
+        ]
+
+    @property
+    def _mask_pixels(self) -> str:
+        return f"mask.resize({self._pixels}, Image.Resampling.NEAREST)" if self.size else "mask"
 
     @property
     def _pixels(self) -> tuple[int, ...]:
@@ -206,20 +280,21 @@ class Images(DataSource):
             raise Fault(lambda w: image_without_mask(w.argument("mask"), shown, masks))
         return [files[p.relative_to(root).with_suffix("")] for p in paths]
 
-    def _need_memory(self, found: _Survey) -> None:
-        """Refuses images that memory does not hold.
+    def _need_memory(self, found: _Survey, rows: int) -> None:
+        """Refuses images of which memory does not hold so many.
 
         Raises:
             Fault: they need more; nothing has been allocated for them.
         """
-        count, row = len(found.paths), (found.channels, *found.size)
+        row = (found.channels, *found.size)
         one = max(math.prod(header.size) for header in found.headers)
         decoded = DECODED * (max(one, math.prod(found.size)) if self.size else one)
-        largest, masks = count * math.prod(row), len(found.masks) * math.prod(found.size)
+        largest = rows * math.prod(row)
+        masks = rows * math.prod(found.size) if found.masks else 0
         needed, available = largest + masks + decoded, find_available()
         if needed > available:
             option = "size" if self.size else "folder"
-            what, kind = f"the images of `{self.folder}`", str(TensorType.of("u8", (count, *row)))
+            what, kind = f"the images of `{self.folder}`", str(TensorType.of("u8", (rows, *row)))
             raise Fault(
                 lambda w: data_too_large(w.argument(option), what, needed, available, kind, largest)
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -11,10 +12,13 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, LoadingCode
+from compiler.data.base import SOURCES, ChunkCode, Column, LoadingCode
 from compiler.data.cells import WHOLE, convert_cells, describe_cells, describe_moments
 from compiler.data.dates import GAP, seconds_of
 from compiler.data.files import find_files, is_pattern, refuse_file, write_files
+from compiler.data.frames import Stamps, stamp_files
+from compiler.data.holding import MAPPED, MEMORY, Rows
+from compiler.data.mapped import map_columns, type_columns
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import STORED, TextTable
@@ -24,6 +28,8 @@ from compiler.report.messages.cells import column_not_held
 from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_path, write_string
 
+PART = 65_536
+"""Rows of a part."""
 FLAG = TensorType.of("bool", ())
 
 
@@ -77,12 +83,42 @@ class Parquet(TextTable):
                 loaded[column.name] = np.full(len(table), GAP)
                 continue
             array = table.column(column.name).combine_chunks()
-            if is_text(array.type):
-                cells = _read_cells(array)
-                loaded[column.name] = convert_cells(column, cells, self.dialect)
-            else:
-                loaded[column.name] = _convert(array, column)
+            loaded[column.name] = self._take(array, column)
         return loaded
+
+    def ways(self) -> tuple[str, ...]:
+        return (MEMORY, MAPPED)
+
+    def count_rows(self, folder: Path) -> int | None:
+        return sum(int(file.metadata.num_rows) for file in self._open(folder))
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        return _map_table(self, folder, stamp_files(self.files(folder)))
+
+    def read_parts(
+        self, folder: Path, schema: Sequence[Column]
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """The rows of the columns that tensors hold, part by part.
+
+        Raises:
+            Fault: a file is damaged.
+        """
+        import pyarrow
+
+        names = [c.name for c in schema]
+        try:
+            for file in self._open(folder):
+                for batch in file.iter_batches(PART, columns=names):
+                    batch.validate(full=True)
+                    yield {c.name: self._take(batch.column(c.name), c) for c in schema}
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            refuse_file(self.path, f"its columns cannot be read: {str(error).split('. ')[0]}")
+
+    def _take(self, array: Any, column: Column) -> NDArray[Any]:
+        """The rows of a column."""
+        if is_text(array.type):
+            return convert_cells(column, _read_cells(array), self.dialect)
+        return _convert(array, column)
 
     def files(self, folder: Path) -> Sequence[Path]:
         return find_files(folder, self.path)
@@ -101,6 +137,20 @@ class Parquet(TextTable):
             ]
         found = {c.name: self.write_cells(c) for c in columns}
         return LoadingCode([*self.helpers(columns), *lines], found)
+
+    def chunk_code(self, columns: Sequence[Column]) -> ChunkCode:
+        names = ", ".join(write_string(c.name) for c in columns)
+        parts = f"iter_batches({PART}, columns=[{names}])"
+        lines = list(self.helpers(columns))
+        read = f"parquet.ParquetFile({write_path(self.path)}).{parts}"
+        files = f"[{write_path(self.path)}]"
+        if is_pattern(self.path):
+            files = write_files(self.path)
+            lines.append(f"paths = {files}")
+            read = f"(b for p in paths for b in parquet.ParquetFile(p).{parts})"
+        found = {c.name: self.write_cells(c) for c in columns}
+        inside = ["table = batch.to_pandas()"]
+        return ChunkCode(lines, f"for batch in {read}:", inside, found, files)
 
     def _open(self, folder: Path) -> list[Any]:
         """The files, of which only the ends are read."""
@@ -211,6 +261,17 @@ class Parquet(TextTable):
             return _refuse(field, "entries of its lists are missing")
         dtype = "f32" if types.is_floating(value) else "i64"
         return Column(field.name, TensorType.of(dtype, (int(lengths[0]),)))
+
+
+@lru_cache(maxsize=2)  # the rows are mapped once for each command
+def _map_table(source: Parquet, folder: Path, stamps: Stamps) -> dict[str, Rows]:
+    """All columns in a file; `stamps` are part of the key of the cache.
+
+    Raises:
+        Fault: a file is damaged.
+    """
+    held = [column for column in source.schema(folder) if not column.stored]
+    return dict[str, Rows](map_columns(type_columns(held), source.read_parts(folder, held)))
 
 
 def _refuse(field: Any, reason: str) -> Column:

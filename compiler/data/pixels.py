@@ -93,9 +93,14 @@ def read_header(path: ImageFile, option: str) -> Header:
 
 
 def read_pixels(
-    path: ImageFile, grey: bool, size: tuple[int, int] | None, option: str = "folder"
+    path: ImageFile,
+    grey: bool,
+    size: tuple[int, int] | None,
+    option: str = "folder",
+    row: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Pixels of an image, grey or in three colours, resized to a height and width.
+    """Pixels of an image, grey or in three colours, resized to a height and width; `row` is told
+    where it cannot be read.
 
     Raises:
         Fault: it is cut short.
@@ -110,11 +115,14 @@ def read_pixels(
                 converted = converted.resize(size[::-1], Resampling.BILINEAR)
             return np.asarray(converted)
     except UNREADABLE as error:
-        refuse_file(path.name, f"it cannot be decoded: {error}", option=option)
+        refuse_file(path.name, _blame(row, error), option=option)
 
 
-def read_mask(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Pixels of a mask: the indices of a palette, or shades of grey.
+def read_mask(
+    path: Path, size: tuple[int, int] | None, row: int | None = None
+) -> NDArray[np.uint8]:
+    """Pixels of a mask: the indices of a palette, or shades of grey; `row` is told where it cannot
+    be read.
 
     Raises:
         Fault: it is cut short, or has colours, of which none is a number.
@@ -134,7 +142,13 @@ def read_mask(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
                 mask = mask.resize(size[::-1], Resampling.NEAREST)
             return np.asarray(mask)
     except UNREADABLE as error:
-        refuse_file(path.name, f"it cannot be decoded: {error}", option="mask")
+        refuse_file(path.name, _blame(row, error), option="mask")
+
+
+def _blame(row: int | None, error: Exception) -> str:
+    """What is wrong with the file of a row, or of none in particular."""
+    place = "" if row is None else f" (row {row:,})"
+    return f"it cannot be decoded{place}: {error}"
 
 
 def read_image(path: Path) -> NDArray[Any]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, final
 
 from numpy.typing import NDArray
 
-from compiler.data.base import Column, DataSource, LoadingCode
+from compiler.data.base import ChunkCode, Column, DataSource, LoadingCode, RowCode
+from compiler.data.holding import Rows
 from compiler.records import dataclass
 from compiler.writing.python import write_string
 
@@ -34,8 +35,18 @@ class PlacedSource(DataSource):
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return self.source.load(folder / self.place)
 
-    def load_alone(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        return self.source.load(folder)
+    def ways(self) -> tuple[str, ...]:
+        return self.source.ways()
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        return self.source.open(folder / self.place)
+
+    def count_rows(self, folder: Path) -> int | None:
+        return self.source.count_rows(folder / self.place)
+
+    @property
+    def local(self) -> DataSource:
+        return self.source
 
     def describe_reading(self) -> Mapping[str, object]:
         return self.source.describe_reading()
@@ -68,4 +79,12 @@ class PlacedSource(DataSource):
         code = self.source.code(columns)
         if not code.reads_folder:
             return code
+        return replace(code, lines=[f"folder = folder / {write_string(self.place)}", *code.lines])
+
+    def row_code(self, columns: Sequence[Column]) -> RowCode:
+        code = self.source.row_code(columns)
+        return replace(code, lines=[f"folder = folder / {write_string(self.place)}", *code.lines])
+
+    def chunk_code(self, columns: Sequence[Column]) -> ChunkCode:
+        code = self.source.chunk_code(columns)
         return replace(code, lines=[f"folder = folder / {write_string(self.place)}", *code.lines])

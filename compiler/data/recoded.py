@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeVar, final
 
-import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import Column, DataSource, LoadingCode
+from compiler.data.base import ChunkCode, Column, DataSource, LoadingCode, RowCode
 from compiler.data.codes import TrainedWords
+from compiler.data.holding import Rows, map_codes
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.training_runs import other_words
+
+R = TypeVar("R", bound=Rows)
 
 
 @final
@@ -47,14 +49,27 @@ class Recoded(DataSource):
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         source = self._read(folder)
-        found = dict(source.load(folder))
-        for column in source.schema(folder):
+        return self._recode(source.schema(folder), source.load(folder))
+
+    def ways(self) -> tuple[str, ...]:
+        return self.source.ways()
+
+    def open(self, folder: Path) -> Mapping[str, Rows]:
+        source = self._read(folder)
+        return self._recode(source.schema(folder), source.open(folder))
+
+    def count_rows(self, folder: Path) -> int | None:
+        return self.source.count_rows(folder)
+
+    def _recode(self, schema: Sequence[Column], columns: Mapping[str, R]) -> dict[str, R]:
+        """Columns with the codes of the training."""
+        found = dict(columns)
+        for column in schema:
             words = self.known.columns.get(column.name)
             if words is not None and column.name in found:
                 places = {word: place for place, word in enumerate(words)}
                 codes = [places.get(word, places.get("", -1)) for word in column.categories]
-                array = found[column.name]
-                found[column.name] = np.asarray(codes, array.dtype)[array]
+                found[column.name] = map_codes(found[column.name], codes)
         return found
 
     def describe_reading(self) -> Mapping[str, object]:
@@ -88,6 +103,12 @@ class Recoded(DataSource):
 
     def code(self, columns: Sequence[Column]) -> LoadingCode:
         return self.source.code(columns)
+
+    def row_code(self, columns: Sequence[Column]) -> RowCode:
+        return self.source.row_code(columns)
+
+    def chunk_code(self, columns: Sequence[Column]) -> ChunkCode:
+        return self.source.chunk_code(columns)
 
     def _read(self, folder: Path) -> DataSource:
         """The source, which reads as words what the training had words for: without its rare word,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from compiler.records import dataclass
 
 Array = NDArray[Any]
+MOMENTS = ("mean", "scale")
+"""Methods whose figures of parts make those of all."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +91,38 @@ def _find_most_frequent(values: Array) -> Array:
         if len(known):
             found[place] = known[counts.argmax()]
     return found.reshape(values.shape[1:])
+
+
+@dataclass(frozen=True)
+class Moments:
+    """How many rows there are in each entry, their mean, and the sum of the squared differences
+    from it, in f64; NaN is left out. Those of parts make those of all (Chan, Golub and LeVeque
+    1983, https://doi.org/10.1080/00031305.1983.10483115)."""
+
+    count: Array
+    mean: Array
+    squares: Array
+
+    @staticmethod
+    def of(rows: Array, joined: tuple[int, ...]) -> Moments:
+        """Those of rows, of all entries along the joined axes together."""
+        values = _lay_rows(np.asarray(rows, np.float64), joined)
+        known = ~np.isnan(values)
+        count = np.asarray(known.sum(0))
+        mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
+        squares = np.where(known, np.square(values - mean), 0).sum(0)
+        return Moments(count, np.asarray(mean), np.asarray(squares))
+
+    def add(self, other: Moments) -> Moments:
+        """Those of two parts together."""
+        count = self.count + other.count
+        shift, share = other.mean - self.mean, other.count / np.maximum(count, 1)
+        squares = self.squares + other.squares + np.square(shift) * self.count * share
+        return Moments(count, self.mean + shift * share, squares)
+
+    def find(self, method: str) -> Array:
+        """The "mean" or the "scale", NaN where no row is known."""
+        with np.errstate(invalid="ignore"):
+            mean = np.where(self.count > 0, self.mean, np.nan)
+            scale = np.sqrt(self.squares / self.count)
+        return mean if method == "mean" else np.where(scale == 0, 1.0, scale)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.data.balancing import Balance
 from compiler.data.base import Column, DataSource
+from compiler.data.holding import MEMORY, WAYS
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
 from compiler.data.windows import Window
@@ -14,7 +15,7 @@ from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.clauses import DATA, clause
+from compiler.vocabulary.clauses import DATA, WordChoice, clause
 
 
 @DATA.fills
@@ -69,7 +70,24 @@ class DataSet:
         "changes columns of the training rows at random, batch by batch",
         default=None,
     )
+    hold: str | None = clause(
+        "hold streamed",
+        "how rows are held: in memory, in a file that is mapped, or read whenever they are needed",
+        WordChoice(WAYS),
+        default=None,
+    )
     source_rows: DataSet | None = None
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether rows are read when they are needed, and not held in memory."""
+        return self.hold not in (None, MEMORY)
+
+    def describe_hold(self) -> str:
+        """How rows are held, in words; empty where there is one way only."""
+        if len(self.source.ways()) == 1:
+            return ""
+        return "in memory" if not self.is_lazy else str(self.hold)
 
     def type_columns(self, batch: str = "batch") -> Iterator[tuple[Output, TensorType]]:
         """The columns, and their types in a training, with the leading dim `batch`."""

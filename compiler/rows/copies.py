@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compiler.data.holding import is_held
 from compiler.ir.operands import Array
 from compiler.program.train import Train
 from compiler.report.diagnostics import Message
@@ -22,14 +23,15 @@ FEWEST = 20
 
 def find_copies(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Splits with rows that stand among the training rows too, in every column that a train reads.
-    Windows of a series are left alone: a series may well repeat itself."""
+    Windows of a series are left alone: a series may well repeat itself; so are rows that are not in
+    memory."""
     data = loaded.data
     if data.members or data.window is not None or data.source.overlap():
         return
-    columns = [loaded.single[item.name] for item in train.graph.inputs]
+    columns = [c for item in train.graph.inputs if is_held(c := loaded.single[item.name])]
     rows = len(loaded.divided_rows)
     size = sum(array.nbytes // max(1, len(array)) for array in columns) * rows
-    if size > LARGEST or not columns:
+    if size > LARGEST or len(columns) < len(train.graph.inputs):
         return
     training = loaded.divided["train"]
     known = set(list_rows(columns, training))

@@ -17,17 +17,21 @@ class RowCounts:
     kept: int
     windows: bool
     splits: Mapping[str, int]
+    held: str
+    """How they are held, where there are several ways."""
 
     @staticmethod
     def of(loaded: LoadedData) -> RowCounts:
         """Those of data that is loaded."""
         kept = loaded.total if loaded.numbers is None else len(loaded.numbers)
         splits = {name: len(rows) for name, rows in loaded.rows.items()}
-        return RowCounts(loaded.total, kept, loaded.data.window is not None, splits)
+        windows, held = loaded.data.window is not None, loaded.data.describe_hold()
+        return RowCounts(loaded.total, kept, windows, splits, held)
 
     def describe(self) -> str:
         """In words."""
         kept = f", {self.kept:,} of them kept by `where`" if self.kept < self.source else ""
         splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
         what = "windows" if self.windows else "rows"
-        return f"{self.source:,} rows{kept}; {what}: {splits}"
+        held = f"; {self.held}" if self.held else ""
+        return f"{self.source:,} rows{kept}; {what}: {splits}{held}"

@@ -29,7 +29,9 @@ WIDE = (DType.I64, DType.I32, DType.F64)
 
 def check_rounding(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Numbers of the rows that lose their differences where an expression of the data item, or
-    the train itself, rounds them."""
+    the train itself, rounds them; of rows that are in memory."""
+    if loaded.data.is_lazy:
+        return
     columns, rows = loaded.data.columns, loaded.divided_rows
     readers = list(find_conversions(columns.nodes))
     outputs = [Output(value.name, value) for value in dict.fromkeys(v for v, _, _ in readers)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from compiler.data.holding import read_columns
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Output, Value
 from compiler.ir.operands import Array
@@ -30,8 +31,13 @@ CHUNK = 4096
 def check_columns(columns: Graph, loaded: LoadedData) -> Iterator[Message]:
     """Places of tables in column expressions: these are computed in all rows, those of no split
     too."""
-    rows = loaded.name_rows(np.arange(len(next(iter(loaded.raw.values())))))
-    yield from find_outside_columns(columns, loaded.statistics, loaded.raw, rows)
+    for piece in loaded.pieces(np.arange(len(next(iter(loaded.raw.values()))))):
+        rows, raw = loaded.name_rows(piece), loaded.raw
+        raw = read_columns(raw, piece if loaded.data.is_lazy else slice(None))
+        found = list(find_outside_columns(columns, loaded.statistics, raw, rows))
+        yield from found
+        if found:
+            return
 
 
 def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
@@ -44,17 +50,19 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     wanted = [*(reader.value for reader in readers), *counts]
     if loaded.lead:
         wanted = [value for value in wanted if _is_led(train, loaded, value)]
-    known = compute_values(train, loaded, used, wanted)
     seen: set[tuple[str, str]] = set()
-    for reader in readers:
-        key = reader.value.name, str(reader.range)
-        if reader.value.name in known and key not in seen:
-            name = describe_source(train.graph, reader.value)
-            array = known[reader.value.name]
-            faults = list(find_outside(reader, name, array, loaded.name_rows(used)))
-            seen |= {key} if faults else set()
-            yield from faults
-    if not seen:
+    known: dict[str, Array] = {}
+    for piece in loaded.pieces(used):
+        known = compute_values(train, loaded, piece, wanted)
+        for reader in readers:
+            key = reader.value.name, str(reader.range)
+            if reader.value.name in known and key not in seen:
+                name = describe_source(train.graph, reader.value)
+                array = known[reader.value.name]
+                faults = list(find_outside(reader, name, array, loaded.name_rows(piece)))
+                seen |= {key} if faults else set()
+                yield from faults
+    if not seen and not loaded.data.is_lazy:
         found = dict(_find_uncounted(train, known, loaded))
         yield from found.values()  # one for each split
 
@@ -71,7 +79,7 @@ def compute_values(
     """Those of the values that follow from the columns alone, of all rows, by name."""
     step = train.graph
     columns = {item.value.name: loaded.columns[item.name] for item in step.inputs}
-    found = {v.name: columns[v.name][rows] for v in wanted if v.name in columns}
+    found = {v.name: np.asarray(columns[v.name][rows]) for v in wanted if v.name in columns}
     fixed = find_fixed(step)
     rest = {v.name: v for v in wanted if v.name in fixed and v.name not in found}
     if not rest:
@@ -86,7 +94,8 @@ def compute_values(
         # The last piece is as long as the others where it can be: a shape may ask for it.
         first = max(0, min(start, len(rows) - size))
         chosen = rows[first : first + size]
-        made = evaluate(part, {}, {i.name: loaded.columns[i.name][chosen] for i in part.inputs})
+        given = read_columns({i.name: loaded.columns[i.name] for i in part.inputs}, chosen)
+        made = evaluate(part, {}, given)
         for name, array in made.items():
             pieces[name].append(by_row(array, len(chosen))[start - first :])
     return found | {name: np.concatenate(arrays) for name, arrays in pieces.items()}

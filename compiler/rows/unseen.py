@@ -20,7 +20,7 @@ def find_unseen(loaded: LoadedData) -> Iterator[Message]:
         return
     for column in data.schema:
         codes = loaded.raw.get(column.name)
-        if codes is None or not column.categories or codes.ndim > 1:
+        if codes is None or not column.categories or len(codes.shape) > 1:
             continue
         known = set(np.unique(codes[training]).tolist())
         for name, rows in loaded.divided.items():

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compiler.data.holding import Rows, is_held
 from compiler.ir.graph import Graph, Node
 from compiler.ir.operands import Array
 from compiler.program.joining import find_owner
 from compiler.program.train import Train
+from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.columns import few_of_a_class, not_a_number, nothing_to_fit
 from compiler.rows.batches import find_thin_norms
@@ -25,15 +27,18 @@ from compiler.rows.unseen import find_unseen
 def validate_data(train: Train, sink: Sink) -> LoadedData | None:
     """Loads the data of a train and reports what would make its training fail or mean nothing.
     The loaded data, or None where it cannot be read."""
-    data, parts = train.data, {}
     try:
-        if data.members:
-            parts = load_parts(data)
-        loaded = pair_rows(data, parts, data.members[0].name) if parts else load_data(data)
+        return _validate(train, sink)
     except CompileError as error:
         for message in error.messages:
             sink.report(message)
         return None
+
+
+def _validate(train: Train, sink: Sink) -> LoadedData:
+    data = train.data
+    parts = load_parts(data) if data.members else {}
+    loaded = pair_rows(data, parts, data.members[0].name) if parts else load_data(data)
     for name in parts or ("",):
         rows = loaded if loaded.lead == name else pair_rows(data, parts, name)
         for message in find_faults(train, rows):
@@ -54,14 +59,14 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     for item in train.graph.inputs:
         if data.members and find_owner(data, item.name).name != loaded.lead:
             continue
-        column = loaded.single[item.name][used]
-        if column.dtype.kind != "f" or np.isfinite(column).all():
+        broken = _find_broken(loaded, loaded.single[item.name], used)
+        if broken is None:
             continue
         reasons = unfitted.get(item.name, {})
         yield from (message for path, message in reasons.items() if path not in told)
         told |= reasons.keys()
         if not reasons:
-            yield _report_broken(loaded, item.name, column, used)
+            yield _report_broken(loaded, item.name, broken, used)
     if not any(find_rate_faults(train)):  # which the check has reported
         yield from find_rate_faults(train, len(loaded.rows["train"]))
     yield from find_thin_norms(train, min(train.rows, len(loaded.rows["train"])))
@@ -120,31 +125,56 @@ def _name_inputs(node: Node) -> set[str]:
     return {value.name for value in node.inputs if value is not None}
 
 
-def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> Message:
+@dataclass(frozen=True)
+class _Broken:
+    """Which rows of a column hold NaN, and which infinity."""
+
+    missing: Array
+    infinite: Array
+
+    def choose(self, *, infinite: bool = False) -> tuple[Array, bool]:
+        """The rows that hold NaN, or else infinity; and which of them it is."""
+        if infinite or not self.missing.any():
+            return self.infinite, True
+        return self.missing, False
+
+
+def _find_broken(loaded: LoadedData, column: Rows, rows: Array) -> _Broken | None:
+    """The rows of a column that are not finite; None where all are. Where rows are not in memory,
+    each is read."""
+    if column.dtype.kind != "f":
+        if not is_held(column):
+            for piece in loaded.pieces(rows):
+                column[piece]  # a file may be broken
+        return None
+    found = []
+    for piece in loaded.pieces(rows):
+        flat = np.asarray(column[piece]).reshape(len(piece), -1)
+        found.append(_Broken(np.isnan(flat).any(1), np.isinf(flat).any(1)))
+    missing, infinite = (
+        np.concatenate([getattr(b, n) for b in found]) for n in ("missing", "infinite")
+    )
+    return _Broken(missing, infinite) if missing.any() or infinite.any() else None
+
+
+def _report_broken(loaded: LoadedData, name: str, found: _Broken, rows: Array) -> Message:
     """The message of a column that is not finite everywhere; of the column of the source where
     the fault is in that one."""
-    broken, infinite = _find_broken(column)
+    broken, infinite = found.choose()
     data = loaded.data
     output = next(o for o in data.columns.outputs if o.name == name)
     span, row = output.origin or data.span, int(rows[broken].min())
     for raw in _find_sources(data.columns, output.value.name):
-        array = loaded.raw[raw]
-        if array.dtype.kind != "f" or np.isfinite(array[row]).all():
+        own = loaded.raw[raw][[row]]
+        if own.dtype.kind != "f" or np.isfinite(own).all():
             continue
-        broken, infinite = _find_broken(array[rows], bool(np.isinf(array[row]).any()))
+        known = _find_broken(loaded, loaded.raw[raw], rows)
+        assert known is not None, "that row is not finite"
+        broken, infinite = known.choose(infinite=bool(np.isinf(own).any()))
         row = int(loaded.name_rows(rows[broken]).min())
         return not_a_number(span, raw, int(broken.sum()), row, infinite, source=True)
     row = int(loaded.name_rows(rows[broken]).min())
     return not_a_number(span, name, int(broken.sum()), row, infinite)
-
-
-def _find_broken(column: Array, infinite: bool = False) -> tuple[Array, bool]:
-    """The rows of a column that hold NaN, or else infinity; and which of them it is."""
-    flat = column.reshape(len(column), -1)
-    missing: Array = np.asarray(np.isnan(flat).any(1))
-    if infinite or not missing.any():
-        return np.asarray(np.isinf(flat).any(1)), True
-    return missing, False
 
 
 def _find_sources(graph: Graph, name: str) -> list[str]:

@@ -58,12 +58,14 @@ LOCAL_RESERVED = frozenset(
 
 _SCRIPT_GLOBALS = """
 ACCUMULATE BATCH CHARTS CHECKPOINT CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History L1 L2 LASSO
-LEARNING_RATE LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK SEED SETTINGS SHRUNK Splits WORLD
-add_gradients all_rows all_sum average_gradients balance_rows check_range check_values
-compute_columns compute_figures compute_loss compute_updates count_steps evaluate find_best
-find_decay find_weight_decay find_windows join_processes list_batches load load_splits main measure
-penalize read_mean read_options save save_best save_grid save_samples schedule select_rows
-shrink_groups split_parameters train train_epoch update update_average update_buffers
+LEARNING_RATE LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK ROW Rows SEED SETTINGS SHRUNK Source
+Splits WORKERS WORLD add_gradients add_moments all_rows all_sum average_gradients balance_rows
+check_range check_values compute_columns compute_figures compute_loss compute_updates count_steps
+evaluate find_best find_decay find_mean find_median find_most_frequent find_spread find_weight_decay
+find_windows fit_figures gather_moments join_processes list_batches load load_splits main measure
+merge_moments penalize read_batches read_mean read_options read_rows save save_best save_grid
+save_samples schedule select_rows shrink_groups split_parameters train train_epoch update
+update_average update_buffers write_rows
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""
@@ -100,6 +102,9 @@ SCRIPT_LOCALS = frozenset(
     | {"fault", "first", "keep", "kept", "saved", "warmup", "watched"}
 )
 """What a training script reads where it also has variables for outputs and columns."""
+
+STREAM_LOCALS = frozenset({"split"})
+"""What it reads besides where rows are not held in memory."""
 
 GLOBAL_RESERVED = (
     LOCAL_RESERVED

@@ -85,6 +85,9 @@ class TrainStages:
         if kept is not None:
             context.files.warn(f"{self.name}: what was trained before is kept in {kept}")
         context.make(begun)
+        for data in train.data.parts:
+            if data.describe_hold():
+                context.echo(f"{self.name}: rows of {data.name} are {data.describe_hold()}")
         begins = "training" if train.learns else "evaluating"
         context.echo(f"{self.name}: {'going on' if resume else begins}")
         with nullcontext(self.follow) if self.follow else follow_epochs(train.epochs) as follow:
@@ -96,6 +99,7 @@ class TrainStages:
                 device=context.device.value,
                 on_progress=follow,
                 span=train.span,
+                source=train.data.span,
             )
         read_trained(train, self.folder / BEST, train.span)
         written = (self.folder / name for name in TEXTS)

@@ -17,6 +17,7 @@ from backends.onnx_runtime.session import Device, Session, open_session
 from backends.verification.cases import make_cases
 from compiler.compression.attach import CallOfNet, find_net, group_calls
 from compiler.compression.given import find_given
+from compiler.data.holding import Rows, choose_rows, is_held, read_columns
 from compiler.data.joined import qualify
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
@@ -226,7 +227,7 @@ def _score_lead(
     chosen = loaded.rows[split]
     if rows is not None:  # those of another data set than the first are as many
         chosen = rows if first else chosen[: len(rows)]
-    columns = {name: array[chosen] for name, array in loaded.columns.items()}
+    columns = {name: choose_rows(array, chosen) for name, array in loaded.columns.items()}
     made: dict[str, tuple[Value, Array]] = {}
     for calls in _find_needed(place, uses):
         made |= _run_calls(place, loaded, calls, chosen, run)
@@ -251,9 +252,12 @@ def _run_calls(
     """What stands in the net's place puts out in these calls, by the value in the step."""
     graph = find_net(place.train, place.name).net.graph
     _refuse_related_rows(place, graph, calls[0])
-    inputs = choose_inputs(place, rows, calls[0], loaded)
     by_row = [o for o in graph.outputs if _has_rows(o.value, graph)]
-    results = _run_in_chunks(run, inputs, place.train.batch, {o.name for o in by_row})
+    wanted, found = {o.name for o in by_row}, []
+    for piece in loaded.pieces(rows, place.train.batch):
+        inputs = choose_inputs(place, piece, calls[0], loaded)
+        found.append(_run_in_chunks(run, inputs, place.train.batch, wanted))
+    results = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return {
         call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
         for call in calls
@@ -317,7 +321,7 @@ def choose_inputs(
     if place.preprocess is not None:
         return data.take_raw(rows, place.preprocess.name)
     given = find_given(train, find_net(train, place.name), call)
-    found = {name: data.columns[column][rows] for name, column in given.columns.items()}
+    found = {n: np.asarray(data.columns[c][rows]) for n, c in given.columns.items()}
     if given.computed is not None:
         found |= _compute_inputs(place, given.computed, rows, data)
     return found
@@ -340,7 +344,7 @@ def _compute_inputs(
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return _evaluate_part(part, weights, inputs, draws)
 
-    columns = {item.name: data.columns[item.name][rows] for item in part.inputs}
+    columns = read_columns({item.name: data.columns[item.name] for item in part.inputs}, rows)
     return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
 
 
@@ -348,12 +352,13 @@ def _make_scores(
     place: BoundNet,
     uses: Sequence[MetricUse],
     made: Mapping[str, tuple[Value, Array]],
-    columns: Mapping[str, Array],
+    columns: Mapping[str, Rows],
 ) -> Iterator[tuple[MetricUse, Callable[[Array], Measured]]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
     step = measure_losses(place.train)[0]
     outputs = {o.name: o for o in step.outputs}
-    arrays = {value.name: array for value, array in made.values()} | dict(columns)
+    arrays: dict[str, Rows] = {value.name: array for value, array in made.values()}
+    arrays |= columns
     starts = [value for value, _ in made.values()]
     for use in uses:
         part = _find_part(place, starts, [outputs[name] for name in use.reads])
@@ -390,20 +395,22 @@ def _evaluate_part(
     return evaluate(replace(part, conditions=()), weights, inputs, draws=draws)
 
 
-def _evaluate_rows(
-    place: BoundNet, part: Graph, arrays: Mapping[str, Array]
-) -> Mapping[str, Array]:
-    """What a part makes of all rows. One that draws goes through them a batch at a time, from the
-    seed on, as the inputs of the net are computed: its draws are those that the net was given."""
+def _evaluate_rows(place: BoundNet, part: Graph, arrays: Mapping[str, Rows]) -> Mapping[str, Array]:
+    """What a part makes of all rows. One that draws, or reads rows that are not in memory, goes
+    through them a batch at a time, from the seed on, as the inputs of the net are computed: its
+    draws are those that the net was given."""
     weights = dict(place.weights or {})
-    if not any(node.op.varies for node in part.nodes):
-        return _evaluate_part(part, weights, arrays)
+    read = {item.name: arrays[item.name] for item in part.inputs}
+    if not any(node.op.varies for node in part.nodes) and all(map(is_held, read.values())):
+        return _evaluate_part(
+            part, weights, {name: np.asarray(column) for name, column in read.items()}
+        )
     draws = np.random.default_rng(place.train.seed)
 
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         return _evaluate_part(part, weights, inputs, draws)
 
-    return _run_in_chunks(run, arrays, place.train.batch, {o.name for o in part.outputs})
+    return _run_in_chunks(run, read, place.train.batch, {o.name for o in part.outputs})
 
 
 def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], Measured]:
@@ -415,7 +422,7 @@ def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[
 
 
 def _score_batches(
-    place: BoundNet, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
+    place: BoundNet, part: Graph, use: MetricUse, arrays: Mapping[str, Rows]
 ) -> Callable[[Array], Measured]:
     """A figure of what is one number for all rows of a batch, as a loss is: combined over batches
     as the training script does it."""
@@ -426,7 +433,7 @@ def _score_batches(
         draws = np.random.default_rng(place.train.seed)
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
-            inputs = {name: arrays[name][batch] for name in read}
+            inputs = {name: np.asarray(arrays[name][batch]) for name in read}
             values = _evaluate_part(part, weights, inputs, draws)
             operands = [None if name is None else values[name] for name in use.arguments]
             batches.append((len(batch), operands))
@@ -440,12 +447,12 @@ def _is_read(part: Graph, item: Input) -> bool:
 
 
 def _run_in_chunks(
-    run: Runner, inputs: Mapping[str, Array], size: int, wanted: Set[str]
+    run: Runner, inputs: Mapping[str, Rows], size: int, wanted: Set[str]
 ) -> dict[str, Array]:
     """The outputs of those names for all rows, a batch at a time."""
     rows = len(next(iter(inputs.values())))
     parts = [
-        run({n: a[start : start + size] for n, a in inputs.items()})
+        run({n: np.asarray(a[start : start + size]) for n, a in inputs.items()})
         for start in range(0, rows, size)
     ]
     names = [name for name in parts[0] if name in wanted]

@@ -133,7 +133,8 @@ class Subject:
         column = _find_label(self.train, self.net)
         if column is None:
             return None
-        return self.place.data.columns[column][self.place.data.rows[self.split][rows]]
+        data = self.place.data
+        return np.asarray(data.columns[column][data.rows[self.split][rows]])
 
     @cached_property
     def image(self) -> str | None:

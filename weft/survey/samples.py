@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.pytorch.run.augmented import augment_rows
+from compiler.data.holding import Rows
 from compiler.program.train import Train
 from compiler.rows.loading import LoadedData
 from weft.inspection.pictures import Picture, draw_grid, draw_image
@@ -57,11 +58,12 @@ def draw_samples(train: Train, loaded: LoadedData) -> Iterator[Sheet]:
         yield Sheet(name, grid, augmented=True)
 
 
-def _holds_images(array: Array) -> bool:
+def _holds_images(array: Rows) -> bool:
     """Whether rows are `[height, width]`, or that behind one or three channels."""
     if array.dtype.kind not in "buif":
         return False
-    return array.ndim == 3 or (array.ndim == 4 and array.shape[1] in CHANNELS)
+    axes = len(array.shape)
+    return axes == 3 or (axes == 4 and array.shape[1] in CHANNELS)
 
 
 def _pad(picture: Picture, side: int) -> Picture:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import Column
+from compiler.data.holding import is_held
 from compiler.data.joined import qualify
 from compiler.data.summary import ColumnSummary
 from compiler.ir.graph import Graph, Output, Value
@@ -145,9 +146,9 @@ def _name_inputs(graph: Graph, value: Value) -> list[str]:
 def _describe_target(
     loaded: LoadedData, name: str, targets: Sequence[str], read: Collection[str], rows: Array
 ) -> Target:
-    array = loaded.raw[name]
-    if array.ndim != 1:
+    if len(loaded.raw[name].shape) != 1:
         return Target(name, (), {}, ())
+    array = np.asarray(loaded.raw[name][:])
     known = {column.name: column for column in loaded.data.schema}
     values, classes = _list_classes(array[loaded.divided_rows], known[name])
     counts = {
@@ -157,7 +158,7 @@ def _describe_target(
     }
     found = []
     for other, column in loaded.raw.items():
-        if column.ndim != 1 or other in targets:
+        if len(column.shape) != 1 or other in targets:
             continue
         one = measure_association(
             other,
@@ -187,7 +188,7 @@ def _draw_histograms(loaded: LoadedData) -> Iterator[tuple[str, Histogram]]:
     rows = loaded.divided_rows
     for column in loaded.data.schema:
         array = loaded.raw.get(column.name)
-        if array is None or array.ndim != 1 or array.dtype.kind not in "buif":
+        if array is None or len(array.shape) != 1 or array.dtype.kind not in "buif":
             continue
         cells = array[rows]
         if column.categories:
@@ -204,10 +205,12 @@ def _draw_histograms(loaded: LoadedData) -> Iterator[tuple[str, Histogram]]:
 
 def _count_copies(loaded: LoadedData, read: Sequence[str]) -> Copies | None:
     """Rows that are equal in every column of the source that is read. Windows, and rows of a source
-    that share cells, are left alone."""
-    arrays = [loaded.raw[name] for name in read]
+    that share cells, or are not in memory, are left alone."""
+    arrays = [array for name in read if is_held(array := loaded.raw[name])]
     size = sum(a.nbytes // max(1, len(a)) for a in arrays) * len(loaded.divided_rows)
     if loaded.data.window is not None or loaded.data.source.overlap() or size > LARGEST or not size:
+        return None
+    if len(arrays) < len(read):
         return None
     hashes = {name: list(list_rows(arrays, rows)) for name, rows in loaded.divided.items()}
     training = set(hashes["train"])

@@ -102,7 +102,9 @@ def find_rate(
     if done.returncode:
         log_file = folder / "train.log"
         write_text(log_file, done.stderr)
-        failure = explain_failure(done.returncode, done.stderr, log_file, train.span)
+        failure = explain_failure(
+            done.returncode, done.stderr, log_file, train.span, source=train.data.span
+        )
         raise CompileError([failure])
     return FoundRate(_read(folder / FOUND))
 

@@ -22,6 +22,7 @@ from compiler.loading import read_training
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import file_unreadable
+from compiler.report.messages.holding import disk_full, reader_ended, row_unreadable
 from compiler.report.messages.item_names import link_in_folder
 from compiler.report.messages.training_machinery import compiler_missing, logger_missing
 from compiler.report.messages.training_runs import (
@@ -99,6 +100,7 @@ def run_training(
     epochs: int | None = None,
     on_progress: Callable[[Record], None] | None = None,
     span: Span | None = None,
+    source: Span | None = None,
 ) -> Results:
     """Runs `train.py` to its end in a process of its own.
 
@@ -116,6 +118,7 @@ def run_training(
         epochs: how many in all, where those of a training that goes on may be more than before.
         on_progress: called with every finished epoch.
         span: the train in the spec, for messages.
+        source: the source of its rows there.
 
     Raises:
         CompileError: the training failed; finished epochs are kept.
@@ -136,7 +139,7 @@ def run_training(
     status, said = _run(command, data_root, out, on_progress)
     if status:
         locate = partial(_find_layer, folder, data_root, out, given)
-        raise CompileError([explain_failure(status, said, out / LOG, span, locate)])
+        raise CompileError([explain_failure(status, said, out / LOG, span, locate, source)])
     return read_results(out)
 
 
@@ -366,9 +369,11 @@ def explain_failure(
     log: Path,
     span: Span | None,
     locate: Callable[[], str] = str,
+    source: Span | None = None,
 ) -> Message:
     """The message for what the script said before it ended with an error; `locate` finds the layer
-    in which a loss that is not finite begins."""
+    in which a loss that is not finite begins. Of rows that cannot be read it stands at the
+    `source`."""
     if status < 0:
         return training_killed(span, signal.Signals(-status).name)
     if found := re.search(NO_COMPILER, said):
@@ -377,6 +382,12 @@ def explain_failure(
     reason = lines[-1].strip() if lines else f"exit status {status}"
     if found := re.fullmatch(r"FileNotFoundError: .*: '(.+)'", reason):
         return training_file_missing(span, found[1])
+    if found := re.search(r"^RuntimeError: row (\d+), (.+?): (.*)$", said, re.MULTILINE):
+        return row_unreadable(source or span, int(found[1]), found[2], found[3])
+    if found := re.search(r"DataLoader worker \(pid.*?\) (?:is killed by|exited)[^\n]*", said):
+        return reader_ended(source or span, found[0].rstrip("."))
+    if found := re.search(r"^OSError: \[Errno 28\][^\n]*", said, re.MULTILINE):
+        return disk_full(span, found[0])
     if found := re.fullmatch(r"(.+) holds a training: .*", reason):
         return training_would_be_lost(span, found[1])
     if found := re.fullmatch(r"(.+) was trained with ({.+}), not ({.+})", reason):

@@ -23,6 +23,7 @@ from backends.pytorch.train.script_spec import ScriptSpec
 from compiler.compression.context import Trainer, Tuning
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
 from compiler.data.base import HELD
+from compiler.data.holding import read_columns
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
 from compiler.program.train import Train
@@ -113,6 +114,7 @@ class ScriptTrainer:
                 device=self.device,
                 on_progress=self.on_progress,
                 span=self.train_item.span,
+                source=self.train_item.data.span,
             )
             _write_state(folder, key, _hash(best))
         found = read_weights(best)
@@ -142,10 +144,10 @@ class ScriptTrainer:
 
     def _draw_columns(self, train: Train, rows: int) -> dict[str, Array]:
         """The columns of some training rows."""
-        columns = load_data(train.data, self.data_root).split("train")
-        count = len(next(iter(columns.values())))
-        chosen = np.random.default_rng(train.seed).permutation(count)[:rows]
-        return {name: array[chosen] for name, array in columns.items()}
+        loaded = load_data(train.data, self.data_root)
+        training = loaded.rows["train"]
+        chosen = training[np.random.default_rng(train.seed).permutation(len(training))[:rows]]
+        return read_columns(loaded.columns, chosen)
 
     def _make_key(self, folder: Path) -> str:
         """What the result of a training follows from: its files and its data."""

@@ -95,7 +95,13 @@ def _write_equal(script: ScriptSpec, net: TrainedNet, decay: str) -> Iterator[St
     if any(node.op.noisy for node in net.net.graph.nodes):
         yield f"torch.manual_seed({NORM_SEED})"
     # parts of nearly one size: a batch norm takes no single row
-    yield f'rows = splits["train"][{script.columns.index(column)}]'
+    place = script.columns.index(column)
+    if script.streams:
+        yield 'rows = torch.arange(len(splits["train"].chosen))'
+        read = 'read_batches(splits["train"], rows.tensor_split(max(1, len(rows) // BATCH)))'
+        yield f"torch.optim.swa_utils.update_bn((c[{place}] for c in {read}), {_name(net.name)})"
+        return
+    yield f'rows = splits["train"][{place}]'
     parts = "rows.tensor_split(max(1, len(rows) // BATCH))"
     yield f"torch.optim.swa_utils.update_bn({parts}, {_name(net.name)})"
 

@@ -24,11 +24,13 @@ def divide_rows(script: ScriptSpec) -> list[Statement]:
     """Statements that divide the rows among the batches of an epoch."""
     beside = when(script.data.members, *_divide_others(script))
     if script.train.epoch_steps is not None:
-        return ["steps, batches = EPOCH_STEPS, list_batches(rows, epoch, device)", *beside]
+        given = "rows, epoch" if script.streams else "rows, epoch, device"
+        return [f"steps, batches = EPOCH_STEPS, list_batches({given})", *beside]
+    placed = "" if script.streams else ".to(device)"
     return [
         "steps = max(1, rows // BATCH)",
         "order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]",
-        "batches = torch.from_numpy(order).to(device).split(BATCH)",
+        f"batches = torch.from_numpy(order){placed}.split(BATCH)",
         *beside,
     ]
 
@@ -50,16 +52,17 @@ def write_batches(script: ScriptSpec) -> Iterator[Function]:
     """`list_batches`, where an epoch is a number of steps, and `cycle_batches`, where there are
     several data sets."""
     if script.train.epoch_steps is not None:
-        yield _write_list()
+        yield _write_list(script)
     if script.data.members:
         yield _write_cycle()
 
 
-def _write_list() -> Function:
+def _write_list(script: ScriptSpec) -> Function:
+    placed = "" if script.streams else ".to(device)"
     order = "np.random.default_rng([SEED, turn]).permutation(rows)[: size * BATCH]"
     return Function(
         "list_batches",
-        ("rows: int", "epoch: int", "device: torch.device"),
+        ("rows: int", "epoch: int", *when(not script.streams, "device: torch.device")),
         "list[Tensor]",
         (
             "size, begun = max(1, rows // BATCH), (epoch - 1) * EPOCH_STEPS",
@@ -69,7 +72,7 @@ def _write_list() -> Function:
                 "for turn in range(1 + first, 2 + last):",
                 [
                     f"order = {order}",
-                    "batches += torch.from_numpy(order).to(device).split(BATCH)",
+                    f"batches += torch.from_numpy(order){placed}.split(BATCH)",
                 ],
             ),
             "return batches[begun % size :][:EPOCH_STEPS]",
@@ -110,21 +113,54 @@ def name_rows(script: ScriptSpec, rows: str = CHOSEN) -> tuple[str, ...]:
 
 def spell_rows(script: ScriptSpec) -> str:
     """The rows of a batch, as a loop through numbered batches has them."""
+    if script.streams:
+        return "columns"
     names = name_rows(script)
     return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
 
 def spell_parts(script: ScriptSpec) -> str:
     """What a loop through the parts of a batch goes through."""
+    if script.streams:
+        shared = " // WORLD" if shares_rows(script) else ""
+        size = f"BATCH // ACCUMULATE{shared}"
+        return f"torch.arange(len(columns[0]), device=device).split({size})"
     parts = [f"{name}.{PARTS}" for name in name_rows(script)]
     return parts[0] if len(parts) == 1 else f"zip({', '.join(parts)}, strict=True)"
+
+
+def shares_rows(script: ScriptSpec) -> bool:
+    """Whether a process takes its part of a batch before anything is computed of it."""
+    return script.distributed and script.augmentation is None
+
+
+def take_split(script: ScriptSpec) -> str:
+    """The parameter of a function that goes through the rows of a split."""
+    return "split: Rows" if script.streams else "columns: list[Tensor]"
+
+
+def count_split(script: ScriptSpec) -> str:
+    """How many rows a split has."""
+    return "len(split.chosen)" if script.streams else "len(columns[0])"
+
+
+def place_split(script: ScriptSpec) -> str:
+    """The device of a split."""
+    return "split.device" if script.streams else "columns[0].device"
+
+
+def read_split(script: ScriptSpec, batches: str, *, shared: bool) -> str:
+    """What reads batches of a split, or the part of each that the process takes."""
+    own = f"[batch[RANK::WORLD] for batch in {batches}]" if shared else batches
+    return f"read_batches(split, {own})"
 
 
 def choose_columns(script: ScriptSpec, rows: str = CHOSEN) -> tuple[str, ...]:
     """The part of a column that the process takes of a batch, in each data set: all of it where
     rows are changed before they are divided."""
-    shared = script.distributed and script.augmentation is None
-    own = "[RANK::WORLD]" if shared else ""
+    if script.streams:
+        return ("column",) if rows == CHOSEN else (f"column[{rows}]",)
+    own = "[RANK::WORLD]" if shares_rows(script) else ""
     return tuple(f"column[{name}{own}]" for name in name_rows(script, rows))
 
 
@@ -134,6 +170,8 @@ def choose_columns(script: ScriptSpec, rows: str = CHOSEN) -> tuple[str, ...]:
 def gather_columns(script: ScriptSpec, columns: Sequence[str]) -> str:
     """A list of the columns of a batch."""
     parts = _pair(script, columns)
+    if columns[0] == "column":
+        return "columns"
     if len(parts) == 1:
         return f"[{columns[0]} for column in columns]"
     return f"[{', '.join(f'*({text} for column in columns{own})' for text, own, _ in parts)}]"
@@ -162,7 +200,11 @@ def _unpack(script: ScriptSpec, names: Sequence[str], columns: Sequence[str]) ->
         named = names[low:high]
         if set(named) == {"_"} and len(names) > 1:
             continue
-        if len(named) == 1:
+        if text == "column":
+            made.append(
+                f"{', '.join(named)} = columns" if len(named) > 1 else f"({named[0]},) = columns"
+            )
+        elif len(named) == 1:
             made.append(f"{named[0]} = {text.replace('column', f'columns[{low}]', 1)}")
         else:
             made.append(f"{', '.join(named)} = ({text} for column in columns{own})")

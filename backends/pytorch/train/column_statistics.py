@@ -147,6 +147,15 @@ def fit_inside(graph: Graph, statistics: Sequence[Statistic]) -> Graph:
     )
 
 
+def give_figures(graph: Graph, paths: Sequence[str]) -> Graph:
+    """The graph of columns that takes its fitted buffers of these paths last, in their order."""
+    values = [graph.parameter[path].value for path in paths]
+    rest = tuple(p for p in graph.parameters if p.path not in paths)
+    return replace(
+        graph, inputs=(*graph.inputs, *(Input(value) for value in values)), parameters=rest
+    )
+
+
 def _fit(
     graph: Graph, statistics: Sequence[Statistic], value: Value, training: Value
 ) -> Iterator[Node]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from backends.pytorch.train.code import Function, Statement, suite, when, write_function
 from backends.pytorch.train.draws import EVALUATION_SEED
-from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
+from backends.pytorch.train.loading import load_parameters, note_data, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.optimizing import emit_optimizers
 from backends.pytorch.train.rates import call_evaluate, emit_plateaus
@@ -105,10 +105,10 @@ def set_precision(script: ScriptSpec) -> tuple[Statement, ...]:
 
 def _write_data(script: ScriptSpec) -> Iterator[Statement]:
     """Statements that load the rows, and note what they hold."""
-    if script.statistics:
+    if script.statistics or script.maps:
         yield "out.mkdir(parents=True, exist_ok=True)"
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
-    yield CHECKSUMS
+    yield note_data(script)
     yield 'SETTINGS["data"] = repr(data)  # with other numbers it is another training'
 
 
@@ -143,7 +143,7 @@ def _write_beginning(script: ScriptSpec) -> Iterator[Statement]:
         again = 'save_best(out, load_file(out / "best.safetensors"))  # as of this training'
         rank = "RANK == 0 and " if script.distributed else ""
         yield suite(f"if {rank}resume and options.epochs:", [again])
-    if not script.statistics:
+    if not (script.statistics or script.maps):
         yield "out.mkdir(parents=True, exist_ok=True)"
     removed = suite(
         f"for name in {write_literal(RESULTS)}:", ["(out / name).unlink(missing_ok=True)"]

@@ -9,11 +9,16 @@ from backends.pytorch.train.averaging import follow_nets
 from backends.pytorch.train.batches import (
     PART,
     choose_columns,
+    count_split,
     divide_rows,
     gather_columns,
     name_rows,
+    place_split,
+    read_split,
+    shares_rows,
     spell_parts,
     spell_rows,
+    take_split,
     unpack_batch,
     unpack_columns,
 )
@@ -40,11 +45,11 @@ from backends.pytorch.train.rates import compute_numbers
 from backends.pytorch.train.regularizing import emit_shrink_calls
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import (
-    SHARE,
     begin_parts,
     call_updates,
     collect_part,
     join_parts,
+    weigh_part,
 )
 from compiler.writing.python import WIDTH, write_string
 
@@ -57,7 +62,7 @@ def write_epoch(script: ScriptSpec) -> Function:
         (
             "parts: Parts",
             *when(script.replicated, "replica: nn.Module"),
-            "columns: list[Tensor]",
+            take_split(script),
             "epoch: int",
             *take_kept(script),
         ),
@@ -100,7 +105,7 @@ def begin_epoch(script: ScriptSpec) -> list[Statement]:
         f"{model}.train()",
         *frozen,
         *_write_thaws(script),
-        "rows, device = len(columns[0]), columns[0].device",
+        f"rows, device = {count_split(script)}, {place_split(script)}",
         *seed_epoch(script, rank),
         *divide_rows(script),
     ]
@@ -130,7 +135,6 @@ def _write_thaws(script: ScriptSpec) -> list[Statement]:
 
 def _write_body(script: ScriptSpec) -> list[Statement]:
     # None is: where there is no terminal; a process without an error output has none to write to
-    hidden = "hidden" if script.distributed else "not sys.stderr or None"
     mean = "losses = all_sum(losses) / WORLD"
     return [
         unpack_parts(script, "model", *list_optimizers(script), *when(script.scales, "scaler")),
@@ -138,9 +142,9 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         "losses = torch.zeros(steps, device=device)",
         *begin_losses(script, counted=False),
         *when(script.distributed, "hidden = RANK > 0 or not sys.stderr or None"),
-        f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})',
+        show_progress(script, "first"),
         suite(
-            f"for step, {spell_rows(script)} in enumerate(bar):",
+            f"for step, {spell_rows(script)} in {number_steps(script, '')}:",
             [
                 *begin_step(script),
                 *_write_step(script),
@@ -157,6 +161,33 @@ def _write_body(script: ScriptSpec) -> list[Statement]:
         ),
         "return losses.mean().item()",
     ]
+
+
+def count_batch(script: ScriptSpec) -> str:
+    """How many rows the batch of a step has, of all processes together."""
+    if not script.streams:
+        return "len(chosen)"
+    return "len(columns[0])" if not shares_rows(script) else "min(rows, BATCH)"
+
+
+def show_progress(script: ScriptSpec, taken: str) -> str:
+    """The statement that makes a bar of the batches, or of those that are not `taken` yet where
+    they are read."""
+    hidden = "hidden" if script.distributed else "not sys.stderr or None"
+    batches, shown = "batches", ""
+    if script.streams:
+        kept = script.train.checkpoint is not None
+        rest = f"batches[{taken}:]" if kept else "batches"
+        batches = read_split(script, rest, shared=shares_rows(script))
+        shown = f" steps, initial={taken}," if kept else " steps,"
+    return f'bar = tqdm({batches}, f"epoch {{epoch}}",{shown} leave=False, disable={hidden})'
+
+
+def number_steps(script: ScriptSpec, first: str) -> str:
+    """What a loop through the steps goes through: numbers from `first`, and batches."""
+    if script.streams and script.train.checkpoint is not None:
+        first = f"{first} + taken" if first else "first"
+    return f"enumerate(bar, {first})" if first else "enumerate(bar)"
 
 
 def unpack_parts(script: ScriptSpec, *names: str) -> str:
@@ -177,7 +208,7 @@ def _write_step(script: ScriptSpec) -> list[Statement]:
         loss = [f"batch = {gather_columns(script, columns)}"]
     return [
         *compute_numbers(script),
-        *when(counted, f"{COUNT} = len(chosen)"),
+        *when(counted, f"{COUNT} = {count_batch(script)}"),
         *loss,
         *when(not script.evaluates, "model.zero_grad()"),
         *when(not script.evaluates, *emit_gradients(script)),
@@ -193,9 +224,11 @@ def _write_divided_step(script: ScriptSpec) -> list[Statement]:
     """Statements of a step whose batch is taken in parts."""
     counted = script.distributed and script.draws_itself
     part = [
-        *when(counted, f"{COUNT} = len(part)"),
+        *when(
+            counted, f"{COUNT} = len(part){' * WORLD' * (script.streams and shares_rows(script))}"
+        ),
         *write_loss(script, choose_columns(script, PART)),
-        f"loss = loss * {SHARE}",
+        f"loss = loss * {weigh_part(script)}",
         emit_backward(script),
         "losses[step] += loss.detach()  # read once an epoch",
         *collect_part(script, ""),

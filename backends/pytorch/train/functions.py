@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from backends.pytorch.functions import emit_function, list_functions
 from backends.pytorch.train.buffers import list_buffers, spell_buffer
-from backends.pytorch.train.column_statistics import fit_inside
+from backends.pytorch.train.column_statistics import fit_inside, give_figures
 from backends.pytorch.train.computed import FIGURES, FunctionSpec, prune
 from backends.pytorch.train.counting import guard_losses
 from backends.pytorch.train.detaching import free_detached
@@ -315,7 +315,11 @@ def _emit_columns(script: ScriptSpec) -> str:
 
 
 def _write_columns(script: ScriptSpec, defined: Iterable[str] = ()) -> str:
-    graph = fit_inside(script.column_graph, script.data.statistics)
+    graph = script.column_graph
+    if script.streams:
+        graph = give_figures(graph, script.statistics)
+    else:
+        graph = fit_inside(graph, script.data.statistics)
     return _emit(script, graph, name_columns(script), {}, {}, defined=defined)
 
 

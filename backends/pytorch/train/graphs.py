@@ -18,12 +18,20 @@ from backends.pytorch.train.computed import (
     share_reads,
 )
 from backends.pytorch.train.handing import Handed, Plan, plan_updates
+from compiler.data.holding import MAPPED
 from compiler.ir.graph import Graph, Output
 from compiler.program.joining import find_lead
 from compiler.program.train import START_OUTPUT, MetricUse, Train
 from compiler.rows.loss_parts import may_be_ignored, measure_losses
 from compiler.training.weighting import LabelComparison
-from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, free_name, name_all, safe_name
+from compiler.writing.names import (
+    SCRIPT_GLOBALS,
+    SCRIPT_LOCALS,
+    STREAM_LOCALS,
+    free_name,
+    name_all,
+    safe_name,
+)
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
 """Names that the script itself uses where it also uses names of outputs and columns."""
@@ -34,6 +42,16 @@ class ScriptGraphs:
     """What a script computes of its train, and what its functions are called."""
 
     train: Train
+
+    @property
+    def streams(self) -> bool:
+        """Whether batches are read when they are needed, and not held in memory."""
+        return self.train.data.is_lazy
+
+    @property
+    def maps(self) -> bool:
+        """Whether they are read from a file with the columns of all rows."""
+        return self.train.data.hold == MAPPED
 
     @cached_property
     def measured(self) -> tuple[Graph, tuple[MetricUse, ...]]:
@@ -216,6 +234,7 @@ class ScriptGraphs:
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that figures read, by the outputs' names."""
         taken = EVALUATION_NAMES | self.functions.keys()
+        taken |= STREAM_LOCALS if self.streams else set()
         names = [*self.columns, *(name for use in self.uses for name in use.reads)]
         if self.alternates:
             return name_all([*self.train.losses, *names], taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.train.code import Function, Statement, suite
-from backends.pytorch.train.loading import CHECKSUMS, load_parameters, reads_folder
+from backends.pytorch.train.loading import load_parameters, note_data, reads_folder
 from backends.pytorch.train.models import emit_model
 from backends.pytorch.train.sampling import call_samples, forget_samples
 from backends.pytorch.train.script_spec import ScriptSpec
@@ -56,7 +56,7 @@ def _write_nets(script: ScriptSpec) -> Iterator[Statement]:
     yield "out.mkdir(parents=True, exist_ok=True)"
     yield from forget_samples(script)
     yield f"splits = load_splits({', '.join(load_parameters(script))})"
-    yield CHECKSUMS
+    yield note_data(script)
     yield 'SETTINGS["data"] = repr(data)  # of other numbers there are other figures'
     yield "torch.manual_seed(SEED)"
     yield from emit_model(script)

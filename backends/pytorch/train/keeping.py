@@ -51,7 +51,10 @@ def begin_step(script: ScriptSpec) -> list[Statement]:
         return []
     rank = " + RANK" if script.distributed else ""
     return [
-        suite("if step < first:", ["continue  # it was taken before the interruption"]),
+        *when(
+            not script.streams,
+            suite("if step < first:", ["continue  # it was taken before the interruption"]),
+        ),
         *when(
             script.nets_draw,
             f"torch.manual_seed(SEED + 1000 * epoch + {STRIDE} * (step + 1){rank})",
@@ -69,6 +72,8 @@ def begin_losses(script: ScriptSpec, *, counted: bool) -> list[Statement]:
         moved = "{s: v.to(device) for s, v in found.items()}"
         taken = f'losses = {{name: {moved} for name, found in begun["losses"].items()}}'
         lines: list[Statement] = ['first = begun.get("step", 0)', suite("if first:", [taken])]
+        left = "taken = max(0, first - 1 - (epoch - 1) * steps)  # before the interruption"
+        lines += [left] if script.streams else []
     else:
         lines = [
             'first = begun.get("step", 0)',

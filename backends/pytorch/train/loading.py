@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from backends.pytorch.train.choosing import choose_rows, draw_balanced
-from backends.pytorch.train.code import Function, Statement, Suite, suite, when
+from backends.pytorch.train.code import Function, Statement, Suite, when, write_statements
 from backends.pytorch.train.column_statistics import TRAINING
 from backends.pytorch.train.functions import (
     LOADER_LOCALS,
@@ -16,6 +16,14 @@ from backends.pytorch.train.functions import (
 )
 from backends.pytorch.train.ranges import emit_column_checks, emit_raw_checks
 from backends.pytorch.train.script_spec import ScriptSpec
+from backends.pytorch.train.streaming import (
+    list_raw_columns,
+    make_rows,
+    name_columns_held,
+    name_held,
+    open_rows,
+    save_figures,
+)
 from backends.pytorch.train.windows import cut_windows, order_rows, spell_times
 from compiler.data.base import LoadingCode
 from compiler.writing.names import name_all
@@ -23,8 +31,12 @@ from compiler.writing.python import quote_docstring, write_literal, write_string
 
 Lines = list[str]
 
-CHECKSUMS = "data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]"
-"""A statement that says which numbers the data has."""
+
+def note_data(script: ScriptSpec) -> str:
+    """The statement that says which numbers the data has."""
+    if script.streams:
+        return "data = [split.checksum for split in splits.values()]"
+    return "data = [zlib.crc32(c.cpu().ravel().numpy()) for s in splits.values() for c in s]"
 
 
 def reads_folder(script: ScriptSpec) -> bool:
@@ -35,7 +47,7 @@ def reads_folder(script: ScriptSpec) -> bool:
 def load_parameters(script: ScriptSpec) -> dict[str, str]:
     """What `load_splits` needs: arguments of the call, and the parameters they are given for."""
     found = {"options.data": "folder: Path"} if reads_folder(script) else {}
-    if any(each.statistics for each in script.sets):
+    if any(each.statistics for each in script.sets) or script.maps:
         found["out"] = "out: Path"
     return {**found, "device": "device: str"}
 
@@ -70,6 +82,8 @@ def _name_arguments(script: ScriptSpec) -> list[str]:
 
 def _write_loader(script: ScriptSpec) -> Function:
     """The function that loads the rows of a data set."""
+    if script.streams:
+        return _write_streaming_loader(script)
     names = _name_columns(script)
     columns = [f"`{quote_docstring(name)}`" for name in script.columns]
     listed = " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]]))
@@ -87,11 +101,34 @@ def _write_loader(script: ScriptSpec) -> Function:
             *emit_raw_checks(script, names),
             *computed,
             *emit_column_checks(script, results),
-            *_save_figures(script),
+            *save_figures(script),
             *when(script.data.balance, 'splits["train"] = balanced'),
             *(cut_windows(script, names, results) or [_choose_rows(results)]),
         ),
         (f"The columns {listed} of every split, on the device.",),
+    )
+
+
+def _write_streaming_loader(script: ScriptSpec) -> Function:
+    """The function that says which rows there are, and what reads them."""
+    held = name_held(script)
+    kept = choose_rows(script, held)
+    rest = (
+        *kept,
+        *when(kept, "numbers = np.flatnonzero(keep)"),
+        *_divide(script, held),
+        *draw_balanced(script, held),
+        *emit_column_checks(script, name_columns_held(script, held)),
+        *when(script.data.balance, 'splits["train"] = balanced'),
+        *make_rows(script),
+    )
+    opened = open_rows(script, held, "\n".join(write_statements(rest)))
+    return Function(
+        script.loader,
+        tuple(load_parameters(script).values()),
+        "Splits",
+        (*opened, *rest),
+        ("The rows of every split, and what reads them.",),
     )
 
 
@@ -103,15 +140,7 @@ def _choose_rows(results: list[str]) -> str:
 
 def _load(script: ScriptSpec) -> LoadingCode:
     """The raw columns that the train needs."""
-    data = script.data
-    wanted = {item.name for item in script.column_graph.inputs}
-    wanted |= set(data.split.keys)
-    if data.balance is not None:
-        wanted.add(data.balance.column)
-    if data.where is not None:
-        wanted |= {item.name for item in data.where.inputs}
-    wanted |= set(data.window.keys) if data.window is not None else set()
-    return data.source.code([c for c in data.schema if c.name in wanted])
+    return script.data.source.code(list_raw_columns(script))
 
 
 def _name_columns(script: ScriptSpec) -> dict[str, str]:
@@ -141,7 +170,9 @@ def _divide(script: ScriptSpec, names: dict[str, str]) -> list[Statement]:
     lines, parts = split.code()
     entries = ", ".join(f"{write_string(name)}: {rows}" for name, rows in parts.items())
     text = "\n".join((*lines, entries))
-    first = next(iter(names.values()))
+    first = next(iter(names.values()), "")
+    if script.streams:
+        first = "source" if script.data.where is None else "numbers"
     return [
         *when(re.search(r"\brows\b", text), f"rows = len({first})"),
         *when(split.stratify, f"labels = {names.get(split.stratify or '', '')}.numpy()"),
@@ -182,15 +213,3 @@ def _compute(script: ScriptSpec, names: dict[str, str]) -> tuple[list[Statement]
     if figures:
         statements.append(f"figures = [{', '.join(figures)}]")
     return statements, found
-
-
-def _save_figures(script: ScriptSpec) -> list[Statement]:
-    """Statements that keep what was fitted on the training rows."""
-    if not script.statistics:
-        return []
-    save: tuple[Statement, ...] = (
-        f"names = [{', '.join(map(write_literal, script.statistics))}]",
-        "tensors = dict(zip(names, figures, strict=True))",
-        f"save_file(tensors, out / {write_string(script.fitted)})",
-    )
-    return [suite("if RANK == 0:", save)] if script.distributed else [*save]

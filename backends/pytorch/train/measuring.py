@@ -6,7 +6,15 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backends.pytorch.train.batches import find_first_column, unpack_batch, unpack_columns
+from backends.pytorch.train.batches import (
+    count_split,
+    find_first_column,
+    place_split,
+    read_split,
+    take_split,
+    unpack_batch,
+    unpack_columns,
+)
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.draws import COUNT, DRAWS, EVALUATION_SEED
 from backends.pytorch.train.functions import (
@@ -174,19 +182,19 @@ def _write_evaluation(
     placed = script.distributed or measured.shapes or script.autocast or script.draws_itself
     divided = script.distributed and not script.draws_itself
     counted = re.search(r"\brows\b", text)
-    count = "rows" if counted and not divided else "len(columns[0])"
-    found = {"rows": "len(columns[0])"} if counted else {}
-    found |= {"device": "columns[0].device"} if placed else {}
+    count = "rows" if counted and not divided else count_split(script)
+    found = {"rows": count_split(script)} if counted else {}
+    found |= {"device": place_split(script)} if placed else {}
     body: list[Statement] = [
         "model.eval()",
         *paired,
         *when(found, f"{', '.join(found)} = {', '.join(found.values())}"),
-        *when(divided, rank),
+        *when(divided and not script.streams, rank),
         *when(script.nets_vary, "torch.manual_seed(SEED)"),
         *when(script.draws_itself, f"{DRAWS} = torch.Generator(device).manual_seed({seed})"),
         *compute_last_numbers(script),
         *_start_sums(script, measured),
-        suite(f"for start in range(0, {count}, BATCH):", _write_batch(objective, measured)),
+        *_write_loop(script, _write_batch(objective, measured), measured, count),
         *_read_sums(script, measured),
         *measured.finals,
     ]
@@ -195,13 +203,35 @@ def _write_evaluation(
         name,
         (
             "model: nn.Module",
-            "columns: list[Tensor]",
+            take_split(script),
             *when(script.judges_by_steps, "steps: int"),
         ),
         f"dict[str, {_type_figure(script)}]",
         (*body, f"return {{{', '.join(figures)}}}"),
         (_describe(script, uses),),
         ("@torch.no_grad()",),
+    )
+
+
+def _write_loop(
+    script: ScriptSpec, batch: Sequence[Statement], measured: Measured, count: str
+) -> Iterator[Statement]:
+    """The loop through the batches of a split of so many rows."""
+    if not script.streams:
+        yield suite(f"for start in range(0, {count}, BATCH):", batch)
+        return
+    drawn, shared = script.draws_itself, script.distributed
+    own = "[RANK::WORLD]" if shared and not drawn else ""
+    yield f"batches = torch.arange({count_split(script)}){own}.split(BATCH)"
+    if drawn and shared:  # no row of the last batch may be left
+        yield "batches = [batch for batch in batches if len(batch) > RANK]"
+    read = read_split(script, "batches", shared=drawn and shared)
+    if not (measured.shapes or (drawn and shared)):
+        yield suite(f"for columns in {read}:", batch)
+        return
+    yield suite(
+        f"for number, columns in enumerate({read}):",
+        [*when(measured.shapes, "start = number * BATCH"), *batch],
     )
 
 
@@ -315,7 +345,11 @@ def _write_batch(objective: _Objective, measured: Measured) -> list[Statement]:
     sized = re.search(r"\bsize\b", "\n".join((*measured.steps, *measured.additions)))
     column = "column[start : start + BATCH]"
     counted: list[Statement] = []
-    if objective.script.distributed and objective.script.draws_itself:
+    if objective.script.streams:
+        column = "column"
+        if objective.script.distributed and objective.script.draws_itself:
+            counted = [f"{COUNT} = len(batches[number])"]
+    elif objective.script.distributed and objective.script.draws_itself:
         counted = [
             f"{COUNT} = len(columns[0][start : start + BATCH])",
             suite(f"if {COUNT} <= RANK:", ["break  # no row of the last batch is left"]),

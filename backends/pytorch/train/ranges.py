@@ -52,7 +52,7 @@ def emit_raw_checks(script: ScriptSpec, names: Mapping[str, str]) -> list[Statem
 
 def emit_column_checks(script: ScriptSpec, columns: Sequence[str]) -> list[Statement]:
     """Statements of `load_splits` that look at the columns, by their expressions, of every
-    split."""
+    split; not at those without one, which are computed later."""
     checks = list(dict.fromkeys(c.write() for c in _find_column_checks(script, columns)))
     return [suite("for chosen in splits.values():", checks)] if checks else []
 
@@ -121,6 +121,8 @@ def _is_packaged(script: ScriptSpec) -> bool:
     """Whether the data comes with a package or lies beside the script, so that it does not change
     without a new script."""
     data = script.data
+    if script.streams:
+        return False
     return not data.source.code(data.schema).reads_folder
 
 
@@ -135,8 +137,9 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
         name = known[source.name] if source is not None else None
         if source is None or name not in script.columns or _always_fits(script, name, reader):
             continue
-        column = f"{columns[script.columns.index(name)]}[chosen]"
-        yield ColumnCheck(name, column, reader.range, source.type.dtype)
+        column = columns[script.columns.index(name)]
+        if column:
+            yield ColumnCheck(name, f"{column}[chosen]", reader.range, source.type.dtype)
 
 
 def _read(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:

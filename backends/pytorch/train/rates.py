@@ -150,11 +150,12 @@ def write_numbers(script: ScriptSpec) -> Iterator[Function]:
     """The functions of numbers that change, and what says how many steps an epoch has."""
     yield from script.numbers.write()
     if script.judges_by_steps:
+        rows = 'splits["train"].chosen' if script.streams else 'splits["train"][0]'
         yield Function(
             "count_steps",
             ("splits: Splits",),
             "int",
-            ('return max(1, len(splits["train"][0]) // BATCH)',),
+            (f"return max(1, len({rows}) // BATCH)",),
             ("The steps of an epoch.",),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backends.pytorch.train.batches import count_split, read_split, take_split
 from backends.pytorch.train.code import Function, Statement, suite, when
 from backends.pytorch.train.computed import FunctionSpec
 from backends.pytorch.train.draws import DRAWS
@@ -42,7 +43,7 @@ def write_sampling(script: ScriptSpec) -> Iterator[Function]:
     """The functions that samples need; none where there is none."""
     if not script.samples:
         return
-    columns = when(_reads_columns(script), "columns: list[Tensor]")
+    columns = when(_reads_columns(script), take_split(script))
     yield Function(
         "save_samples",
         ("out: Path", "model: nn.Module", *columns, "epoch: int"),
@@ -64,9 +65,14 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
     yield f'folder = out / "{FOLDER}"'
     yield "folder.mkdir(exist_ok=True)"
     read = {item.name for made in script.samples for item in made.graph.inputs}
+    taken = f"[:{SHOWN}]"
+    if script.streams and read:
+        rows = f"torch.arange(min({SHOWN}, {count_split(script)}))"
+        yield f"columns = next({read_split(script, f'[{rows}]', shared=False)})"
+        taken = ""
     for place, name in enumerate(script.columns):
         if name in read:
-            yield f"{script.argument_names[name]} = columns[{place}][:{SHOWN}]"
+            yield f"{script.argument_names[name]} = columns[{place}]{taken}"
     for sample, made in zip(script.train.samples, script.samples, strict=True):
         written = list(_write_sample(script, sample, made))
         if sample.every > 1:

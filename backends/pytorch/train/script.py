@@ -18,6 +18,7 @@ from backends.pytorch.train.epoch import (
     write_solving_epoch,
 )
 from backends.pytorch.train.epochs import write_train
+from backends.pytorch.train.fitting import write_fitting
 from backends.pytorch.train.functions import (
     emit_column_functions,
     emit_condition_functions,
@@ -37,6 +38,7 @@ from backends.pytorch.train.sampling import write_sampling
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.settings import emit_settings
 from backends.pytorch.train.steps import write_step_epoch
+from backends.pytorch.train.streaming import WORKERS, write_reading, write_source
 from backends.pytorch.train.tracking import emit_name
 from backends.pytorch.train.updating import write_updates
 from backends.pytorch.train.windows import write_window_functions
@@ -110,6 +112,9 @@ def _write_functions(script: ScriptSpec, finder: Function | None) -> Iterator[Fu
     yield from write_range_functions(script)
     yield from write_window_functions(script)
     yield from write_balancing(script)
+    yield from write_source(script)
+    yield from write_reading(script)
+    yield from write_fitting(script)
     yield from write_loaders(script)
     yield from write_numbers(script)
     yield emit_objective_function(script)
@@ -204,8 +209,14 @@ def _write_constants(script: ScriptSpec, *, finds: bool) -> Iterator[Statement]:
     yield ""
     if script.distributed:
         yield from (*CONSTANTS, "")
+    if script.streams:
+        yield from (WORKERS, "")
     types = (text for text in TYPES if train.learns or text.startswith("Splits"))
-    yield from (text for text in types if not (finds and text.startswith("History")))
+    for text in types:
+        if text.startswith("Splits") and script.streams:
+            yield 'Splits = dict[str, "Rows"]  # the rows of each split'
+        elif not (finds and text.startswith("History")):
+            yield text
 
 
 def _bound(clip: Clip) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -10,19 +11,25 @@ from backends.pytorch.train.batches import (
     CHOSEN,
     PART,
     choose_columns,
+    count_split,
     name_rows,
+    shares_rows,
     spell_parts,
     spell_rows,
+    take_split,
     unpack_batch,
 )
-from backends.pytorch.train.code import Function, Statement, suite, when
+from backends.pytorch.train.code import Function, Statement, suite, when, write_statements
 from backends.pytorch.train.computed import StepSpec
 from backends.pytorch.train.draws import COUNT
 from backends.pytorch.train.epoch import (
     augment_batch,
     begin_epoch,
+    count_batch,
     describe_epoch,
     name_results,
+    number_steps,
+    show_progress,
     unpack_parts,
     wrap_doc,
 )
@@ -32,11 +39,11 @@ from backends.pytorch.train.optimizing import list_optimizers
 from backends.pytorch.train.rates import compute_numbers, emit_rate_updates
 from backends.pytorch.train.script_spec import ScriptSpec
 from backends.pytorch.train.updating import (
-    SHARE,
     begin_parts,
     call_updates,
     collect_part,
     join_parts,
+    weigh_part,
 )
 from compiler.writing.python import write_string
 
@@ -51,12 +58,12 @@ def write_step_epoch(script: ScriptSpec) -> Iterator[Function]:
         "train_epoch",
         (
             "parts: Parts",
-            "columns: list[Tensor]",
+            take_split(script),
             "epoch: int",
             *take_kept(script),
         ),
         "dict[str, float]",
-        tuple(_write_body(script)),
+        tuple(_forget_device(script, list(_write_body(script)))),
         wrap_doc(
             f"{describe_epoch(script)} and returns the mean of each step's loss; the "
             f"order{drawn} follows from seed and epoch."
@@ -149,12 +156,21 @@ def _write_body(script: ScriptSpec) -> Iterator[Statement]:
     yield from begin_losses(script, counted=True)
     if script.distributed:
         yield "hidden = RANK > 0 or not sys.stderr or None"
-    hidden = "hidden" if script.distributed else "not sys.stderr or None"
-    yield f'bar = tqdm(batches, f"epoch {{epoch}}", leave=False, disable={hidden})'
-    counted = f"for step, {spell_rows(script)} in enumerate(bar, 1 + (epoch - 1) * steps):"
-    yield suite(counted, list(_write_steps(script)))
+    yield show_progress(script, "taken")
+    numbered = number_steps(script, "1 + (epoch - 1) * steps")
+    yield suite(f"for step, {spell_rows(script)} in {numbered}:", list(_write_steps(script)))
     read = "read_mean(name, values)"
     yield f'return {{f"{{name}}.loss": {read} for name, values in losses.items() if values}}'
+
+
+def _forget_device(script: ScriptSpec, body: list[Statement]) -> list[Statement]:
+    """The statements without the variable of the device where rows come to it by themselves, and
+    nothing else asks for it."""
+    named = ", device = "
+    rest = [s for s in body if not (isinstance(s, str) and named in s)]
+    if not script.streams or re.search(r"\bdevice\b", "\n".join(write_statements(rest))):
+        return body
+    return [s if s in rest else f"rows = {count_split(script)}" for s in body]
 
 
 def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
@@ -174,7 +190,10 @@ def _write_steps(script: ScriptSpec) -> Iterator[Statement]:
 def _write_rows(script: ScriptSpec, chosen: str) -> Iterator[Statement]:
     """Statements that name the columns of a batch, or a part of it."""
     if script.distributed and script.draws_itself:
-        yield f"{COUNT} = len({chosen})"
+        counted = count_batch(script)
+        if script.streams and chosen != CHOSEN:
+            counted = f"len({chosen}){' * WORLD' * shares_rows(script)}"
+        yield f"{COUNT} = {counted if script.streams else f'len({chosen})'}"
     yield from unpack_batch(script, choose_columns(script, chosen))
     yield from augment_batch(script)
 
@@ -189,7 +208,7 @@ def _write_step(script: ScriptSpec, step: StepSpec) -> Iterator[Statement]:
     noted = f"losses[{write_string(name)}][step]"
     if script.divides:
         yield f"{noted} = torch.zeros((), device=device)"
-        added = f"{noted} += add_gradients(loss * {SHARE}, {given})"
+        added = f"{noted} += add_gradients(loss * {weigh_part(script)}, {given})"
         yield from begin_parts(script, name)
         part = [*_write_rows(script, PART), computed, added, *collect_part(script, name)]
         yield suite(f"for {', '.join(name_rows(script, PART))} in {spell_parts(script)}:", part)

@@ -32,8 +32,9 @@ def call_updates(script: ScriptSpec, step: str) -> Iterator[Statement]:
             yield f"{_name_function(made)}({', '.join(arguments)})"
 
 
-SHARE = "len(part) / len(chosen)"
-"""What a part counts in its batch."""
+def weigh_part(script: ScriptSpec) -> str:
+    """What a part counts in its batch."""
+    return f"len(part) / len({'columns[0]' if script.streams else 'chosen'})"
 
 
 def begin_parts(script: ScriptSpec, step: str) -> Iterator[str]:
@@ -46,7 +47,7 @@ def collect_part(script: ScriptSpec, step: str) -> Iterator[str]:
     """Statements behind a part that keep what updates read of it."""
     manners = _list_varying(script, step)
     for variable, name in _list_collected(script, step).items():
-        share = f" * ({SHARE})" if manners[variable] == "mean" else ""
+        share = f" * ({weigh_part(script)})" if manners[variable] == "mean" else ""
         yield f"{name}.append({variable}.detach(){share})"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.data.balancing import Balance
-from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
+from compiler.data.base import SOURCES, Column, DataSource, OpenedSource, choose_hold
+from compiler.data.holding import MEMORY, WAYS
 from compiler.data.placed import PlacedSource
 from compiler.data.registry import load_sources
 from compiler.data.splitting import Split
@@ -41,6 +42,7 @@ from compiler.ops.fitted import Fitted
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.columns import noise_in_data, parameter_hides_column, weights_in_data
+from compiler.report.messages.holding import not_held_so
 from compiler.report.messages.series import balances_windows
 from compiler.report.messages.settings import bad_setting_value
 from compiler.report.source import Span
@@ -48,7 +50,7 @@ from compiler.rows.fitting import find_statistics
 from compiler.rows.rows import NotBatched, stack_rows
 from compiler.rows.usage import needs_care, trace_columns
 from compiler.text.tree.syntax import Argument, Binding, Clause, Expr, Item
-from compiler.vocabulary.clauses import DATA
+from compiler.vocabulary.clauses import DATA, WordChoice
 from compiler.writing.names import free_name
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class DataElaborator(ItemElaborator):
         self.where: Graph | None = None
         self.window_clause: Clause | None = None
         self.balance_clause: Clause | None = None
+        self.hold_clause: Clause | None = None
         self.conditions: list[tuple[Tensor, Span]] = []
         self.given = arguments, caller, call
         self.context = open_graph(scope, item, self.table, *self.given)
@@ -107,6 +110,7 @@ class DataElaborator(ItemElaborator):
         window = self.finish_window(schema, columns)
         balance = self.finish_balance(schema, window)
         split = self.finish_split(schema, window)
+        hold = self.finish_hold(schema)
         if columns is None or split is None or self.scope.session.faults > faults:
             return None
         span = self.source_clause.span if self.source_clause is not None else self.item.span
@@ -122,6 +126,7 @@ class DataElaborator(ItemElaborator):
             window=window,
             where=self.where,
             balance=balance,
+            hold=hold,
         )
         return self.finish_augment(data)
 
@@ -310,6 +315,28 @@ class DataElaborator(ItemElaborator):
         chosen = self.where is not None
         shared = RowOrder(given, self.source.overlap(), window, chosen=chosen)
         return read_split(self.body, self.split_clause, schema, shared)
+
+    # --- how rows are held ------------------------------------------------------------------
+
+    def take_hold(self, body: Body, clause: Clause) -> None:
+        """`hold streamed`; what asks for all rows at once is refused when it is known."""
+        self.hold_clause = clause
+        self.take_setting("hold", WordChoice(WAYS), body, clause)
+
+    def finish_hold(self, schema: Sequence[Column]) -> str | None:
+        """How rows are held, by the clause, or by their size; None is in memory."""
+        assert self.source is not None
+        found = self.settings.get("hold")
+        ways = (MEMORY,) if self.window_clause is not None else self.source.ways()
+        if found is None:
+            chosen = choose_hold(self.source, self.folder, schema) if len(ways) > 1 else MEMORY
+            return chosen if chosen != MEMORY else None
+        if found in ways:
+            return str(found)
+        assert self.hold_clause is not None
+        span = self.hold_clause.operands[0].span
+        self.body.report(not_held_so(span, found, self.source.name, ways))
+        return None
 
     # --- rows that are kept -----------------------------------------------------------------
 

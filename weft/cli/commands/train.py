@@ -143,6 +143,7 @@ def _run(train: Train, folder: Path, job: Job) -> None:
             epochs=job.epochs,
             on_progress=on_progress,
             span=train.span,
+            source=train.data.span,
         )
     read_trained(train, results.weights, train.span)
     for split, figures in results.figures.items():
