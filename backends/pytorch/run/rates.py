@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -98,7 +99,12 @@ def find_rate(
     out = str(folder.resolve())
     command = [sys.executable, "-P", "-c", LAUNCH, out, "--out"]
     command += [out, *(["--device", device] if device != "auto" else [])]
-    done = subprocess.run(command, cwd=data_root, capture_output=True, text=True)
+    lives, held = os.pipe()  # the script ends when its input does, as one that trains
+    try:
+        done = subprocess.run(command, cwd=data_root, stdin=lives, capture_output=True, text=True)
+    finally:
+        os.close(lives)
+        os.close(held)
     if done.returncode:
         log_file = folder / "train.log"
         write_text(log_file, done.stderr)
