@@ -235,7 +235,7 @@ class ClassWeight(Fitted):
     `mean(w * cross_entropy(logits, label, reduction="none")) / mean(w)` is PyTorch's
     `CrossEntropyLoss(weight=…)`.
 
-    Shapes: x of any integer dtype with entries from 0 to classes - 1, one for each row or one for
+    Shapes: x `i64[…]` or `i32[…]` with entries from 0 to classes - 1, one for each row or one for
     each place of a row -> f32 of the same shape; the buffer weight `[classes]`.
 
     - `classes`: how many classes there are.

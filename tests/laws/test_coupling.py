@@ -32,6 +32,7 @@ UNCUT = {
     *("codebook", "dynamic_dense", "fake_quantize", "packed_dense", "stored"),
     *("arange", "causal", "fill", "gather", "linspace", "one_hot", "permutation", "size"),
     "standardize",
+    "class_weight",
     *("nms", "smooth_l1", "spectral_norm", "scatter", "scatter_add", "scatter_reduce"),
 }
 FRAME = Frame("M", "", 0)
