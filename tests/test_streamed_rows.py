@@ -49,6 +49,13 @@ SPECS = {
         "split",
         "for k in 1..6 { image = image + sin(k * image) / (k + image) }\n    split",
     ),
+    "weighed": DIGITS.replace("epochs 5", "epochs 2")
+    .replace("split", "w = class_weight(label, 10)\n    split")
+    .replace(
+        "cross_entropy(logits, label)",
+        'mean(w * cross_entropy(logits, label, reduction="none"))',
+        1,
+    ),
     "lbfgs": DIGITS.replace("epochs 5", "epochs 1  epoch 3steps").replace(
         "adamw(lr=3e-3, schedule=cosine(warmup=5%))", "lbfgs"
     ),
@@ -372,3 +379,30 @@ def test_a_table_that_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
     done = run(folder, "out", "--data", "..")
     assert done.returncode
     assert not list((folder / "out").glob("rows-*"))
+
+
+PICTURES = (
+    SPECS["digits"]
+    .replace('npz("digits.npz")', 'images("digits")')
+    .replace("split random", "hold streamed\n    split random")
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [
+        (("split", "where mean(image * 1.0) > 3\n    split"), "this reads `image` of all rows"),
+        (
+            ("adamw(lr=3e-3, schedule=cosine(warmup=5%))", "least_squares(ridge=1.0)"),
+            "`least_squares` reads all rows at once",
+        ),
+    ],
+)
+def test_what_needs_all_rows_is_refused(
+    change: tuple[str, str], label: str, tmp_path: Path
+) -> None:
+    save_images(tmp_path, 40)
+    (tmp_path / "spec.weft").write_text(PICTURES.replace(*change, 1))
+    sink = Sink()
+    check(tmp_path / "spec.weft", sink=sink)
+    assert ("W1725", label) in [(m.code, m.text.label) for m in sink.messages]

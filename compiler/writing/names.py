@@ -61,7 +61,8 @@ ACCUMULATE BATCH CHARTS CHECKPOINT CLIP DECAY DECAYS EPOCHS EPOCH_STEPS History 
 LEARNING_RATE LEARNING_RATES NAME PATIENCE PENALIZED Parts RANK ROW Rows SEED SETTINGS SHRUNK Source
 Splits WORKERS WORLD add_gradients add_moments all_rows all_sum average_gradients balance_rows
 check_range check_values compute_columns compute_figures compute_loss compute_updates count_steps
-evaluate find_best find_decay find_mean find_median find_most_frequent find_spread find_weight_decay
+evaluate find_best find_class_weights find_decay find_mean find_median find_most_frequent
+find_spread find_weight_decay
 find_windows fit_figures gather_moments join_processes list_batches load load_splits main measure
 merge_moments penalize read_batches read_mean read_options read_rows save save_best save_grid
 save_samples schedule select_rows shrink_groups split_parameters train train_epoch update

@@ -44,6 +44,8 @@ def write_fitting(script: ScriptSpec) -> Iterator[Function | list[str]]:
         yield _write_figure(
             "find_most_frequent", found, "The smallest of the most frequent numbers"
         )
+    if "balanced" in methods:
+        yield _write_weights()
     names = name_all([s.path for s in known], list_loader_names(script))
     body: list[Statement] = []
     rows = "torch.arange(len(split.chosen))"
@@ -166,8 +168,24 @@ class _Pass:
         if statistic.method in MOMENTS:
             function = "find_mean" if statistic.method == "mean" else "find_spread"
             return f"{function}({name}){cast}"
+        if statistic.method == "balanced":
+            return f"find_class_weights({name}, {statistic.classes}).to(split.device)"
         function = "find_median" if statistic.method == "median" else "find_most_frequent"
         return f"{function}({name}){cast}.to(split.device)"
+
+
+def _write_weights() -> Function:
+    """The function of the weights of classes of collected labels."""
+    return Function(
+        "find_class_weights",
+        ("parts: list[Tensor]", "classes: int"),
+        "Tensor",
+        (
+            "counts = torch.cat(parts).flatten().bincount(minlength=classes)",
+            "return counts.sum() / (classes * counts.clamp(min=1))",
+        ),
+        ("How much each class counts so that all count as much.",),
+    )
 
 
 def _write_figure(name: str, found: str, doc: str) -> Function:

@@ -276,7 +276,8 @@ def _compute(script: ScriptSpec) -> Iterator[Statement]:
     yield name_raw(script, inlined.parameters[:count])
     if script.statistics:
         figures = inlined.parameters[count:]
-        yield f"{', '.join(figures)} = split.figures"
+        named = ", ".join(figures)
+        yield f"{named if len(figures) > 1 else f'({named},)'} = split.figures"
     yield from inlined.lines
     yield f"yield [{', '.join(inlined.results)}]"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from compiler.data.balancing import Balance
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource, choose_hold
-from compiler.data.holding import MEMORY, WAYS
+from compiler.data.holding import MEMORY, STREAMED, WAYS
 from compiler.data.placed import PlacedSource
 from compiler.data.registry import load_sources
 from compiler.data.splitting import Split
@@ -42,7 +42,7 @@ from compiler.ops.fitted import Fitted
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.columns import noise_in_data, parameter_hides_column, weights_in_data
-from compiler.report.messages.holding import not_held_so
+from compiler.report.messages.holding import not_held_so, not_in_memory
 from compiler.report.messages.series import balances_windows
 from compiler.report.messages.settings import bad_setting_value
 from compiler.report.source import Span
@@ -111,6 +111,8 @@ class DataElaborator(ItemElaborator):
         balance = self.finish_balance(schema, window)
         split = self.finish_split(schema, window)
         hold = self.finish_hold(schema)
+        if hold == STREAMED and self.where is not None:
+            self.check_conditions(hold, self.where)
         if columns is None or split is None or self.scope.session.faults > faults:
             return None
         span = self.source_clause.span if self.source_clause is not None else self.item.span
@@ -352,6 +354,13 @@ class DataElaborator(ItemElaborator):
             names.append(free_name("where", {*taken, *names}, "."))
             context.output(names[-1], tensor, span)
         return names
+
+    def check_conditions(self, hold: str, where: Graph) -> None:
+        """Refuses conditions on what is decoded when a batch needs it."""
+        large = [item for item in where.inputs if item.value.type.rank > 1]
+        if large:
+            span = where.outputs[0].origin or self.item.span
+            self.body.report(not_in_memory(span, hold, f"this reads `{large[0].name}` of all rows"))
 
     # --- windows ----------------------------------------------------------------------------
 

@@ -82,6 +82,7 @@ from compiler.report.messages.evaluating_trains import (
     evaluates_nothing,
     trains_nothing,
 )
+from compiler.report.messages.holding import not_in_memory
 from compiler.report.messages.nets import bad_label, two_of_a_name
 from compiler.report.messages.training import (
     net_is_not_a_model,
@@ -442,6 +443,7 @@ def _settle(made: Train, report: Callable[[Message], None]) -> Train | None:
 def _find_faults(train: Train) -> Iterator[Message]:
     """What is wrong with a train, or most likely not meant, whatever its clauses say one by one."""
     return chain(
+        _find_unheld(train),
         find_misfits(train),
         find_uncompiled(train),
         find_unsolvable(train),
@@ -452,6 +454,20 @@ def _find_faults(train: Train) -> Iterator[Message]:
         find_net_lints(train.graph),
         find_training_lints(train),
     )
+
+
+def _find_unheld(train: Train) -> Iterator[Message]:
+    """What needs all rows at once of data whose rows are not in memory."""
+    lazy = next((part for part in train.data.parts if part.is_lazy), None)
+    if lazy is None:
+        return
+    if train.data.members:
+        reason = "rows of several data sets are read at once"
+        yield not_in_memory(train.span, str(lazy.hold), reason)
+    for group in train.groups:
+        if group.optimizer.solves:
+            reason = f"`{group.optimizer.name}` reads all rows at once"
+            yield not_in_memory(group.span or train.span, str(lazy.hold), reason)
 
 
 def _choose_name(value: str, metric: str, taken: Collection[str]) -> str:

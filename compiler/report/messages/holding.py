@@ -28,6 +28,19 @@ def not_held_so(span: Span | None, way: str, source: str, ways: tuple[str, ...])
     )
 
 
+@message("W1725")
+def not_in_memory(span: Span | None, way: str, reason: str) -> Text:
+    """Rows that are `mapped` or `streamed` are read batch by batch. What needs all of them at once
+    can have them in memory only: a condition `where` on images, a train on several data sets, an
+    optimizer that solves for its parameters.
+    """
+    return Text(
+        f"rows that are {way} cannot be read here",
+        label=reason,
+        help="hold the rows in memory: `hold memory` in the data item",
+    )
+
+
 @message("W1722")
 def row_unreadable(span: Span | None, row: int, path: str, reason: str) -> Text:
     """A row could not be read while a net was trained: its file is cut short, is no longer what it
