@@ -136,7 +136,20 @@ def test_a_spec_of_gigabytes(tmp_path: Path) -> None:
         assert check(tmp_path / "s.weft", sink=sink) is None
     assert "a spec has at most" in sink.messages[0].text.title
     (tmp_path / "t.csv").symlink_to("s.weft")
-    assert "1024.0 GiB" in fault_of(lambda: Csv("t.csv").schema(tmp_path)).text.label
+    assert "it has 1024.0 GiB" in fault_of(lambda: Csv("t.csv").schema(tmp_path)).text.label
+
+
+def test_a_line_of_gigabytes(tmp_path: Path) -> None:
+    with (tmp_path / "t.csv").open("wb") as file:
+        file.write(b"a,b\n1,2\n" + b"1" * (65 << 20))
+    with at_most(5):
+        label = fault_of(lambda: Csv("t.csv").schema(tmp_path)).text.label
+    assert "line 3 has more than 64 million characters" in label
+    with (tmp_path / "n.csv").open("wb") as file:
+        file.truncate(3 << 30)
+    with at_most(5):
+        label = fault_of(lambda: Csv("n.csv").schema(tmp_path)).text.label
+    assert "line 1 holds a NUL byte" in label
 
 
 # --- archives -----------------------------------------------------------------------------------

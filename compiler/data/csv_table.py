@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, final
+from shutil import disk_usage
+from tempfile import gettempdir
+from typing import Any, ClassVar, NoReturn, TextIO, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,8 @@ LARGE = 64 << 20
 """Bytes of files whose cells are not held in memory while they are looked at."""
 BEGINNING = 1 << 16
 """Characters of a large file by which its separator is judged."""
+LONGEST_LINE = 64 << 20
+"""Characters of a line of a large file."""
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
 
@@ -293,6 +297,10 @@ def _read_files(source: Csv, paths: Sequence[Path]) -> tuple[list[Head], Iterabl
 
 def _spill_files(source: Csv, paths: Sequence[Path]) -> tuple[list[Head], list[SpilledCells]]:
     """The same of large files, whose cells are not held in memory."""
+    size, free = sum(path.stat().st_size for path in paths), disk_usage(gettempdir()).free
+    if size > free:
+        held = f"{free / 2**30:.1f} GiB are free in {gettempdir()}, where its cells are laid out"
+        refuse_file(source.path, f"it has {size / 2**30:.1f} GiB, and {held}", "set TMPDIR")
     heads: list[Head] = []
     rows = _iterate_files(source, paths, heads)
     first = next(rows)  # the names are known then
@@ -332,10 +340,22 @@ def _open_rows(form: Form, path: Path, shown: str) -> Iterator[list[str]]:
         with path.open(encoding="utf-8-sig" if plain else form.encoding, newline="") as file:
             text = file.read(BEGINNING)
             file.seek(0)
-            yield from iterate_rows(form, shown, text, file)
+            yield from iterate_rows(form, shown, text, _bound_lines(shown, file))
     except UnicodeError:
         read_text(path, shown, form.encoding)  # says where
         raise
+
+
+def _bound_lines(shown: str, file: TextIO) -> Iterator[str]:
+    """The lines of a file, none of which is longer than any table's: a file without ends of lines
+    would come as one."""
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and "\0" not in line:
+            reason = f"line {number:,} has more than {LONGEST_LINE >> 20} million characters"
+            refuse_file(shown, reason, "a csv file has a row on each line")
+        yield line
 
 
 def _refuse_columns(
