@@ -162,7 +162,8 @@ def train_here(command: Sequence[str], folder: Path, *_: object) -> tuple[int, s
         patch.setattr(sys, "path", [*sys.path])
         patch.delitem(sys.modules, "model", raising=False)
         try:
-            exec(compile(code, "launch.py", "exec"), {"__name__": "__main__"})
+            alone = code.removeprefix(running.FOLLOW)
+            exec(compile(alone, "launch.py", "exec"), {"__name__": "__main__"})
         except SystemExit as end:
             if isinstance(end.code, str):
                 print(end.code)

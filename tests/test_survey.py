@@ -80,6 +80,7 @@ def test_classes_of_splits_are_those_that_pandas_counts(tmp_path: Path) -> None:
         "kept": 100,
         "windows": False,
         "splits": {"train": 60, "val": 20, "test": 20},
+        "held": "in memory",
     }
 
 

@@ -57,9 +57,13 @@ NO_COMPILER = (
 )
 """What PyTorch says where it cannot compile a net."""
 
-LAUNCH = """
-import importlib.util, os, pathlib, runpy, sys, threading
+FOLLOW = """
+import os, threading
 threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+"""
+"""Ends a process when its input does: who started it was killed, and may be followed by another."""
+LAUNCH = f"""{FOLLOW}
+import importlib.util, pathlib, runpy, sys
 folder = pathlib.Path(sys.argv.pop(1))
 spec = importlib.util.spec_from_file_location("model", folder / "model.py")
 sys.modules["model"] = importlib.util.module_from_spec(spec)
@@ -67,8 +71,7 @@ spec.loader.exec_module(sys.modules["model"])
 runpy.run_path(str(folder / "train.py"), run_name="__main__")
 """
 """Runs a training script without its folder on the path of modules: `json.py` there, whoever has
-put it there, is nobody's `json`, and `model` is the file beside the script and no other. It ends
-when its input does: who started it was killed, and may be followed by another one."""
+put it there, is nobody's `json`, and `model` is the file beside the script and no other."""
 
 
 WATCHED = Path(__file__).with_name("watched.py")
