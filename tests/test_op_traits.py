@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ANYWHERE = {"Scan": "it holds a graph: what walks or rewrites graphs goes into its body"}
 SUBJECTS = {
+    "compiler.data.given_rows": ("Csv", "cells of rows are read as those of a csv file are"),
     "backends.pytorch.train.averaging": ("Ema", "it moves at every step, by a decay"),
     "backends.pytorch.train.rates": ("Plateau", "the schedule whose state is a scheduler's"),
     "compiler.compression.low_rank.adapting": ("Dense", "adapters are those of dense layers"),
