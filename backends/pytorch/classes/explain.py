@@ -37,7 +37,15 @@ from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.fold.turns import Unfoldable, turn_names
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Many, Part, same_value, variables
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, hint_sizes
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintConst,
+    HintName,
+    hint_names,
+    hint_sizes,
+    outer_names,
+)
 from compiler.report.source import Span
 from compiler.types.dims.polynomial import Dim
 from compiler.writing.python import CodeName
@@ -221,8 +229,10 @@ class _Explainer:
             if width is None and in_constructor:
                 self._need_sizes(item, item.refs[leaf.dim[1]], leaf.dim[2])
         named = {name for hint in leaf.hints for name in hint_names(hint)}
+        # What the author wrote in this block may hold again where the turns are written out.
+        own = named - {name for hint in leaf.hints for name in outer_names(hint)}
         moves = leaf.varies or named & turn_names(self.target.bodies[0].frame)
-        if self.target.is_turn and named and moves:
+        if self.target.is_turn and named and (moves or (in_constructor and own)):
             raise Diverge("a number that is not what the author wrote")
         hint = self.fresh.find_optional(leaf)
         if hint is None and not leaf.varies and not self.target.is_turn:

@@ -73,18 +73,13 @@ class TinyGPT(nn.Module):
     """A transformer that writes Shakespeare character by character."""
 
     def __init__(
-        self,
-        vocab: int = 65,
-        context: int = 64,
-        d: int = 90,
-        layers: int = 4,
-        heads: int = 3,
+        self, vocab: int = 65, context: int = 64, d: int = 90, heads: int = 3
     ) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.empty(context, d))
         self.embed = nn.Embedding(vocab, d)
         self.blocks = nn.Sequential(
-            *[EncoderBlock(d, heads, 358, causal=True) for _ in range(layers)]
+            *[EncoderBlock(d, heads, 358, causal=True) for _ in range(4)]
         )
         self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, vocab, bias=False)
