@@ -293,7 +293,7 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_step(tmp_path: Path) -> N
     (message,) = caught.value.messages
     assert message.code == "W0861"
     assert "epoch 1, step" in message.text.title
-    assert "is the first layer whose results are not finite" in message.text.label
+    assert "is the first expression of the objective that is not finite" in message.text.label
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
