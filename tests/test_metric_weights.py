@@ -212,9 +212,10 @@ def test_every_metric_and_loss_says_which_is_better() -> None:
 @pytest.mark.parametrize(
     ("clauses", "monitor", "higher"),
     [
-        (["metric hits = mean(cast(label == 1, f32))"], "val.loss", False),
-        (['metric hits = mean(cast(label == 1, f32)), better="higher"'], "val.hits", True),
-        (['metric miss = mean(cast(label == 1, f32)), better="lower"'], "val.miss", False),
+        (["metric hits = mean(cast(logits[:, 0] > 0, f32))"], "val.loss", False),
+        (['metric hits = mean(cast(logits[:, 0] > 0, f32)), better="higher"'], "val.hits", True),
+        (['metric miss = mean(cast(logits[:, 0] > 0, f32)), better="lower"'], "val.miss", False),
+        (['metric fixed = mean(cast(label == 1, f32)), better="lower"'], "val.loss", False),
         (["metric nll = cross_entropy(logits, label)"], "val.nll", False),
         (["metric twice = 2 * cross_entropy(logits, label)"], "val.loss", False),
         (

@@ -60,3 +60,16 @@ def test_the_first_row_is_named(expression: str, tmp_path: Path) -> None:
 def test_rows_have_the_numbers_of_the_source(tmp_path: Path) -> None:
     _, label = load(tmp_path, "x[label]", "where label != 2")
     assert label == "takes 0 to 1; row 3 has 3"
+
+
+def test_what_follows_from_no_column_is_left_alone(tmp_path: Path) -> None:
+    """A divisor, a place: what is known when compiling is told then."""
+    label = np.arange(100) % 4
+    np.savez(tmp_path / "d.npz", x=np.zeros((100, 2)), label=label)
+    path = tmp_path / "s.weft"
+    expression = "x[1] + label // 2 + (arange(3) + 1)[2]"
+    path.write_text(SPEC.replace("EXPRESSION", expression).replace("WHERE", ""))
+    program = check(path, sink=Sink())
+    assert program is not None
+    data = program.data["d"]
+    assert list(check_columns(data.columns, load_data(data, tmp_path))) == []

@@ -119,6 +119,16 @@ def _rescale(range: TargetRange, name: str, numbers: Array) -> str | None:
     return None
 
 
+def by_row(array: Array, rows: int) -> Array:
+    """An array with the rows along its first axis: they may be joined with the next one there, and
+    what holds for a whole batch holds for each row."""
+    if array.shape[:1] == (rows,):
+        return array
+    if array.ndim and array.shape[0] % rows == 0:
+        return array.reshape(rows, -1, *array.shape[1:])
+    return np.broadcast_to(array, (rows, *array.shape))
+
+
 def find_outside_columns(
     columns: Graph, statistics: Mapping[str, Array], raw: Mapping[str, Array], rows: Array
 ) -> Iterator[Message]:
@@ -130,6 +140,8 @@ def find_outside_columns(
         part = extract_subgraph(columns, (), [Output(name, reader.value)])
         read = {v.name for node in part.nodes for v in node.inputs if v is not None} | {name}
         given = {item.name: raw[item.name] for item in part.inputs}
-        array = evaluate(part, statistics, given)[name] if name in made else raw[name]
         shown = ", ".join(item.name for item in part.inputs if item.value.name in read)
-        yield from find_outside(reader, shown, array, rows)
+        if not shown:
+            continue  # what follows from no column is known when compiling
+        array = evaluate(part, statistics, given)[name] if name in made else raw[name]
+        yield from find_outside(reader, shown, by_row(array, len(rows)), rows)

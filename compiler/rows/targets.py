@@ -20,7 +20,7 @@ from compiler.report.messages.columns import nothing_counts
 from compiler.report.source import Span
 from compiler.rows.loading import LoadedData
 from compiler.rows.loss_parts import is_counted
-from compiler.rows.readers import find_outside, find_outside_columns, find_readers
+from compiler.rows.readers import by_row, find_outside, find_outside_columns, find_readers
 from compiler.training.batch_mean import Counting
 from compiler.training.weighting import MASK, Comparison, LabelComparison
 
@@ -99,16 +99,6 @@ def compute_values(
         for name, array in made.items():
             pieces[name].append(by_row(array, len(chosen))[start - first :])
     return found | {name: np.concatenate(arrays) for name, arrays in pieces.items()}
-
-
-def by_row(array: Array, rows: int) -> Array:
-    """An array with the rows along its first axis: they may be joined with the next one there, and
-    what holds for a whole batch holds for each row."""
-    if array.shape[:1] == (rows,):
-        return array
-    if array.ndim and array.shape[0] % rows == 0:
-        return array.reshape(rows, -1, *array.shape[1:])
-    return np.broadcast_to(array, (rows, *array.shape))
 
 
 def find_fixed(step: Graph) -> set[str]:
