@@ -83,6 +83,7 @@ CASES = (
         ),
     ),
     Example("dino_cifar", (Figure("nearest.dino", 0.05, minus="nearest.untrained"),), minutes=15),
+    Example("ddpm_mnist", (Figure("judged.sure", 0.70), Figure("judged.rarest", 0.03)), minutes=20),
     Example("char_gpt", (Figure("fit.likelihood", -1.60), Figure("judged.agrees", 0.99))),
     Example("transfer_digits", (Figure("compared.adapted", 0.10, minus="compared.unadapted"),)),
 )

@@ -59,6 +59,13 @@ class Small(NamedTuple):
 
 
 CASES = {
+    "ddpm_mnist": Small(
+        "mnist",
+        write_mnist,
+        ("lenet_mnist",),
+        {"c: int = 64": "c: int = 8", "steps: int = 50": "steps: int = 3", "=500": "=20"},
+        ("judged.sure", "judged.rarest"),
+    ),
     "gan_mnist": Small(
         "mnist",
         write_mnist,
@@ -128,6 +135,11 @@ def test_what_is_deployed_runs(built: tuple[str, Path]) -> None:
     if name == "gan_mnist":
         noise = rng.normal(size=(3, 64)).astype(np.float32)
         (image,) = session.run(None, {"noise": noise})
+        assert image.shape == (3, 1, 28, 28)
+        assert 0 <= image.min() <= image.max() <= 1
+    if name == "ddpm_mnist":
+        assert types & {"Loop", "Scan"}, "the steps are a loop"
+        (image,) = session.run(None, {"x": rng.normal(size=(3, 1, 28, 28)).astype(np.float32)})
         assert image.shape == (3, 1, 28, 28)
         assert 0 <= image.min() <= image.max() <= 1
     if name == "char_gpt":
