@@ -130,9 +130,6 @@ class Csv(TextTable):
         paths = find_files(folder, self.path)
         return _map_table(self, tuple(paths), stamp_files(paths))
 
-    def files(self, folder: Path) -> Sequence[Path]:
-        return find_files(folder, self.path)
-
     def imports(self) -> Sequence[str]:
         return ["import pandas as pd"]
 

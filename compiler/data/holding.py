@@ -45,16 +45,30 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenRows:
-    """Some rows of a column that is not in memory, in another order perhaps."""
+class WrappedRows:
+    """Base of what stands for a column that is not in memory, of the same type and length."""
 
     column: Rows
-    rows: Array
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of its entries."""
         return self.column.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many rows there are, then the sizes of one."""
+        return self.column.shape
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows(WrappedRows):
+    """Some rows of a column that is not in memory, in another order perhaps."""
+
+    rows: Array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,24 +88,10 @@ def choose_rows(column: Rows, rows: Array) -> Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class RecodedRows:
+class RecodedRows(WrappedRows):
     """A column of codes that is not in memory, with another number for each."""
 
-    column: Rows
     codes: Array
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of its entries."""
-        return self.column.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many rows there are, then the sizes of one."""
-        return self.column.shape
-
-    def __len__(self) -> int:
-        return len(self.column)
 
     def __getitem__(self, rows: Any, /) -> Array:
         return np.asarray(self.codes[self.column[rows]])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, final
+from typing import Any, ClassVar, final
 
 from compiler.data.base import SOURCES, Column, LoadingCode
-from compiler.data.files import find_files, is_pattern, read_text, refuse_file, write_files
+from compiler.data.files import is_pattern, read_text, refuse_file, write_files
 from compiler.data.frames import FrameTable, Stamps, stamp_files
 from compiler.data.tables import TextTable
 from compiler.records import dataclass
@@ -49,12 +49,6 @@ class JsonLines(TextTable, FrameTable):
     def read_frame(self, folder: Path) -> Any:
         paths = self.files(folder)
         return _read_objects(self, tuple(paths), stamp_files(paths))
-
-    def refuse(self, reason: str, advice: str = "") -> NoReturn:
-        refuse_file(self.path, reason, advice)
-
-    def files(self, folder: Path) -> Sequence[Path]:
-        return find_files(folder, self.path)
 
     def imports(self) -> Sequence[str]:
         return ["import json", "import pandas as pd"]

@@ -120,9 +120,6 @@ class Parquet(TextTable):
             return convert_cells(column, _read_cells(array), self.dialect)
         return _convert(array, column)
 
-    def files(self, folder: Path) -> Sequence[Path]:
-        return find_files(folder, self.path)
-
     def imports(self) -> Sequence[str]:
         return ["import pandas as pd"]
 

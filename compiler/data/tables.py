@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 from compiler.data.base import Column, DataSource
 from compiler.data.cells import EMPTY, WHOLE, Dialect
-from compiler.data.files import refuse_column, refuse_setting
+from compiler.data.files import find_files, refuse_column, refuse_file, refuse_setting
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_string
 
@@ -193,6 +195,12 @@ class TextTable(TextCells):
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
     unknown_category: tuple[str, ...] = ()
+
+    def refuse(self, reason: str, advice: str = "") -> NoReturn:
+        refuse_file(self.path, reason, advice)
+
+    def files(self, folder: Path) -> Sequence[Path]:
+        return find_files(folder, self.path)
 
 
 def write_numbers(series: str, column: Column) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, LoadingCode
-from compiler.data.files import find_files, is_pattern, refuse_file, refuse_setting, write_files
+from compiler.data.files import is_pattern, refuse_file, refuse_setting, write_files
 from compiler.data.frames import FrameTable, Stamps, stamp_files
 from compiler.data.json_lines import take_pairs
 from compiler.data.pixels import GREY, SUFFIXES, Packed, read_header, read_pixels
@@ -121,12 +121,6 @@ class WebDataset(TextTable, FrameTable):
     def read_frame(self, folder: Path) -> Any:
         paths = self.files(folder)
         return _read_frame(self, tuple(paths), stamp_files(paths))
-
-    def refuse(self, reason: str, advice: str = "") -> NoReturn:
-        refuse_file(self.path, reason, advice)
-
-    def files(self, folder: Path) -> Sequence[Path]:
-        return find_files(folder, self.path)
 
     def imports(self) -> Sequence[str]:
         packages = ["import io", "import json", "import tarfile"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.data.holding import Rows, choose_rows, cut_pieces, is_held, read_columns
+from compiler.data.holding import Rows, WrappedRows, choose_rows, cut_pieces, is_held, read_columns
 from compiler.data.joined import qualify
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph
@@ -217,24 +217,10 @@ def _read_source(data: DataSet, span: Span, folder: Path | None) -> Mapping[str,
 
 
 @dataclass(frozen=True, eq=False)
-class _ReadHere:
+class _ReadHere(WrappedRows):
     """A column of a source that stands at a place, which errors of reading are told with."""
 
-    column: Rows
     span: Span
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of its entries."""
-        return self.column.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many rows there are, then the sizes of one."""
-        return self.column.shape
-
-    def __len__(self) -> int:
-        return len(self.column)
 
     def __getitem__(self, rows: Any, /) -> Array:
         try:

@@ -227,6 +227,11 @@ def _write_moments(script: ScriptSpec, methods: set[str]) -> Iterator[Function]:
         ),
         ("Those moments with the ones of more values; what is NaN is left out.",),
     )
+    yield from _write_results(script, methods)
+
+
+def _write_results(script: ScriptSpec, methods: set[str]) -> Iterator[Function]:
+    """The functions that gather such moments of all processes, and make figures of them."""
     if script.distributed:
         yield Function(
             "gather_moments",

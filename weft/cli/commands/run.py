@@ -22,72 +22,80 @@ if TYPE_CHECKING:
     from backends.onnx_runtime.session import Session
 
 
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ROWS | NAME=FILE...",
+        help="A table (.csv, .tsv, .parquet, .jsonl, .npz), or arrays and images.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Save as .npz; rows as .csv too."),
+]
+Form = Annotated[OutputFormat, typer.Option("--format", help="How to print.")]
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("run")(run_command)
 
-    @app.command("run")
-    def run_command(
-        model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")],
-        inputs: Annotated[
-            list[str],
-            typer.Argument(
-                metavar="ROWS | NAME=FILE...",
-                help="A table (.csv, .tsv, .parquet, .jsonl, .npz), or arrays and images.",
-            ),
-        ],
-        output: Annotated[
-            Path | None,
-            typer.Option("--output", "-o", metavar="FILE", help="Save as .npz; rows as .csv too."),
-        ] = None,
-        device: DeviceOption = Device.AUTO,
-        form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
-            OutputFormat.TEXT
-        ),
-    ) -> None:
-        """Run an ONNX model on rows or arrays and print what comes out, with labels where it has
-        them.
 
-        A file that was deployed with `preprocess` takes a table like that of its training: columns
-        by name, cells read by the same rules, and windows made of them. A table of predictions
-        comes out, or one in a file that ends in .csv, .jsonl or .npz.
+def run_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")],
+    inputs: Inputs,
+    output: Output = None,
+    device: DeviceOption = Device.AUTO,
+    form: Form = OutputFormat.TEXT,
+) -> None:
+    """Run an ONNX model on rows or arrays and print what comes out, with labels where it has them.
 
-        Examples:
+    A file that was deployed with `preprocess` takes a table like that of its training: columns by
+    name, cells read by the same rules, and windows made of them. A table of predictions comes out,
+    or one in a file that ends in .csv, .jsonl or .npz.
 
-            weft run houses.onnx new.csv -o prices.csv
+    Examples:
 
-            weft run digits.onnx image=digit.npy
+        weft run houses.onnx new.csv -o prices.csv
 
-            weft run resnet18.onnx image=batch.npz -o logits.npz --device cuda
-        """
-        import numpy as np
+        weft run digits.onnx image=digit.npy
 
-        from backends.onnx_runtime import session as sessions
-        from weft.deployed.inspecting import read_labels
+        weft run resnet18.onnx image=batch.npz -o logits.npz --device cuda
+    """
+    from backends.onnx_runtime import session as sessions
 
-        need_input(model)
-        session = sessions.open_session(model, device=sessions.Device(device.value))
-        table = _find_table(inputs, session)
-        if table is not None:
-            _predict(session, model, table, output, form)
-            return
-        arrays = _read_inputs(inputs, session)
-        try:
-            results = session.run(arrays)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise CompileError(
-                [bad_input(None, f"the model refuses the inputs: {reason}")]
-            ) from error
-        if output is not None:
-            from compiler.system.files import replacing
+    need_input(model)
+    session = sessions.open_session(model, device=sessions.Device(device.value))
+    table = _find_table(inputs, session)
+    if table is not None:
+        _predict(session, model, table, output, form)
+    else:
+        _run(session, model, inputs, output, form)
 
-            with replacing(output) as temporary:
-                np.savez(temporary.open("wb"), allow_pickle=False, **results)
-            say(f"wrote {output}")
-        elif form is OutputFormat.JSON:
-            say_lines(json.dumps({name: array.tolist() for name, array in results.items()}))
-        else:
-            _print(results, read_labels(model, session))
+
+def _run(
+    session: Session, model: Path, inputs: Sequence[str], output: Path | None, form: OutputFormat
+) -> None:
+    """Runs the model on arrays, and writes or prints what comes out."""
+    import numpy as np
+
+    from compiler.system.files import replacing
+    from weft.deployed.inspecting import read_labels
+
+    arrays = _read_inputs(inputs, session)
+    try:
+        results = session.run(arrays)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise CompileError([bad_input(None, f"the model refuses the inputs: {reason}")]) from error
+    if output is not None:
+        with replacing(output) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **results)
+        say(f"wrote {output}")
+    elif form is OutputFormat.JSON:
+        say_lines(json.dumps({name: array.tolist() for name, array in results.items()}))
+    else:
+        _print(results, read_labels(model, session))
 
 
 def _find_table(inputs: Sequence[str], session: Session) -> Path | None:
