@@ -42,6 +42,7 @@ WITHOUT_EXAMPLE = {
     "W1722": "takes a file that is damaged between two looks at it",
     "W1723": "takes a process that somebody ends",
     "W1724": "takes a full disk",
+    "W1725": "takes data that does not fit into memory, or files beside the spec",
     "W1749": "takes a Python without the package `tokenizers`",
 }
 """Why no page can show what causes these; other tests meet them."""

@@ -70,11 +70,14 @@ def find_net(train: Train, name: str) -> TrainedNet:
 @dataclass(frozen=True)
 class CallOfNet:
     """One application of a net in the step of a train: its frame, its nodes, and the values of
-    the step by the name of their counterpart in the net's own graph."""
+    the step by the name of their counterpart in the net's own graph. `shared` are nodes of the
+    step outside of the call that have a counterpart too, by the names of what that makes: a value
+    of the file is computed once in a step, and by each net that reads it."""
 
     frame: Frame
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
+    shared: Mapping[str, Node]
 
 
 def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
@@ -86,10 +89,8 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
             nodes.setdefault(frame, []).append(node)
     known = {i.name: i.value for i in step.inputs} | {p.path: p.value for p in step.parameters}
     known |= {v.name: v for node in step.nodes for v in node.outputs}
-    return tuple(
-        CallOfNet(frame, tuple(inside), _match_values(net, frame, inside, known))
-        for frame, inside in nodes.items()
-    )
+    outside = tuple(node for node in step.nodes if node.scope is step.frame)
+    return tuple(_match_call(net, frame, inside, outside, known) for frame, inside in nodes.items())
 
 
 def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
@@ -146,28 +147,39 @@ def _find_frame(node: Node, net: TrainedNet) -> Frame | None:
     return next(calls, None)
 
 
-def _match_values(
-    net: TrainedNet, frame: Frame, inside: Sequence[Node], known: Mapping[str, Value]
-) -> dict[str, Value]:
-    """The counterparts of a net's values in one call. The nodes of the call are those of the net
-    in the same order, without those that no output of the step needs."""
+def _match_call(
+    net: TrainedNet,
+    frame: Frame,
+    inside: Sequence[Node],
+    outside: Sequence[Node],
+    known: Mapping[str, Value],
+) -> CallOfNet:
+    """A call of a net with the counterparts of the net's values. The nodes of the call are those of
+    the net in the same order, without those that no output of the step needs, and without those of
+    values of the file, which stand among the nodes `outside`."""
     graph = net.net.graph
     found = {formal: known[name] for formal, name in frame.tensors if name in known}
     sizes = find_sizes(graph, found)
     for path in graph.parameter:
         if net.prefix + path in known:
             found[path] = known[net.prefix + path]
-    copies = _Copies(inside)
+    copies, others = _Copies(inside), _Copies(outside)
+    places = {node.origin.span for node in outside}
+    shared: dict[str, Node] = {}
     for node in graph.nodes:
         if copies.matched == len(inside):
             break
-        copy = copies.match(node, found, sizes)
+        copy = others.match(node, found, sizes) if node.origin.span in places else None
+        if copy is not None:
+            shared |= {own.name: copy for own in node.outputs}
+        else:
+            copy = copies.match(node, found, sizes)
         if copy is not None:
             pairs = zip(node.outputs, copy.outputs, strict=True)
             found |= {own.name: value for own, value in pairs}
     whole = copies.matched == len(inside)
     assert whole, f"a call of {net.name} has a node that the net does not have"
-    return found
+    return CallOfNet(frame, tuple(inside), found, shared)
 
 
 class _Copies:
@@ -278,12 +290,18 @@ class _Replacement:
         yield from new
 
     def _rebuild(self, replaced: set[int], current: dict[str, Value]) -> Iterator[Node]:
-        """All nodes in order; `current` maps names that are read to what stands for them."""
+        """All nodes in order; `current` maps names that are read to what stands for them. Nodes
+        that a call shares with the step may stand behind its first: they come where it reads
+        them."""
         starts = {id(call.nodes[0]): call for call in self.calls}
+        done = set(replaced)
         for node in self.step.nodes:
             if id(node) in starts:
-                yield from self._insert(starts[id(node)], current)
-            if id(node) in replaced:
+                for made in self._insert(starts[id(node)], current):
+                    if id(made) not in done:
+                        yield made
+                        done.add(id(made))
+            if id(node) in done:
                 continue
             made = _renew(node, current)
             for before, after in zip(node.outputs, made.outputs, strict=True):
@@ -299,7 +317,9 @@ class _Replacement:
             for item in self.new.net.graph.inputs
             if item.name in call.values
         }
-        copy = GraphCopy(self.new, frame, arguments, call.values, self.taken, self.serial)
+        copy = GraphCopy(
+            self.new, frame, arguments, call.values, self.taken, self.serial, call.shared
+        )
         yield from copy.nodes()
         self.serial = copy.serial
         self.aliases += copy.aliases()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from compiler.ir.authored import Alias, Decision
 from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Site
@@ -63,7 +64,9 @@ class GraphCopy:
     """A net's graph copied into a step, under a frame, for given tensors.
 
     Names of values are those of `before`, the counterparts of an older copy, where it has them;
-    fresh names are added to `taken`. `serial` is the number of the last call of the step.
+    fresh names are added to `taken`. `serial` is the number of the last call of the step. `shared`
+    are nodes of the step by the names of their counterparts' outputs: where they still compute the
+    same, they stand for those.
     """
 
     def __init__(
@@ -74,12 +77,14 @@ class GraphCopy:
         before: Mapping[str, Value],
         taken: set[str],
         serial: int,
+        shared: Mapping[str, Node] = MappingProxyType({}),
     ) -> None:
         self.graph = net.net.graph
         self.prefix = net.prefix
         self.before = before
         self.taken = taken
         self.serial = serial
+        self.shared = shared
         self.sizes = find_sizes(self.graph, arguments)
         self.frames: dict[Frame, Frame] = {self.graph.frame: frame}
         self.records: dict[Record, Record] = {}
@@ -88,11 +93,26 @@ class GraphCopy:
         self.names |= {path: net.prefix + path for path in self.graph.parameter}
 
     def nodes(self) -> Iterator[Node]:
-        """The nodes of the copy, in order."""
+        """The nodes of the copy, in order; nodes of the step that stand for some of them among
+        these."""
         for node in self.graph.nodes:
+            there = self._find_shared(node)
+            if there is not None:
+                pairs = zip(node.outputs, there.outputs, strict=True)
+                self.names |= {own.name: value.name for own, value in pairs}
+                yield there
+                continue
             for value in node.outputs:
                 self._choose(value.name)
             yield self._node(node)
+
+    def _find_shared(self, node: Node) -> Node | None:
+        """The node of the step that computes what a node of the graph does, where it shares it."""
+        there = self.shared.get(node.outputs[0].name)
+        if there is None or there.op != node.op.substitute(self.sizes):
+            return None
+        read = [self.names[v.name] if v is not None else None for v in node.inputs]
+        return there if read == [v.name if v is not None else None for v in there.inputs] else None
 
     def value(self, value: Value) -> Value:
         """What stands for a value of the graph."""
@@ -109,13 +129,19 @@ class GraphCopy:
 
     def aliases(self) -> Iterator[Alias]:
         """What the graph's frames call its values, for the copies of both."""
-        for alias in self.graph.aliases:
-            if alias.value in self.names:
-                yield Alias(self._frame(alias.frame), self.names[alias.value], alias.name)
+        return self._aliases(self.graph)
 
     def decisions(self) -> Iterator[Decision]:
         """How the conditions of the graph's frames came out, for their copies."""
-        for decision in self.graph.decisions:
+        return self._decisions(self.graph)
+
+    def _aliases(self, graph: Graph) -> Iterator[Alias]:
+        for alias in graph.aliases:
+            if alias.value in self.names:
+                yield Alias(self._frame(alias.frame), self.names[alias.value], alias.name)
+
+    def _decisions(self, graph: Graph) -> Iterator[Decision]:
+        for decision in graph.decisions:
             yield replace(decision, frame=self._frame(decision.frame))
 
     def _choose(self, name: str) -> None:
@@ -190,6 +216,8 @@ class GraphCopy:
             outputs=tuple(replace(o, value=self.value(o.value)) for o in body.outputs),
             nodes=tuple(nodes),
             frame=frame,
+            aliases=tuple(self._aliases(body)),
+            decisions=tuple(self._decisions(body)),
         )
         self.names, self.taken, self.before = outer, taken, before
         return made
