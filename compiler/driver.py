@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from compiler.data.base import OpenedSource
-from compiler.data.codes import TrainedWords
-from compiler.describe import describe_graphs, describe_program, describe_tree
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.allowances import Allowances
 from compiler.elaborate.items.overrides import read_overrides, report_unknown_data
@@ -27,6 +24,10 @@ from compiler.text.parse import parse
 from compiler.text.tree.expressions import Expr
 from compiler.text.tree.syntax import File
 
+if TYPE_CHECKING:
+    from compiler.data.base import OpenedSource
+    from compiler.data.codes import TrainedWords
+
 STAGES = ("tree", "program", "graphs")
 """What `--print-after=STAGE` can show: the syntax tree, the items with their settings, and the
 graph of every net, data set and objective."""
@@ -37,7 +38,7 @@ Observe = Callable[[Expr, Val], None]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
 Chosen = ChosenValues
 """The values that sweeps stand for, by sweep and parameter."""
-FindWords = Callable[[File], Mapping[str, TrainedWords]]
+FindWords = Callable[[File], Mapping[str, "TrainedWords"]]
 """The words of data items, by item, from the tree of a spec."""
 
 
@@ -110,6 +111,8 @@ def check_source(
     show = print_after or {}
     file = parse(source, sink)
     if "tree" in show:
+        from compiler.describe import describe_tree  # few ask for it
+
         show["tree"](describe_tree(file))
     readable = not sink.has_errors
     values = read_overrides(file, overrides or {}, sink if readable else Sink())
@@ -139,10 +142,18 @@ def check_source(
 
         for message in find_impossible(program):
             sink.report(message)
+    if show:
+        _show_program(program, show)
+    return program
+
+
+def _show_program(program: Program, show: Mapping[str, Print]) -> None:
+    """Prints the stages that a program can show."""
+    from compiler.describe import describe_graphs, describe_program  # few ask for it
+
     for stage, describe in (("program", describe_program), ("graphs", describe_graphs)):
         if stage in show:
             show[stage](describe(program))
-    return program
 
 
 def _report_found(

@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from compiler.data.base import DataSource
 from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
-from compiler.elaborate.items.data import DataElaborator
-from compiler.elaborate.items.deploy import DeployElaborator
 from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.net_lints import find_net_lints
@@ -39,6 +38,9 @@ from compiler.text.tree.syntax import (
     Deploy as DeployItem,
 )
 from compiler.writing.files import file_key
+
+if TYPE_CHECKING:
+    from compiler.elaborate.items.data import DataElaborator
 
 
 def elaborate_program(scope: FileScope, chosen: Chosen | None = None) -> Program:
@@ -123,7 +125,8 @@ class _Assembly:
     def open_plain(self, scope: FileScope, item: Data) -> DataSet | None:
         """A data item without arguments; elaborated once."""
         if id(item) not in self.data:
-            self.data[id(item)] = scope.session.attempt(lambda: DataElaborator(scope, item).run())
+            run = _make_data_elaborator(scope, item).run
+            self.data[id(item)] = scope.session.attempt(run)
         return self.data[id(item)]
 
     def open_data(
@@ -137,7 +140,7 @@ class _Assembly:
         """A data item as a train refers to it."""
         if not arguments and not self.lacks_values(item):
             return self.open_plain(scope, item)
-        return DataElaborator(scope, item, arguments, caller, reference.span).run()
+        return _make_data_elaborator(scope, item, arguments, caller, reference.span).run()
 
     def open_named(self, scope: FileScope, item: Data, reference: Reference) -> DataSet | None:
         """A data item as a deployment names it."""
@@ -152,7 +155,7 @@ class _Assembly:
         if id(item) not in self.attributes:
             self.reading.append(id(item))
             self.attributes[id(item)] = scope.session.attempt(
-                lambda: _read_attributes(DataElaborator(scope, item))
+                lambda: _read_attributes(_make_data_elaborator(scope, item))
             )
             self.reading.pop()
         return self.attributes[id(item)]
@@ -175,6 +178,9 @@ class _Assembly:
         for item in self.scope.file.items:
             if not isinstance(item, DeployItem):
                 continue
+            # Only a file with deployments needs what they need.
+            from compiler.elaborate.items.deploy import DeployElaborator
+
             run = DeployElaborator(self.scope, item, subjects, self.open_named, deployed)
             made = self.scope.session.attempt(run.run)
             if made is not None:
@@ -191,6 +197,19 @@ def _choose_name(wish: str, taken: Collection[str]) -> str:
     while file_key(name) in keys:
         name, count = f"{wish}_{count}", count + 1
     return name
+
+
+def _make_data_elaborator(
+    scope: FileScope,
+    item: Data,
+    arguments: Sequence[Argument] = (),
+    caller: Body | None = None,
+    place: Span | None = None,
+) -> DataElaborator:
+    # Only a file with data needs what reads it.
+    from compiler.elaborate.items.data import DataElaborator
+
+    return DataElaborator(scope, item, arguments, caller, place)
 
 
 def _read_attributes(run: DataElaborator) -> Mapping[str, int] | None:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.elaborate.api import match_arguments, match_values
 from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES
 from compiler.elaborate.calls.binding import Actual
 from compiler.elaborate.items.instances import find_key, is_open, name_instance, write_arguments
-from compiler.elaborate.items.train import TrainElaborator
 from compiler.elaborate.items.train_data import OpenData
 from compiler.elaborate.scopes.context import Body, FileScope, Session
 from compiler.elaborate.scopes.files import items_by_kind
@@ -43,6 +43,9 @@ from compiler.text.tree.syntax import Sweep as SweepItem
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.writing.files import file_key
 from compiler.writing.names import free_name, spell_name
+
+if TYPE_CHECKING:
+    from compiler.elaborate.items.train import TrainElaborator
 
 LONGEST_CHAIN = 100
 """Trains that may start from one another."""
@@ -279,7 +282,7 @@ class TrainAssembly:
         with the value of the default, that one. `base` is what its name begins with, if that is
         not the item's."""
         plain = {n: replace(g, value=strip_hints(g.value)) for n, g in given.items()}
-        run = TrainElaborator(self.scope, item, self.open_data, plain)
+        run = self.elaborate_one(item, plain)
         train = run.run()
         if train is None:
             return None
@@ -295,9 +298,16 @@ class TrainAssembly:
         self.nets[train.name] = _stand_for(train, run.values)
         return train
 
+    def elaborate_one(self, item: TrainItem, given: Given) -> TrainElaborator:
+        """The elaboration of a train, still to be run."""
+        # Only a file with trains needs what they need.
+        from compiler.elaborate.items.train import TrainElaborator
+
+        return TrainElaborator(self.scope, item, self.open_data, given)
+
     def make_named(self, item: TrainItem, name: str) -> Train | None:
         """A train under another name, with the values that the parameters of its item have now."""
-        run = TrainElaborator(self.scope, item, self.open_data, {})
+        run = self.elaborate_one(item, {})
         train = run.run()
         if train is None:
             return None

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from compiler.data.base import OpenedSource
 from compiler.driver import STAGES, Print, check
-from compiler.report.diagnostics import CompileError, Fault, Sink
+from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.files import unknown_item
 from compiler.report.render import render_json
 from compiler.report.suggestions import did_you_mean
-from compiler.rows.counts import RowCounts
-from compiler.rows.loading import SourcePlace
-from compiler.rows.validation import validate_data
 from weft.cli.options import Assignments, Format, OutputFormat, split_assignments
-from weft.cli.printing import print_messages, print_page, say, say_lines
-
-if TYPE_CHECKING:
-    from compiler.data.summary import ColumnSummary
+from weft.cli.printing import print_messages, print_page, say_lines
 
 
 def add_to(app: typer.Typer) -> None:
@@ -82,43 +76,19 @@ def _check(
         print_after=shown,
         opened=opened,
     )
-    rows: dict[str, RowCounts] = {}
-    if data and program is not None and not sink.has_errors:
-        for train in program.trains.values():
-            loaded = validate_data(train, sink)
-            if loaded is not None:
-                parts = [part for part, _ in loaded.beside.values()] or [loaded]
-                rows |= {part.data.name: RowCounts.of(part) for part in parts}
-    tables = _summarize(opened, sink) if data else {}
-    if form is OutputFormat.JSON:
-        found = {name: [vars(c) for c in columns] for name, columns in tables.items()}
-        counts = {name: vars(count) for name, count in rows.items()}
-        told = {"data": found, "rows": counts} if data else None
-        print_page(render_json(sink.messages, told))
-    else:
-        from weft.survey.text import describe_columns
+    found = None
+    if data:
+        # Without it none of what reads rows is needed.
+        from weft.cli.checked_data import check_data
 
-        for name, columns in tables.items():
-            say_lines("\n".join([f"{name}:", *describe_columns(columns)]))
-            if name in rows:
-                say(f"  {rows[name].describe()}")
+        found = check_data(program, opened, sink)
+    if form is OutputFormat.JSON:
+        print_page(render_json(sink.messages, found.tell() if found is not None else None))
+    else:
+        for text in found.describe() if found is not None else ():
+            say_lines(text)
         print_messages(sink.messages)
     return not sink.has_errors
-
-
-def _summarize(opened: Mapping[str, OpenedSource], sink: Sink) -> dict[str, list[ColumnSummary]]:
-    """The columns of every source that can be loaded."""
-    from compiler.data.summary import summarize_source
-
-    tables = {}
-    for name, source in opened.items():
-        try:
-            tables[name] = list(summarize_source(source))
-        except Fault as fault:
-            message = fault.make(SourcePlace(source.span))
-            if message not in sink.messages:  # the train that reads it reports it as well
-                sink.report(message)
-    return tables
 
 
 def _print_stage(text: str) -> None:
