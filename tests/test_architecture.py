@@ -202,8 +202,8 @@ ARROWS = {
         "backends.onnx_graph backends.onnx_runtime weft.results weft.deployed weft.building"
     ),
     "weft.cli": (
-        "compiler.system compiler.report compiler.writing compiler.text compiler.vocabulary "
-        "compiler.ir compiler.passes compiler.data compiler.program compiler.weights "
+        "compiler.records compiler.system compiler.report compiler.writing compiler.text "
+        "compiler.vocabulary compiler.ir compiler.passes compiler.data compiler.program compiler.weights "
         "compiler.loading compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.inspection "
