@@ -203,8 +203,8 @@ ARROWS = {
     ),
     "weft.cli": (
         "compiler.records compiler.system compiler.report compiler.writing compiler.text "
-        "compiler.vocabulary compiler.ir compiler.passes compiler.data compiler.program compiler.weights "
-        "compiler.loading compiler.rows compiler.manual "
+        "compiler.vocabulary compiler.ir compiler.passes compiler.data compiler.program "
+        "compiler.weights compiler.loading compiler.rows compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.inspection "
         "weft.survey weft.building weft"
