@@ -138,13 +138,18 @@ def check_source(
     if not readable or program is None:
         return None  # items without mistakes were checked, and are no whole program
     if program.variants and not sink.has_errors:
-        from compiler.compression.feasibility import find_impossible  # a spec may have none
-
-        for message in find_impossible(program):
-            sink.report(message)
+        _check_variants(program, sink)
     if show:
         _show_program(program, show)
     return program
+
+
+def _check_variants(program: Program, sink: Sink) -> None:
+    """Reports what no variant of a program can come to."""
+    from compiler.compression.feasibility import find_impossible  # a spec may have none
+
+    for message in find_impossible(program):
+        sink.report(message)
 
 
 def _show_program(program: Program, show: Mapping[str, Print]) -> None:

@@ -131,9 +131,7 @@ def run_training(
     _refuse_links(out)
     given = ["--device", device] if device != "auto" else []
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
-    # A training that was killed before its first checkpoint begins anew, and so does one that lacks
-    # the weights of its best epoch so far: it may find no better ones.
-    if resume and all((out / name).is_file() for name in ("last.pt", "best.safetensors")):
+    if resume and _can_resume(out):
         _refuse_damaged(out, span)
         command.append("--resume")
     elif resume or overwrite:
@@ -144,6 +142,13 @@ def run_training(
         locate = partial(_find_layer, folder, data_root, out, given)
         raise CompileError([explain_failure(status, said, out / LOG, span, locate, source)])
     return read_results(out)
+
+
+def _can_resume(out: Path) -> bool:
+    """Whether there is something to go on from. A training that was killed before its first
+    checkpoint begins anew, and so does one that lacks the weights of its best epoch so far: it may
+    find no better ones."""
+    return all((out / name).is_file() for name in ("last.pt", "best.safetensors"))
 
 
 def _find_layer(folder: Path, data_root: Path, out: Path, given: Sequence[str]) -> str:

@@ -93,14 +93,19 @@ def measure(
         figures.append((use.name, rename(code.result, results)))
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in {**sums, **tables}.items()]
-    own = "[RANK::WORLD]" if script.distributed else ""
-    place = "[start : start + BATCH]"
-    place = f"{place}{own}" if script.draws_itself else f"{own}{place}"
+    place = _find_place(script)
     additions += [f"{name}{place} = {expression}" for expression, name in kept.items()]
     gathered = [f"{name} = all_sum({name})" for name in shapes if script.distributed]
     gathered += [f"{name} = {expression}" for expression, name in finals.items()]
     names = tuple(sums.values())
     return Measured(names, shapes, lines, additions, gathered, tuple(figures))
+
+
+def _find_place(script: ScriptSpec) -> str:
+    """Where what is kept of a batch stands among that of all rows."""
+    own = "[RANK::WORLD]" if script.distributed else ""
+    batch = "[start : start + BATCH]"
+    return f"{batch}{own}" if script.draws_itself else f"{own}{batch}"
 
 
 def _list_single(script: ScriptSpec, arguments: Mapping[str, str]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from compiler.compression.attach import find_net, find_obstacle
 from compiler.compression.base import COMPRESSION, CompressionPass, pass_of
@@ -27,6 +28,7 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
+from compiler.program.net import Net
 from compiler.program.requirement import Requirement
 from compiler.program.train import Train, TrainedNet
 from compiler.program.variant import Step, Target, Variant
@@ -198,32 +200,12 @@ class VariantElaborator(ItemElaborator):
                     )
                 )
             return
-        for step in steps:
-            idle = pass_of(step).find_idle_setting(base.train.graph, step.span)
-            if idle is not None:
-                self.scope.session.report(idle)
-            name = pass_of(step).name
-            if epochs := pass_of(step).trained_epochs:
-                found = find_rate_faults(base.train, epochs=epochs, trainer=(name, step.span))
-                for message in found:
-                    self.scope.session.report(message)
-            for group in base.train.groups if pass_of(step).trains else ():
-                if group.optimizer.solves:
-                    reason = f"`{name}` goes on from the weights that there are"
-                    self.scope.session.report(
-                        no_closed_form(step.span, group.optimizer.name, reason)
-                    )
-        places = tuple(step.span for step in steps if step.span is not None)
-        kept = base.net.graph.parameter.keys()
-        own = find_net(base.train, base.net.name)
-        for step in steps:
-            if (message := find_idle_average(own, step)) is not None:
-                self.scope.session.report(message)
-        for net in base.train.find_alike(own):
-            measured = net is own
-            fault = find_obstacle(base.train, net.name, kept, places, measured=measured)
-            if fault is not None:
-                self.scope.session.report(fault)
+        found = chain(
+            *(_find_training_faults(step, base.train) for step in steps),
+            _find_attaching_faults(steps, base.train, base.net),
+        )
+        for message in found:
+            self.scope.session.report(message)
 
     # --- target -----------------------------------------------------------------------------
 
@@ -282,6 +264,34 @@ class VariantElaborator(ItemElaborator):
                 malformed(body, clause, operand.span, "a comparison belongs here")
             else:
                 self.requires += RequireReader(body, self.owners).read(operand.value)
+
+
+def _find_training_faults(step: Step, train: Train) -> Iterator[Message]:
+    """What a pass that trains a net on, or judges it, cannot take from its train."""
+    made = pass_of(step)
+    idle = made.find_idle_setting(train.graph, step.span)
+    if idle is not None:
+        yield idle
+    if epochs := made.trained_epochs:
+        yield from find_rate_faults(train, epochs=epochs, trainer=(made.name, step.span))
+    for group in train.groups if made.trains else ():
+        if group.optimizer.solves:
+            reason = f"`{made.name}` goes on from the weights that there are"
+            yield no_closed_form(step.span, group.optimizer.name, reason)
+
+
+def _find_attaching_faults(steps: Sequence[Step], train: Train, net: Net) -> Iterator[Message]:
+    """Why a train does not let another net take the place of this one, or of one like it."""
+    own = find_net(train, net.name)
+    for step in steps:
+        if (message := find_idle_average(own, step)) is not None:
+            yield message
+    places = tuple(step.span for step in steps if step.span is not None)
+    kept = net.graph.parameter.keys()
+    for other in train.find_alike(own):
+        fault = find_obstacle(train, other.name, kept, places, measured=other is own)
+        if fault is not None:
+            yield fault
 
 
 def find_idle_average(net: TrainedNet, step: Step) -> Message | None:
