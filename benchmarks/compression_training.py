@@ -1,7 +1,8 @@
 """The LeNet-5 of the pruning literature on MNIST, and ResNet-20 on CIFAR-10: trained, compressed.
 
-Each builds a spec of `specs/examples/` with everything in it (about five and ten minutes on two
-cores) into `output/`, where an interrupted build goes on; figures are read from its report.
+Each builds a spec of `specs/examples/` with everything in it (about five minutes on two cores, and
+six for each of three seeds) into `output/`, where an interrupted build goes on; figures are read from
+its report.
 Latencies are taken again here, at both batches, all files in turns on one thread.
 """
 
@@ -24,6 +25,7 @@ from weft.building.timing import draw_inputs, open_on_target, time_undisturbed
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 50
+SEEDS = (0, 1, 2)
 TORCH_PRUNING = 10.5e6
 """Products of ResNet-20 at half width as torch-pruning 1.6.1 leaves it."""
 
@@ -40,14 +42,17 @@ class Built:
     contract: tuple[Mapping[str, Any], ...]
 
 
-def build(name: str, variant: str) -> Built:
+def build(name: str, variant: str, seed: int = 0) -> Built:
     """Builds a spec of `specs/examples/`, or finds it built; a contract that does not hold is
-    no end of the benchmark, which prints its own verdicts."""
+    no end of the benchmark, which prints its own verdicts. Another `seed` is given as the spec's
+    `fit.start`."""
     sink = Sink()
-    program = check(ROOT / "specs" / "examples" / f"{name}.weft", sink=sink)
+    overrides = {"fit.start": str(seed)} if seed else {}
+    path = ROOT / "specs" / "examples" / f"{name}.weft"
+    program = check(path, sink=sink, overrides=overrides)
     if program is None or sink.has_errors:
         raise CompileError(sink.messages)
-    folder = ROOT / "output" / name
+    folder = ROOT / "output" / (f"{name}_{seed}" if seed else name)
     made = Build(program, folder, device=Device.CPU, echo=_tell).make()
     (section,) = (s for s in json.loads(made.json())["sections"] if s.get("variant") == variant)
     figures = section["figures"]
@@ -97,15 +102,20 @@ def compress_lenet() -> bool:
 
 @case("resnet20_cifar")
 def compress_resnet() -> bool:
-    """Half the channels, then int8: 0.55 of the latency at 1 point."""
-    built = build("resnet20_cifar", "half")
-    base, small = (100 * f["test"]["accuracy"] for f in (built.base, built.small))
+    """Half the channels, then int8: 0.55 of the latency at 1 point, as a mean of three seeds: a
+    thousand test rows alone tell no smaller difference than three points."""
+    seeds = [build("resnet20_cifar", "half", seed) for seed in SEEDS]
+    lost = []
+    for seed, built in zip(SEEDS, seeds, strict=True):
+        base, small = (100 * f["test"]["accuracy"] for f in (built.base, built.small))
+        print(f"  seed {seed}: test accuracy {base:.1f} % -> {small:.1f} %", flush=True)
+        lost.append(base - small)
+    built = seeds[0]
     away = abs(built.small["flops"] / 2 / TORCH_PRUNING - 1)
     held = [
-        report("accuracy lost", base - small, "<=", 1.0, " points"),
+        report("accuracy lost, mean", sum(lost) / len(lost), "<=", 1.0, " points"),
         report("products beside torch-pruning's, difference", 100 * away, "<=", 2, " %"),
         report("latency of fp32 at batch 1", compare_latency(built, "half", 1), "<=", 0.55),
     ]
-    print(f"  test accuracy {base:.1f} % -> {small:.1f} %", flush=True)
     print_contract(built)
     return all(held)
