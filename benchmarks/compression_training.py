@@ -1,9 +1,8 @@
 """The LeNet-5 of the pruning literature on MNIST, and ResNet-20 on CIFAR-10: trained, compressed.
 
 Each builds a spec of `specs/examples/` with everything in it (about five minutes on two cores, and
-six for each of three seeds) into `output/`, where an interrupted build goes on; figures are read from
-its report.
-Latencies are taken again here, at both batches, all files in turns on one thread.
+six for each of three seeds) into `output/`, where an interrupted build goes on; figures are read
+from its report. Latencies are taken again here, at both batches, all files in turns on one thread.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Built:
 def build(name: str, variant: str, seed: int = 0) -> Built:
     """Builds a spec of `specs/examples/`, or finds it built; a contract that does not hold is
     no end of the benchmark, which prints its own verdicts. Another `seed` is given as the spec's
-    `fit.start`."""
+    `fit.seed`."""
     sink = Sink()
-    overrides = {"fit.start": str(seed)} if seed else {}
+    overrides = {"fit.seed": str(seed)} if seed else {}
     path = ROOT / "specs" / "examples" / f"{name}.weft"
     program = check(path, sink=sink, overrides=overrides)
     if program is None or sink.has_errors:
