@@ -35,7 +35,7 @@ model Deep {
 }
 """
 
-COMMAND = (sys.executable, "-c", "from weft.cli.main import main; main()")
+COMMAND = (sys.executable, "-c", "from weft.cli.entry import main; main()")
 """What the command `weft` of an installation does, here with the code beside this file."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import io
 import os
 import sys
@@ -114,9 +113,6 @@ def run_command() -> None:
         SystemExit: at the end; status 0, 1 for a fault in what was given, 2 for a wrong command
             line, 3 for a fault of Weft, 130 after an interrupt.
     """
-    # A check makes some hundred thousand objects that live until its end; looking for cycles
-    # among them every 700 objects took a tenth of its time.
-    gc.set_threshold(200_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding, names of none
             stream.reconfigure(errors="backslashreplace")
