@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from compiler.elaborate.bodies.code_clauses import BLOCK_CLAUSES, make_net
-from compiler.elaborate.bodies.models import elaborate_layer, elaborate_plain_layer
+from compiler.elaborate.bodies.models import (
+    adapt_where_asked,
+    elaborate_layer,
+    elaborate_plain_layer,
+)
 from compiler.elaborate.bodies.names import find_unknown_names
-from compiler.elaborate.calls.adapters import adapt_net
 from compiler.elaborate.calls.binding import Actual, match_call
 from compiler.elaborate.calls.frames import make_arguments
 from compiler.elaborate.calls.modes import refuse_single_weights
@@ -182,7 +185,7 @@ def elaborate_nets(scope: FileScope) -> dict[str, Net]:
 def elaborate_net(scope: FileScope, value: Val) -> Net | None:
     """A net of a model as a graph of its own; None where it is no such net, or was refused."""
     net = elaborate_plain_net(value)
-    return adapt_net(net, scope.session.report) if net is not None else None
+    return adapt_where_asked(net, scope.session.report) if net is not None else None
 
 
 def elaborate_plain_net(value: Val) -> Net | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from compiler.elaborate.bodies.code_clauses import MODEL_CLAUSES
-from compiler.elaborate.calls.adapters import adapt_net
 from compiler.elaborate.calls.frames import make_arguments
 from compiler.elaborate.calls.gathering import find_pick
 from compiler.elaborate.calls.modes import refuse_single_weights
@@ -20,6 +20,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph
 from compiler.program.net import AddAdapters, LoadWeights, Net
+from compiler.report.diagnostics import Message
 from compiler.report.messages.nets import model_has_no
 from compiler.report.source import Span
 
@@ -106,7 +107,16 @@ def elaborate_layer(layer: BlockLayer, name: str, span: Span, steps: NetSteps = 
     """A model with its arguments as a net, adapters added; None where something was refused,
     which is reported."""
     net = elaborate_plain_layer(layer, name, span, steps)
-    return adapt_net(net, scope_of(layer).session.report) if net is not None else None
+    return adapt_where_asked(net, scope_of(layer).session.report) if net is not None else None
+
+
+def adapt_where_asked(net: Net, report: Callable[[Message], None]) -> Net | None:
+    """A net with the adapters that it asks for; None where one was refused, which is reported."""
+    if not net.adapters:
+        return net
+    from compiler.elaborate.calls.adapters import adapt_net  # few nets have any
+
+    return adapt_net(net, report)
 
 
 def elaborate_plain_layer(

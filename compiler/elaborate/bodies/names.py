@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.elaborate.calls.adapters import is_net_function
+from compiler.elaborate.calls.net_functions import is_net_function
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.lints import read_parts
 from compiler.elaborate.scopes.lookup import explain_unknown, refuse_meant

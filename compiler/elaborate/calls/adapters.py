@@ -14,13 +14,9 @@ from compiler.compression.low_rank.adapting import (
 )
 from compiler.compression.low_rank.layers import slot_of
 from compiler.compression.selecting import is_selected, layer_path
-from compiler.elaborate.calls.described import build_described
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, Loaded, LoadFunction, NetValue, Poison, Val
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weights import match_paths
-from compiler.program.net import AddAdapters, LoadWeights, Net, TakeAverage
+from compiler.program.net import AddAdapters, LoadWeights, Net
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Label, Message
 from compiler.report.messages.low_rank import (
@@ -29,45 +25,12 @@ from compiler.report.messages.low_rank import (
     pattern_not_adapted,
 )
 from compiler.report.messages.training import pattern_matches_nothing
-from compiler.report.messages.training_steps import not_a_net_of_the_train
-from compiler.report.source import Span
 from compiler.report.suggestions import did_you_mean
-from compiler.text.tree.syntax import Call
-from compiler.vocabulary.net_functions import NET_FUNCTIONS, Average, Lora
+from compiler.vocabulary.net_functions import Lora
 
 Report = Callable[[Message], None]
 LABELS = 4
 """Layers without adapters whose places are shown."""
-
-
-def is_net_function(word: str) -> bool:
-    """Whether a word is a function on nets that is described by a class."""
-    return NET_FUNCTIONS.get(word) is not None
-
-
-def call_net_function(body: Body, expression: Call, word: str, span: Span) -> Val:
-    """The function on nets that a call stands for."""
-    cls = NET_FUNCTIONS.get(word)
-    assert cls is not None, "the word was looked up"
-    first = expression.arguments[0] if expression.arguments else None
-    given: Val | None = None
-    follows = issubclass(cls, Average)
-    if follows and first is not None and first.name is None:
-        given = body.evaluate(first.value)
-        expression = replace(expression, arguments=expression.arguments[1:])
-    made = build_described(body, expression, cls)
-    if isinstance(made, Lora):
-        return LoadFunction(AddAdapters(made, span), span)
-    if not isinstance(made, Average) or isinstance(given, Poison):
-        return POISON
-    average = TakeAverage(made, span)
-    if given is None:
-        return LoadFunction(average, span)
-    assert first is not None, "it is what was given"
-    if not isinstance(given, NetValue | Loaded):
-        body.report(not_a_net_of_the_train(first.value.span, word, describe(given)))
-        return POISON
-    return Loaded(given, (average,), span)
 
 
 def adapt_net(net: Net, report: Report) -> Net | None:

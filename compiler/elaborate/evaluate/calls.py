@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from compiler.elaborate.calls.adapters import call_net_function, is_net_function
 from compiler.elaborate.calls.binding import Actual, Match, match_call
 from compiler.elaborate.calls.blocks import apply_block
 from compiler.elaborate.calls.described import build_described
 from compiler.elaborate.calls.initial import evaluate_initializer
 from compiler.elaborate.calls.loading import call_load
+from compiler.elaborate.calls.net_functions import call_net_function, is_net_function
 from compiler.elaborate.calls.nets import apply_net
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, sign, takes_initializer

@@ -15,8 +15,8 @@ from compiler.compression.selecting import is_adapter, layer_path
 from compiler.compression.wording import describe_pass
 from compiler.elaborate.api import open_graph
 from compiler.elaborate.bodies.code_clauses import read_operands
-from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.described import build_described, find_class
+from compiler.elaborate.calls.net_functions import is_net_function
 from compiler.elaborate.items.item_elaborator import ItemElaborator
 from compiler.elaborate.items.operands import read_single, read_texts, read_word, refuse_word
 from compiler.elaborate.items.requirements import Owners, RequireReader
