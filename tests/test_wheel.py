@@ -100,7 +100,7 @@ def test_the_demo_builds_beside_folders_of_the_same_names(place: Path) -> None:
     demo = (place / "site" / "weft" / "specs" / "examples" / "digits.weft").read_text()
     short = demo.replace("epochs 30", "epochs 2").replace("finetune(epochs=20", "finetune(epochs=1")
     short = short.replace("require test.accuracy >= 97%", "require test.accuracy >= 1%")
-    short = short.replace("require size <= 8KiB and latency <= 0.55 * fit.latency", "")
+    short = short.replace("require size <= 8KiB and latency <= 0.7 * fit.latency", "")
     assert "epochs 2\n" in short
     assert "epochs=1," in short
     (place / "digits.weft").write_text(short)
