@@ -59,8 +59,8 @@ ARROWS = {
         "compiler.weights"
     ),
     "compiler.rows": (
-        "compiler.records compiler.types compiler.report compiler.writing compiler.ir "
-        "compiler.ops compiler.passes compiler.training compiler.data compiler.program"
+        "compiler.records compiler.types compiler.report compiler.writing compiler.vocabulary "
+        "compiler.ir compiler.ops compiler.passes compiler.training compiler.data compiler.program"
     ),
     "compiler.compression": (
         "compiler.records compiler.types compiler.report compiler.writing compiler.vocabulary "

@@ -64,7 +64,7 @@ SUBJECTS = {
     "compiler.compression.quantization.smooth": ("Dense", "moves scales of norms into them"),
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
-    "compiler.elaborate.calls.adapters": (
+    "compiler.elaborate.calls.net_functions": (
         "Lora",
         "the functions on nets, and what each makes of one",
     ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any, Literal, final
 
 import numpy as np
@@ -20,11 +22,24 @@ from compiler.ops.modules import input_type
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.attention_and_losses import target_does_not_fit
+from compiler.report.messages.attention_and_losses import (
+    entry_weights_do_not_fit,
+    target_does_not_fit,
+)
 from compiler.types.dims import Dim, equal
-from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import MASK, WEIGHT, compare
+from compiler.vocabulary.spelling import (
+    Attribute,
+    Call,
+    In,
+    Index,
+    Infix,
+    Leaf,
+    Method,
+    Spelling,
+    Term,
+)
 from compiler.vocabulary.spelling import Sequence as Items
 
 Reduction = Literal["mean", "sum", "none"]
@@ -60,10 +75,11 @@ def write_number(build: OnnxBuilder, value: float, type: TensorType) -> Any:
 
 class PairLoss(Op):
     """Base of losses of a prediction and a target of the same shape. A target of whole numbers
-    or booleans is converted to the prediction's dtype."""
+    or booleans is converted to the prediction's dtype. Where a `mask` or a `weight` says how much
+    entries count, their mean is divided by what they count together."""
 
     keeps_f32 = True
-    operands = (Operand("prediction"), Operand("target"))
+    operands = compare("prediction", "target")
     better = "lower"
     sizing = frozenset({"reduction"})
     reduction: str
@@ -80,7 +96,22 @@ class PairLoss(Op):
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         """The ONNX nodes for the loss of each entry; `type` is the prediction's."""
 
-    def infer(self, assume: Assume, x: TensorType, target: TensorType) -> tuple[TensorType, ...]:
+    def check(self, x: TensorType) -> None:
+        """Refuses options that do not fit the prediction.
+
+        Raises:
+            Fault: what does not fit.
+        """
+
+    def infer(
+        self,
+        assume: Assume,
+        x: TensorType,
+        target: TensorType,
+        mask: TensorType | None = None,
+        weight: TensorType | None = None,
+    ) -> tuple[TensorType, ...]:
+        self.check(x)
         need_prediction(self.name, x, target)
         if not match_shapes(x.shape, target.shape, assume):
             hint = None
@@ -93,26 +124,65 @@ class PairLoss(Op):
                     where.call, self.name, f"of the shape of {x}", places(where, 2), hint
                 )
             )
+        for name, given in (("mask", mask), ("weight", weight)):
+            if given is not None:
+                self._need_weights(name, given, x, assume)
         return (TensorType(x.dtype, x.shape if self.reduction == "none" else ()),)
 
-    def evaluate(self, x: Array, target: Array) -> tuple[Array, ...]:
+    def _need_weights(self, name: str, given: TensorType, x: TensorType, assume: Assume) -> None:
+        masks = name == "mask"
+        if (given.dtype is DType.BOOL) is masks and match_shapes(x.shape, given.shape, assume):
+            return
+        needed = f"{TensorType(DType.BOOL if masks else x.dtype, x.shape)}"
+        hint = None
+        if given.rank < x.rank:
+            hint = "nothing is broadcast: `expand` it to the shape of the target"
+        elif masks and given.dtype is not DType.BOOL:
+            hint = "compare, as in `tokens != 0`; numbers are a `weight`"
+        elif not masks and given.dtype is DType.BOOL:
+            hint = "this is a `mask`"
+        raise Fault(
+            lambda where: entry_weights_do_not_fit(
+                where.argument(name), self.name, name, str(given), needed, hint
+            )
+        )
+
+    def evaluate(
+        self, x: Array, target: Array, mask: Array | None = None, weight: Array | None = None
+    ) -> tuple[Array, ...]:
         wide = widen(x)
         with np.errstate(all="ignore"):
             losses = self.calculate(wide, target.astype(wide.dtype))
-        match self.reduction:
-            case "mean":
-                losses = np.asarray(losses.mean())
-            case "sum":
-                losses = np.asarray(losses.sum())
-            case "batchmean":
-                losses = np.asarray(losses.sum() / x.shape[0])
+            counts = np.ones_like(losses) if weight is None else weight.astype(losses.dtype)
+            losses = losses if weight is None else losses * counts
+            if mask is not None:  # what does not count may be no number
+                losses, counts = (np.where(mask, each, 0) for each in (losses, counts))
+            match self.reduction:
+                case "mean" if mask is None and weight is None:
+                    losses = np.asarray(losses.mean())
+                case "mean":
+                    losses = np.asarray(losses.sum() / counts.sum())
+                case "sum":
+                    losses = np.asarray(losses.sum())
+                case "batchmean":
+                    losses = np.asarray(losses.sum() / x.shape[0])
         return (losses.astype(x.dtype, copy=False),)
 
-    def spell_out(self, x: Symbol, target: Symbol) -> Sequence[Symbol]:
-        losses = self.spell(x, target.cast(x.dtype))
+    def spell_out(
+        self, x: Symbol, target: Symbol, mask: Symbol | None = None, weight: Symbol | None = None
+    ) -> Sequence[Symbol]:
+        aims = target.cast(x.dtype)
+        if mask is not None:  # what does not count may be no number, and neither may its slope
+            x, aims = x.only(mask), aims.only(mask)
+        losses = self.spell(x, aims)
+        counts = [each.cast(x.dtype) for each in (mask, weight) if each is not None]
+        for each in counts:
+            losses = losses * each
         match self.reduction:
-            case "mean":
+            case "mean" if not counts:
                 return [losses.apply("mean")]
+            case "mean":
+                return [losses.sum() / prod(counts[1:], start=counts[0]).sum()]
             case "sum":
                 return [losses.sum()]
             case "batchmean":
@@ -123,26 +193,96 @@ class PairLoss(Op):
     def spell(self, x: Symbol, target: Symbol) -> Symbol:
         """The loss of each entry, said with other ops, for its derivative."""
 
+    @property
+    def by_place(self) -> bool:
+        """Whether an option has a number for each place of an axis, so that the loss cannot be
+        that of some entries alone."""
+        return False
+
     def torch(self, node: Node) -> Spelling:
+        x: Term = In(0)
         target: Term = In(1)
         if input_type(node, 1).dtype is not input_type(node).dtype:
             target = Method(target, "to", (Attribute(In(0), "dtype"),))
-        return Spelling(Call(self.torch_function, (In(0), target), self.spell_options()))
+        mask, weight = (In(place) if node.inputs[place] else None for place in (MASK, WEIGHT))
+        if mask is None and weight is None:
+            return Spelling(self._call(self, x, target))
+        single = replace(self, reduction="none")  # type: ignore[type-var]
+        if self.reduction == "none":
+            losses = self._call(single, x, target)
+            if mask is not None:
+                losses = Method(losses, "where", (mask, Leaf(0)))
+            return Spelling(Infix("*", losses, weight) if weight is not None else losses)
+        if mask is not None and not self.by_place:
+            # What does not count is left out before, where it may be no number.
+            x, target = Index(x, (mask,)), Index(target, (mask,))
+        if weight is None and not self.by_place and self.reduction != "batchmean":
+            return Spelling(self._call(self, x, target))
+        losses = self._call(single, x, target)
+        if mask is not None and self.by_place:
+            losses = Index(losses, (mask,))
+        return Spelling(self._reduce(losses, mask, weight, input_type(node)))
 
-    def onnx(self, build: OnnxBuilder, outputs: Results, x: OnnxInput, target: OnnxInput) -> Values:
-        aims = cast(build, target.value, target.dtype, x.dtype)
-        losses = self.write(build, x.value, aims, x.type)
+    def _call(self, loss: PairLoss, x: Term, target: Term) -> Term:
+        return Call(self.torch_function, (x, target), loss.spell_options())
+
+    def _reduce(
+        self, losses: Term, mask: Term | None, weight: Term | None, type: TensorType
+    ) -> Term:
+        """The sum or mean of losses of the entries that a mask has chosen."""
+        counts = weight
+        if weight is not None:
+            counts = weight if mask is None else Index(weight, (mask,))
+            losses = Infix("*", losses, counts)
+        if self.reduction == "mean" and counts is None:
+            return Method(losses, "mean")
+        total = Method(losses, "sum")
         match self.reduction:
             case "mean":
-                return [build.op("ReduceMean", [losses], {"keepdims": 0})]
-            case "sum":
-                return [write_sum(build, losses)]
+                assert counts is not None, "a mean without weights is PyTorch's"
+                return Infix("/", total, Method(counts, "sum"))
             case "batchmean":
-                axes = build.constant(np.arange(1, x.rank))
-                if x.rank > 1:
+                return Infix("/", total, Leaf(type.shape[0], "rows", dim=("in", 0, 0)))
+        return total
+
+    def onnx(
+        self,
+        build: OnnxBuilder,
+        outputs: Results,
+        x: OnnxInput,
+        target: OnnxInput,
+        mask: OnnxInput | None = None,
+        weight: OnnxInput | None = None,
+    ) -> Values:
+        aims = cast(build, target.value, target.dtype, x.dtype)
+        losses, counts = self.write(build, x.value, aims, x.type), None
+        if weight is not None:
+            counts = cast(build, weight.value, weight.dtype, x.dtype)
+            losses = build.op("Mul", [losses, counts])
+        if mask is not None:
+            zero = write_number(build, 0, x.type)
+            losses = build.op("Where", [mask.value, losses, zero])
+            if counts is None:
+                counts = build.op("Cast", [mask.value], {"to": x.dtype})
+            else:
+                counts = build.op("Where", [mask.value, counts, zero])
+        return [self._write_reduced(build, losses, counts, x.rank)]
+
+    def _write_reduced(self, build: OnnxBuilder, losses: Any, counts: Any, rank: int) -> Any:
+        """One number, or the losses themselves; `counts` is None where all entries count once."""
+        match self.reduction:
+            case "mean" if counts is None:
+                return build.op("ReduceMean", [losses], {"keepdims": 0})
+            case "mean":
+                return build.op("Div", [write_sum(build, losses), write_sum(build, counts)])
+            case "sum":
+                return write_sum(build, losses)
+            case "batchmean":
+                axes = build.constant(np.arange(1, rank))
+                if rank > 1:
                     losses = build.op("ReduceSum", [losses, axes], {"keepdims": 0})
-                return [build.op("ReduceMean", [losses], {"keepdims": 0})]
-        return [losses]
+                return build.op("ReduceMean", [losses], {"keepdims": 0})
+        return losses
 
 
 @OPS.register
@@ -154,9 +294,11 @@ class Mse(PairLoss):
     Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
     `reduction="none"`.
 
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
-    Errors: W0363 where the shapes differ.
+    Errors: W0363 where the shapes differ, W1762 where a mask or weights do not fit.
     Example: `minimize mse(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
     """
@@ -190,9 +332,11 @@ class L1(PairLoss):
     Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
     `reduction="none"`.
 
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
-    Errors: W0363 where the shapes differ.
+    Errors: W0363 where the shapes differ, W1762 where a mask or weights do not fit.
     Example: `minimize l1(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html
     """
@@ -224,9 +368,12 @@ class SmoothL1(PairLoss):
     `reduction="none"`.
 
     - `beta`: where one becomes the other; 0 is `l1`.
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
-    Errors: W0353 where `beta` is below 0, W0363 where the shapes differ.
+    Errors: W0353 where `beta` is below 0, W0363 where the shapes differ, W1762 where a
+    mask or weights do not fit.
     Example: `minimize smooth_l1(prediction, target) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html
     """
@@ -237,12 +384,9 @@ class SmoothL1(PairLoss):
     beta: float = 1.0
     reduction: Reduction = "mean"
 
-    def infer(
-        self, assume: Assume, prediction: TensorType, target: TensorType
-    ) -> tuple[TensorType, ...]:
+    def check(self, x: TensorType) -> None:
         if self.beta < 0:
             refuse_option(self.name, "beta", self.beta, "at least 0")
-        return super().infer(assume, prediction, target)
 
     def calculate(self, x: Array, target: Array) -> Array:
         size: Array = np.abs(x - target)
@@ -280,9 +424,12 @@ class Huber(PairLoss):
     `reduction="none"`.
 
     - `delta`: where one becomes the other.
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
-    Errors: W0353 where `delta` is not above 0, W0363 where the shapes differ.
+    Errors: W0353 where `delta` is not above 0, W0363 where the shapes differ, W1762 where
+    a mask or weights do not fit.
     Example: `minimize huber(prediction, target, delta=0.5) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html
     """
@@ -293,12 +440,9 @@ class Huber(PairLoss):
     delta: float = 1.0
     reduction: Reduction = "mean"
 
-    def infer(
-        self, assume: Assume, prediction: TensorType, target: TensorType
-    ) -> tuple[TensorType, ...]:
+    def check(self, x: TensorType) -> None:
         if self.delta <= 0:
             refuse_option(self.name, "delta", self.delta, "above 0")
-        return super().infer(assume, prediction, target)
 
     def calculate(self, x: Array, target: Array) -> Array:
         size: Array = np.abs(x - target)

@@ -10,7 +10,7 @@ import numpy as np
 from compiler.ir.domain import Domain
 from compiler.ir.inputs import NodeInput
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, NOT_POSITIVE, UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.operands import NOT_NEGATIVE, NOT_POSITIVE, UNLIMITED, Array, Limits, Types
 from compiler.ir.symbols import Symbol
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.activation import softplus
@@ -23,7 +23,7 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.attention_and_losses import class_weights_do_not_fit
 from compiler.types.dims import equal
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.signature import compare
 from compiler.vocabulary.spelling import In, Leaf, Method, Term
 
 
@@ -37,11 +37,13 @@ class Bce(PairLoss):
     Shapes: probability and target `f32[...]` of one shape, both from 0 to 1 -> `f32[]`, or the
     shape with `reduction="none"`.
 
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
     For scores before the sigmoid, `bce_with_logits` is exact where this one is cut off.
 
-    Errors: W0363 where the shapes differ.
+    Errors: W0363 where the shapes differ, W1762 where a mask or weights do not fit.
     Example: `minimize bce(sigmoid(decoded), x) with adam(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
     """
@@ -49,14 +51,16 @@ class Bce(PairLoss):
     name = "bce"
     expects = (0.0, 1.0)
     limits = NOT_NEGATIVE
-    operands = (Operand("probability"), Operand("target"))
+    operands = compare("probability", "target")
     torch_function = "F.binary_cross_entropy"
     reduction: Reduction = "mean"
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return PROBABILITY
 
-    def domains(self, x: NodeInput, target: NodeInput) -> Mapping[NodeInput, Domain]:
+    def domains(
+        self, x: NodeInput, target: NodeInput, *counts: NodeInput | None
+    ) -> Mapping[NodeInput, Domain]:
         return {x: Domain(most=PROBABILITY.high), target: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:
@@ -90,16 +94,19 @@ class BceWithLogits(PairLoss):
 
     - `pos_weight`: how much a target of 1 counts beside a target of 0: a number, or a list with
       one for each entry of the last axis.
-    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    - `reduction`: `"mean"` (`(Σ weight · loss) / Σ weight`), `"sum"` or `"none"`.
 
-    Errors: W0363 where the shapes differ, W0364 where `pos_weight` does not fit the last axis.
+    Errors: W0363 where the shapes differ, W0364 where `pos_weight` does not fit the last axis,
+    W1762 where a mask or weights do not fit.
     Example: `minimize bce_with_logits(score, cast(even, f32), pos_weight=3.0) with adamw(lr=1e-3)`
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
     """
 
     name = "bce_with_logits"
     applies = ("sigmoid",)
-    operands = (Operand("logits"), Operand("target"))
+    operands = compare("logits", "target")
     torch_function = "F.binary_cross_entropy_with_logits"
     pos_weight: float | tuple[float, ...] | None = None
     reduction: Reduction = "mean"
@@ -107,11 +114,13 @@ class BceWithLogits(PairLoss):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if np.min(self.pos_weight or 0) >= 0 else UNLIMITED
 
-    def infer(
-        self, assume: Assume, logits: TensorType, target: TensorType
-    ) -> tuple[TensorType, ...]:
+    @property
+    def by_place(self) -> bool:
+        return isinstance(self.pos_weight, tuple)
+
+    def check(self, x: TensorType) -> None:
         if isinstance(self.pos_weight, tuple):
-            x, count = logits, len(self.pos_weight)
+            count = len(self.pos_weight)
             need_rank(self.name, x, 1)
             if equal(x.shape[-1], count) is not True:
                 raise Fault(
@@ -123,7 +132,6 @@ class BceWithLogits(PairLoss):
                         find_place(where, 0, x),
                     )
                 )
-        return super().infer(assume, logits, target)
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return PROBABILITY
@@ -169,11 +177,13 @@ class Kl(PairLoss):
     Shapes: x (logarithms) and target `f32[n, ...]` of one shape -> `f32[]`, or the shape with
     `reduction="none"`.
 
+    - `mask`: a bool for each entry: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
     - `log_target`: whether the target is given as logarithms too.
     - `reduction`: `"mean"` over all entries, `"batchmean"` (the sum divided by the first axis,
       which is the divergence proper), `"sum"` or `"none"`.
 
-    Errors: W0363 where the shapes differ.
+    Errors: W0363 where the shapes differ, W1762 where a mask or weights do not fit.
     Example:
 
         loss = kl(log_softmax(a / 4, axis=-1), softmax(b / 4, axis=-1), reduction="batchmean")
@@ -183,22 +193,21 @@ class Kl(PairLoss):
 
     name = "kl"
     expects = NOT_POSITIVE
-    operands = (Operand("log_probability"), Operand("target"))
+    operands = compare("log_probability", "target")
     torch_function = "F.kl_div"
     log_target: bool = False
     reduction: Literal["mean", "batchmean", "sum", "none"] = "mean"
 
-    def infer(
-        self, assume: Assume, log_probability: TensorType, target: TensorType
-    ) -> tuple[TensorType, ...]:
+    def check(self, x: TensorType) -> None:
         if self.reduction == "batchmean":
-            need_rank(self.name, log_probability, 1)
-        return super().infer(assume, log_probability, target)
+            need_rank(self.name, x, 1)
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return TargetRange(high=0) if self.log_target else PROBABILITY
 
-    def domains(self, log_probability: NodeInput, target: NodeInput) -> Mapping[NodeInput, Domain]:
+    def domains(
+        self, log_probability: NodeInput, target: NodeInput, *counts: NodeInput | None
+    ) -> Mapping[NodeInput, Domain]:
         return {} if self.log_target else {target: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:

@@ -12,20 +12,23 @@ from compiler.ir.sizes import ROWS
 from compiler.ops.arithmetic import Div, Mul
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant
+from compiler.ops.losses import PairLoss
 from compiler.program.data import DataSet
 from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
-from compiler.training.batch_mean import BatchMean, Counting, Part
+from compiler.training.batch_mean import BatchMean, Counting, EntryCounting, Part
+from compiler.vocabulary.signature import MASK
 from compiler.writing.names import free_name
 
 
 @dataclass(frozen=True)
 class _Term:
-    """A value that is added up, times a factor; `target` has the entries that are counted."""
+    """A value that is added up, times a factor; `counted` has the entries that are counted, or how
+    much each counts."""
 
     value: Value
     part: Part
-    target: Value | None = None
+    counted: tuple[Value, ...] = ()
 
 
 def measure_losses(train: Train) -> tuple[Graph, tuple[MetricUse, ...]]:
@@ -54,7 +57,7 @@ def count_targets(
         return step, use
     names = {o.value.name: o.name for o in step.outputs if o.name != name}
     names[outputs[name].value.name] = name
-    read = [v for term in terms for v in (term.value, term.target) if v is not None]
+    read = [value for term in terms for value in (term.value, *term.counted)]
     for value in read:
         if value.name not in names:
             maker = step.producers.get(value.name)
@@ -129,6 +132,8 @@ def _make_term(
     plain = _Term(value, Part(factor))
     if node is not None and node.op.adds_up and any(map(_has_rows, _operands(node))):
         return _Term(value, Part(factor, summed=True))
+    if node is not None and (counts := find_counts(node)):
+        return _Term(value, Part(factor, EntryCounting(len(counts))), counts)
     if node is None or not isinstance(node.op, ClassLoss) or not is_counted(node):
         return plain
     target = node.inputs[1]
@@ -137,7 +142,14 @@ def _make_term(
     ignored = node.op.ignore_index if ignores else None
     if ignored is None and node.op.weight is None:
         return plain
-    return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
+    return _Term(value, Part(factor, Counting(node.op.weight, ignored)), (target,))
+
+
+def find_counts(node: Node) -> tuple[Value, ...]:
+    """The mask and the weights of a loss of two tensors that is a mean, where it has any."""
+    if not isinstance(node.op, PairLoss) or node.op.reduction != "mean":
+        return ()
+    return tuple(value for value in node.inputs[MASK:] if value is not None)
 
 
 def is_counted(node: Node) -> bool:

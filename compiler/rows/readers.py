@@ -12,13 +12,15 @@ from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
 from compiler.ir.target_range import CLOSE, TargetRange
+from compiler.ops.losses import PairLoss
 from compiler.program.train import MetricUse
 from compiler.records import dataclass
 from compiler.report.diagnostics import SHOWN_CALLS, Label, Message
 from compiler.report.messages.columns import label_out_of_range
 from compiler.report.source import Span
 from compiler.rows.limits import find_counts, find_divisors, find_target_range
-from compiler.training.weighting import WEIGHT, Comparison
+from compiler.training.weighting import Comparison
+from compiler.vocabulary.signature import MASK, WEIGHT
 
 SIGNS = (-1, 1)
 
@@ -26,7 +28,8 @@ SIGNS = (-1, 1)
 @dataclass(frozen=True)
 class Reader:
     """What reads a value, and what it takes. `places`: the value names classes or entries. `calls`:
-    the calls of blocks that it stands in, nearest first."""
+    the calls of blocks that it stands in, nearest first. `mask`: which entries count, where not all
+    do."""
 
     value: Value
     name: str
@@ -34,6 +37,7 @@ class Reader:
     span: Span | None
     places: bool
     calls: tuple[Label, ...] = ()
+    mask: Value | None = None
 
 
 def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
@@ -55,14 +59,19 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
             # What says of an operand of a block what it holds stands for the block.
             inside = node.op.moves and node.scope.parent is not None
             name = node.scope.block if inside else node.op.name
-            yield Reader(value, name, target, span, False, calls)
+            mask = node.inputs[MASK] if isinstance(node.op, PairLoss) else None
+            yield Reader(value, name, target, span, False, calls, mask)
     outputs = {o.name: o.value for o in step.outputs}
     for use in uses:
         values = [outputs[name] for name in use.reads]
         found_range = use.metric.target_range([value.type for value in values])
         if found_range is not None:
             classes = not found_range.whole
-            yield Reader(values[1], use.metric.name, found_range, use.span, classes)
+            chosen = use.arguments[MASK] if len(use.arguments) > MASK else None
+            masks = isinstance(use.metric, Comparison)
+            mask = outputs[chosen] if chosen is not None and masks else None
+            name = use.metric.name
+            yield Reader(values[1], name, found_range, use.span, classes, mask=mask)
         weight = use.arguments[WEIGHT] if len(use.arguments) > WEIGHT else None
         if weight is not None and isinstance(use.metric, Comparison):
             reader = f"{use.metric.name}(weight=…)"
@@ -80,8 +89,10 @@ def _find_calls(node: Node, step: Graph) -> Iterator[Label]:
             yield Label(frame.origin, f"in this call of `{frame.block}`")
 
 
-def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterator[Message]:
-    """The first entry that what reads it does not take."""
+def find_outside(
+    reader: Reader, name: str, array: Array, rows: Array, mask: Array | None = None
+) -> Iterator[Message]:
+    """The first entry that what reads it does not take, of those that count by the mask."""
     if array.dtype.kind not in "iufb" or (reader.places and array.dtype.kind not in "iu"):
         return
     numbers = array.reshape(len(rows), -1)
@@ -89,6 +100,8 @@ def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterat
         return
     least, largest = float(numbers.min()), float(numbers.max())
     outside = reader.range.find_outside(numbers)
+    if mask is not None:
+        outside &= mask.reshape(outside.shape)
     found = numbers
     sums = reader.range.find_sums(array) if not outside.any() else None
     if sums is not None:

@@ -22,7 +22,8 @@ from compiler.rows.loading import LoadedData
 from compiler.rows.loss_parts import is_counted
 from compiler.rows.readers import by_row, find_outside, find_outside_columns, find_readers
 from compiler.training.batch_mean import Counting
-from compiler.training.weighting import MASK, Comparison, LabelComparison
+from compiler.training.weighting import Comparison, LabelComparison
+from compiler.vocabulary.signature import MASK
 
 CHUNK = 4096
 """Rows whose targets are computed at once, or a batch where that is larger."""
@@ -47,7 +48,8 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     readers = list(find_readers(train.graph, train.metrics))
     outputs = {o.name: o.value for o in train.graph.outputs}
     counts = [outputs[n] for use in train.metrics for n in use.arguments[1:] if n is not None]
-    wanted = [*(reader.value for reader in readers), *counts]
+    masks = [reader.mask for reader in readers if reader.mask is not None]
+    wanted = [*(reader.value for reader in readers), *masks, *counts]
     if loaded.lead:
         wanted = [value for value in wanted if _is_led(train, loaded, value)]
     seen: set[tuple[str, str]] = set()
@@ -59,7 +61,10 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
             if reader.value.name in known and key not in seen:
                 name = describe_source(train.graph, reader.value)
                 array = known[reader.value.name]
-                faults = list(find_outside(reader, name, array, loaded.name_rows(piece)))
+                mask = known.get(reader.mask.name) if reader.mask is not None else None
+                if mask is None and reader.mask is not None:
+                    continue  # which entries count follows from a net
+                faults = list(find_outside(reader, name, array, loaded.name_rows(piece), mask))
                 seen |= {key} if faults else set()
                 yield from faults
     if not seen and not loaded.data.is_lazy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
@@ -26,6 +27,8 @@ class Counting:
 
     weight: tuple[float, ...] | None
     ignore_index: int | None
+    operands: ClassVar[int] = 1
+    """How many tensors say how much entries count: the target."""
 
     def weigh(self, target: Array) -> float:
         """What all entries of a target count together."""
@@ -41,8 +44,9 @@ class Counting:
         classes = np.where(counted, target, 0).astype(np.int64)
         return np.asarray(np.asarray(self.weight, np.float64)[classes] * counted)
 
-    def spell(self, target: str, size: str, mark: str) -> Iterator[tuple[str, str]]:
+    def spell(self, targets: Sequence[str], size: str, mark: str) -> Iterator[tuple[str, str]]:
         """The same as steps of a batch, the last of which is `size`."""
+        (target,) = targets
         counted = "" if self.ignore_index is None else f"({target} != {self.ignore_index})"
         if self.weight is None:
             yield size, f"{counted}.sum()"
@@ -57,13 +61,33 @@ class Counting:
 
 
 @dataclass(frozen=True)
+class EntryCounting:
+    """How much each entry of what a loss compares counts: by a mask, by weights, or by both, which
+    are operands of their own."""
+
+    operands: int
+
+    def weigh(self, *counts: Array) -> float:
+        """What all entries count together."""
+        first, *others = (np.asarray(array, np.float64) for array in counts)
+        return float(math.prod(others, start=first).sum())
+
+    def spell(self, counts: Sequence[str], size: str, mark: str) -> Iterator[tuple[str, str]]:
+        """The same as a step of a batch."""
+        factors = [f"{counts[0]}.double()", *counts[1:]]
+        product = " * ".join(factors)
+        yield size, f"({product}).sum()" if counts[1:] else f"{product}.sum()"
+
+
+@dataclass(frozen=True)
 class Part:
     """One of the terms that a figure adds up: a value times a factor. Where `counting` says how
-    entries count, an operand of its own, behind the value, is the target whose entries do; where
-    there is none, each batch counts by its rows, or is added to the others (`summed`)."""
+    entries count, operands of their own, behind the value, are the target whose entries do, or what
+    says how much they do; where there is none, each batch counts by its rows, or is added to the
+    others (`summed`)."""
 
     factor: float = 1.0
-    counting: Counting | None = None
+    counting: Counting | EntryCounting | None = None
     summed: bool = False
 
     @property
@@ -97,10 +121,10 @@ class BatchMean(Metric):
         for place, part in enumerate(self.parts):
             total = count = 0.0
             for rows, arrays in batches:
-                _, value, target = list(self.pair(arrays))[place]
+                _, value, counted = list(self.pair(arrays))[place]
                 size = float(rows)
                 if part.counting is not None:
-                    size = part.counting.weigh(np.asarray(target))
+                    size = part.counting.weigh(*map(np.asarray, counted))
                 size = 1.0 if part.summed else size
                 total += size * float(np.asarray(value)) if size else 0.0
                 count += size
@@ -108,23 +132,24 @@ class BatchMean(Metric):
             figure += part.factor * (total / count if count else math.nan)
         return figure
 
-    def pair(self, operands: Sequence[T]) -> Iterator[tuple[Part, T, T | None]]:
-        """Each part with its value and its target."""
+    def pair(self, operands: Sequence[T]) -> Iterator[tuple[Part, T, tuple[T, ...]]]:
+        """Each part with its value, and what its entries are counted by."""
         rest = iter(operands)
         for part in self.parts:
             value = next(rest)
-            yield part, value, next(rest) if part.counting is not None else None
+            count = part.counting.operands if part.counting is not None else 0
+            yield part, value, tuple(islice(rest, count))
 
     def code(self, arguments: Names) -> MetricCode:
         sums: list[tuple[str, str]] = []
         steps: list[tuple[str, str]] = []
         terms = []
-        for number, (part, value, target) in enumerate(self.pair(arguments), 1):
+        for number, (part, value, counted) in enumerate(self.pair(arguments), 1):
             mark = f"_{number}" if self.parts[1:] else ""
             total, count, size = f"total{mark}", "rows", "rows"
             if part.counting is not None:
                 count, size = f"count{mark}", f"counted{mark}"
-                steps += part.counting.spell(f"{target}", size, mark)
+                steps += part.counting.spell([f"{name}" for name in counted], size, mark)
                 sums.append((total, f"torch.where({size} > 0, {value}.double() * {size}, 0)"))
                 sums.append((count, size))
             else:

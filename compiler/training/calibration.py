@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from compiler.records import dataclass
 from compiler.training.base import METRICS, Chart, Direction, Measured, Metric, MetricCode, Table
 from compiler.training.settings import refuse as refuse_setting
-from compiler.training.weighting import Names, ScoreComparison, compare
+from compiler.training.weighting import Names, ScoreComparison
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.signature import Operand, compare
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ from compiler.records import dataclass
 from compiler.training.base import METRICS, Direction, Metric, MetricCode
 from compiler.training.comparing import average, refuse, require_same_shape
 from compiler.training.settings import refuse as refuse_setting
-from compiler.training.weighting import LabelComparison, Names, ScoreComparison, compare
+from compiler.training.weighting import LabelComparison, Names, ScoreComparison
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand, write_value
+from compiler.vocabulary.signature import Operand, compare, write_value
 
 Array = NDArray[Any]
 

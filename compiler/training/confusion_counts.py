@@ -15,9 +15,9 @@ from compiler.training.base import Measured, Metric, MetricCode, Table
 from compiler.training.binary import BinaryCounts
 from compiler.training.comparing import refuse
 from compiler.training.settings import refuse as refuse_setting
-from compiler.training.weighting import Names, ScoreComparison, compare
+from compiler.training.weighting import Names, ScoreComparison
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand, write_value
+from compiler.vocabulary.signature import Operand, compare, write_value
 
 Array = NDArray[Any]
 

@@ -14,9 +14,9 @@ from compiler.records import dataclass
 from compiler.training.base import METRICS, Direction, Metric, MetricCode
 from compiler.training.comparing import average
 from compiler.training.settings import refuse
-from compiler.training.weighting import Names, ScoreComparison, compare
+from compiler.training.weighting import Names, ScoreComparison
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand, write_value
+from compiler.vocabulary.signature import Operand, compare, write_value
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.training.base import METRICS, Direction, Kept, Measured, Metric, MetricCode
 from compiler.training.comparing import find_class_axis, refuse, require_same_shape
-from compiler.training.weighting import LabelComparison, Names, compare
+from compiler.training.weighting import LabelComparison, Names
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.signature import Operand, compare
 
 Array = NDArray[Any]
 

@@ -13,9 +13,9 @@ from compiler.records import dataclass
 from compiler.training.base import METRICS, Direction, Kept, Metric, MetricCode
 from compiler.training.batch_mean import BatchMean
 from compiler.training.comparing import average, refuse, require_same_shape
-from compiler.training.weighting import Comparison, Names, compare
+from compiler.training.weighting import Comparison, Names
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.signature import Operand, compare
 
 Array = NDArray[Any]
 COMPARED = compare("prediction", "target")

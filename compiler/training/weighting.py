@@ -14,22 +14,13 @@ from compiler.training.base import Measured, Metric
 from compiler.training.comparing import average, find_class_axis, refuse
 from compiler.training.settings import refuse as refuse_setting
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.signature import Operand, write_value
+from compiler.vocabulary.signature import MASK, WEIGHT, write_value
 
 Array = NDArray[Any]
 Arrays = Sequence[Array | None]
 Names = Sequence[str | None]
 Kinds = Sequence[TensorType | None]
 Steps = tuple[tuple[str, str], ...]
-
-MASK, WEIGHT = 2, 3
-"""Places of the optional operands, behind the two tensors that are compared."""
-
-
-def compare(first: str, second: str) -> tuple[Operand, ...]:
-    """The operands of a metric of two tensors, of which every entry may count more or less."""
-    places = (Operand(name, optional=True, named=True) for name in ("mask", "weight"))
-    return Operand(first), Operand(second), *places
 
 
 class Comparison(Metric):

@@ -33,6 +33,16 @@ class Operand:
     number: bool = False
 
 
+MASK, WEIGHT = 2, 3
+"""Places of the optional operands of what compares two tensors, behind these."""
+
+
+def compare(first: str, second: str) -> tuple[Operand, ...]:
+    """The operands of what compares two tensors, of which every entry may count more or less."""
+    places = (Operand(name, optional=True, named=True) for name in ("mask", "weight"))
+    return Operand(first), Operand(second), *places
+
+
 @dataclass(frozen=True)
 class Option:
     """A compile-time parameter: a dataclass field. `annotation` is the evaluated type hint."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from compiler.ops.class_losses import CrossEntropy, Nll
 from compiler.ops.losses import L1, Huber, Mse, SmoothL1
@@ -20,6 +21,25 @@ def draw_pair_names(draw: Any, axes: int) -> dict[tuple[int, int], str]:
     """Names for some of the first axes of two tensors of one shape."""
     found = [a for a in range(axes) if draw(st.booleans())]
     return {(operand, a): "abcd"[a] for a in found for operand in (0, 1)}
+
+
+def draw_counts(draw: Any, target: NDArray[Any]) -> tuple[NDArray[Any] | None, ...]:
+    """A mask and weights of the entries of a target, of which some count; or none."""
+    mask = draw_numbers(draw, target.shape, "bool") if draw(st.booleans()) else None
+    weight = draw_numbers(draw, target.shape, low=0, high=2) if draw(st.booleans()) else None
+    if mask is not None and mask.size:
+        mask.flat[-1] = True
+    if weight is not None and weight.size:
+        weight.flat[-1] = 1
+    return mask, weight
+
+
+def name_counts(
+    names: dict[tuple[int, int], str], counts: tuple[NDArray[Any] | None, ...]
+) -> dict[tuple[int, int], str]:
+    """The same names for the axes of masks and weights."""
+    given = [place for place, array in enumerate(counts, 2) if array is not None]
+    return names | {(p, axis): name for (of, axis), name in names.items() if of == 1 for p in given}
 
 
 @cases("cross_entropy", "nll")
@@ -64,20 +84,24 @@ def draw_difference(draw: Any, name: str) -> Case:
     }[name]
     x = draw_numbers(draw, shape)
     target = draw_numbers(draw, shape, draw(st.sampled_from(("float32", "int64"))))
-    return make_case(op, x, target, symbols=draw_pair_names(draw, len(shape)))
+    counts = draw_counts(draw, target)
+    names = name_counts(draw_pair_names(draw, len(shape)), counts)
+    return make_case(op, x, target, *counts, symbols=names)
 
 
 @cases("bce", "bce_with_logits")
 def draw_binary(draw: Any, name: str) -> Case:
     shape = draw_shape(draw, 1, 3)
     target = draw_numbers(draw, shape, draw(st.sampled_from(("float32", "bool"))), 0, 1)
-    names = draw_pair_names(draw, len(shape) - 1)
+    counts = draw_counts(draw, target)
+    names = name_counts(draw_pair_names(draw, len(shape) - 1), counts)
     if name == "bce":
         x = draw_numbers(draw, shape, low=0, high=1)
-        return make_case(Bce(draw(REDUCTIONS)), x, target, symbols=names)
+        return make_case(Bce(draw(REDUCTIONS)), x, target, *counts, symbols=names)
     weights = tuple(np.linspace(0.5, 2, shape[-1]).tolist())
     op = BceWithLogits(draw(st.sampled_from((None, 3.0, weights))), draw(REDUCTIONS))
-    return make_case(op, draw_numbers(draw, shape, low=-8, high=8), target, symbols=names)
+    x = draw_numbers(draw, shape, low=-8, high=8)
+    return make_case(op, x, target, *counts, symbols=names)
 
 
 @cases("kl")
@@ -89,7 +113,9 @@ def draw_kl(draw: Any) -> Case:
     target = draw_numbers(draw, shape, low=-3, high=0)
     if not log_target:
         target = np.maximum(target + 2, 0)  # zeros among them
-    return make_case(op, x, target, symbols=draw_pair_names(draw, len(shape)))
+    counts = draw_counts(draw, target)
+    names = name_counts(draw_pair_names(draw, len(shape)), counts)
+    return make_case(op, x, target, *counts, symbols=names)
 
 
 @cases("ctc")

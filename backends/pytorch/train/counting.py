@@ -1,5 +1,5 @@
-"""Losses of class numbers in a training script: a batch in which no label counts has the loss 0,
-and no gradient, where PyTorch divides 0 by 0."""
+"""Means in a training script for which a batch may count nothing: its loss is 0, and has no
+gradient, where PyTorch divides 0 by 0."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node
 from compiler.ops.arithmetic import Div
 from compiler.ops.class_losses import ClassLoss
-from compiler.ops.losses import spell_numbers
+from compiler.ops.losses import PairLoss, spell_numbers
 from compiler.program.data import DataSet
-from compiler.rows.loss_parts import is_counted, may_be_ignored
+from compiler.rows.loss_parts import find_counts, is_counted, may_be_ignored
+from compiler.vocabulary.signature import MASK, WEIGHT
 from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
 
 LEAST = 1e-12
@@ -51,6 +52,27 @@ class CountLabels(Printed):
         return (Infix("*", counted, weights) if self.ignores else weights), LEAST
 
 
+@final
+@dataclass(frozen=True)
+class CountEntries(Printed):
+    """What the entries of a batch count together by a mask, weights or both, but at least something
+    to divide by. It exists in generated scripts only."""
+
+    name = "count_entries"
+
+    def torch(self, node: Node) -> Spelling:
+        """`mask.sum().clamp(min=1)`."""
+        mask, weight = (In(p) if node.inputs[p] else None for p in (MASK, WEIGHT))
+        if weight is None:
+            assert mask is not None, "one of the two is there"
+            return Spelling(self._spell_sum(mask, 1))
+        counts = weight if mask is None else Index(weight, (mask,))
+        return Spelling(self._spell_sum(counts, LEAST))
+
+    def _spell_sum(self, counts: Term, least: float) -> Term:
+        return Method(Method(counts, "sum"), "clamp", (), (("min", Leaf(least)),))
+
+
 def guard_losses(step: Graph, data: DataSet) -> Graph:
     """An objective with every mean that may be one of nothing written as a sum and a count."""
     parts = (_guard(step, data, node, place) for place, node in enumerate(step.nodes))
@@ -66,10 +88,15 @@ def _guard(step: Graph, data: DataSet, node: Node, place: int) -> Iterator[Node]
         if ignores or 0 in (loss.weight or ()):
             yield from _divide(node, loss, CountLabels(loss, ignores), place)
             return
+    if isinstance(loss, PairLoss) and find_counts(node):
+        yield from _divide(node, loss, CountEntries(), place)
+        return
     yield node
 
 
-def _divide(node: Node, loss: ClassLoss, count: CountLabels, place: int) -> Iterator[Node]:
+def _divide(
+    node: Node, loss: ClassLoss | PairLoss, count: CountLabels | CountEntries, place: int
+) -> Iterator[Node]:
     """The nodes of a mean: the sum, the count, and the quotient. What the author gave no name is
     called after the loss."""
     names = [f"{loss.name}.{end}.{place}" for end in ("total", "counted")]

@@ -143,8 +143,9 @@ def _find_column_checks(script: ScriptSpec, columns: Sequence[str]) -> Iterator[
 
 
 def _read(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
-    """What reads targets and places; of divisors that are 0 PyTorch tells itself."""
-    return (reader for reader in find_readers(step, uses) if not reader.range.divides)
+    """What reads targets and places of all entries; those that a mask leaves some out of are held
+    to their range before a script is run. Of divisors that are 0 PyTorch tells itself."""
+    return (r for r in find_readers(step, uses) if not r.range.divides and r.mask is None)
 
 
 def _find_column(step: Graph, value: Value) -> Value | None:

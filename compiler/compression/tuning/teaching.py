@@ -190,7 +190,9 @@ class _Teaching:
         like = replace(like, scope=self.step.frame)
         term: Value | None = None
         for own, followed in self.pairs:
-            (distance,) = self.rewrite.apply(Mse(), [self.rewrite.current(own), followed], like)
+            (distance,) = self.rewrite.apply(
+                Mse(), [self.rewrite.current(own), followed, None, None], like
+            )
             if term is not None:
                 (distance,) = self.rewrite.apply(Add(), [term, distance], like)
             term = distance

@@ -13,7 +13,8 @@ from compiler.report.diagnostics import Message
 from compiler.report.messages.metrics import axes_disagree, probabilities_for_logits, rows_disagree
 from compiler.report.source import Span
 from compiler.rows.loss_parts import find_first
-from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
+from compiler.training.weighting import LabelComparison, ScoreComparison
+from compiler.vocabulary.signature import MASK
 
 
 def find_disagreements(

@@ -114,6 +114,31 @@ def target_does_not_fit(
 
 
 @message(
+    "W1762",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n    input y: f32[batch, 1]\n"
+        "    input known: bool[batch]\n    output loss = mse(x -> dense(1), y, mask=known)\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n    input y: f32[batch, 1]\n"
+        "    input known: bool[batch, 1]\n    output loss = mse(x -> dense(1), y, mask=known)\n}\n"
+    ),
+)
+def entry_weights_do_not_fit(
+    span: Span | None, op: str, option: str, found: str, needed: str, hint: str | None
+) -> Text:
+    """A loss of two tensors takes a `mask`, a bool for each entry of the target that says whether
+    it counts, and a `weight`, a number for each entry that says how much. Both have the shape of
+    the target: nothing is broadcast. Their mean is divided by what all entries count together.
+    """
+    return Text(
+        f"the `{option}` of `{op}` does not fit",
+        label=f"this is {found}; needed is {needed}",
+        help=hint,
+    )
+
+
+@message(
     "W0364",
     bad=(
         "model M() {\n    input x: f32[batch, 3]\n    input y: i64[batch]\n"

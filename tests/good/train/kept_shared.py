@@ -46,7 +46,7 @@ SETTINGS = {
     "processes": "ddp",
     "best epoch": "by val.elbo, higher is better",
     "nets": "encoder ead5bd793f6b, decoder aee0a2b541fa",
-    "objective and metrics": "994f968f2683",
+    "objective and metrics": "dbbe68b7087e",
     "columns": "image c36d2f2bc49e",
     "split": "random, seed 0, train 0.8, val 0.1, test 0.1",
 }

@@ -43,7 +43,7 @@ SETTINGS = {
     "processes": "ddp",
     "best epoch": "by val.accuracy, higher is better",
     "nets": "m 04ccda4019a6",
-    "objective and metrics": "77462a284627",
+    "objective and metrics": "6824077db100",
     "columns": "digits.image, digits.label, inverted.image, inverted.label 6acef7ec4287",
     "split": "digits, random, seed 0, train 0.6, val 0.2, test 0.2; inverted, random, seed 7, train 200, val 50, test 100",
 }

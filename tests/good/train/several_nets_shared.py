@@ -44,7 +44,7 @@ SETTINGS = {
     "processes": "ddp",
     "best epoch": "by val.accuracy, higher is better",
     "nets": "body 5e2ba294ec43, frozen ea397c517f44, head 96b1f72a3e91",
-    "objective and metrics": "e5b744250553",
+    "objective and metrics": "d43723068cb6",
     "columns": "features, label 0926143d8a69",
     "split": "random, seed 0, train 96, val 27, test 27",
 }
