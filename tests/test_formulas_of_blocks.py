@@ -149,6 +149,8 @@ LOSSES_OF_ROWS = (
     ("gaussian_nll", "score score_2 small", {"eps": 0.1, "full": True}),
     ("hinge", "score signs", {"squared": True}),
     ("hinge_embedding", "small signs", {"margin": 2.5}),
+    ("jensen_shannon", "logits second", {}),
+    ("kl_of_logits", "logits second", {"reverse": True}),
     ("laplace_nll", "score score_2 small", {"eps": 0.1}),
     ("log_cosh", "score score_2", {}),
     ("margin_ranking", "score score_2 signs", {"margin": 0.3}),
@@ -197,9 +199,7 @@ LOSSES = [
     case("tversky", "shape shape_mask"),
     case("tversky", "maps void_label mask=map_mask", ignore_index=255, alpha=0.6),
     case("tversky", "shape void_mask", ignore_index=-1),
-    case("kl_of_logits", "logits second"),
     case("kl_of_logits", "logits second", axis=0, reverse=True),
-    case("jensen_shannon", "logits second"),
     case("jensen_shannon", "logits second", axis=0),
     case("gaussian_kl", "y z"),
     case("gaussian_kl", "y z", prior_mean=0.5, prior_log_variance=-1.5, reduction="none"),
@@ -209,6 +209,11 @@ LOSSES = [
     case("info_nce", "y z", temperature=0.9),
     case("clip_loss", "y z"),
     case("clip_loss", "y z", scale=2.0),
+    *(
+        case(name, "y z", reduction=how)
+        for name in ("nt_xent", "info_nce", "clip_loss")
+        for how in ("sum", "none")
+    ),
     case("gan_discriminator", "score score_2"),
     case("gan_generator", "score"),
     *(case("gan_discriminator", "score score_2", form=form) for form in FORMS),

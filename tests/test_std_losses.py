@@ -94,10 +94,18 @@ def overlap(
     return 1 - torch.stack(ratios).mean()
 
 
-def kl(p: Any, q: Any) -> Any:
+def kl_of_rows(p: Any, q: Any) -> Any:
     return torch.distributions.kl_divergence(
         torch.distributions.Categorical(logits=p), torch.distributions.Categorical(logits=q)
-    ).mean()
+    )
+
+
+def kl(p: Any, q: Any) -> Any:
+    return kl_of_rows(p, q).mean()
+
+
+def average(losses: Any, weight: Any) -> Any:
+    return (losses * weight).sum() / weight.sum()
 
 
 def jensen_shannon(a: Any, b: Any) -> Any:
@@ -173,7 +181,22 @@ CASES: list[tuple[str, str, Callable[..., Any]]] = [
     ("tversky(maps, map_label)", "maps map_label", lambda x, t: overlap(x, t, "tversky")),
     ("kl_of_logits(logits, others)", "logits others", lambda x, t: kl(t, x)),
     ("kl_of_logits(logits, others, reverse=true)", "logits others", kl),
+    (
+        "kl_of_logits(logits, others, weight=weight)",
+        "logits others weight",
+        lambda x, t, w: average(kl_of_rows(t, x), w),
+    ),
+    (
+        'kl_of_logits(logits, others, reduction="none")',
+        "logits others",
+        lambda x, t: kl_of_rows(t, x),
+    ),
     ("jensen_shannon(logits, others)", "logits others", jensen_shannon),
+    (
+        'jensen_shannon(logits, others, reduction="sum")',
+        "logits others",
+        lambda x, t: jensen_shannon(x, t) * len(x),
+    ),
     ("gaussian_kl(a, b)", "a b", gaussian),
     (
         "gaussian_kl(a, b, prior_mean=0.5, prior_log_variance=-1.5)",
@@ -238,6 +261,19 @@ CASES: list[tuple[str, str, Callable[..., Any]]] = [
         "a b",
         lambda x, y: F.cross_entropy(F.normalize(x) @ F.normalize(y).T / 0.5, torch.arange(len(x))),
     ),
+    (
+        'nt_xent(a, b, temperature=0.7, reduction="sum")',
+        "a b",
+        lambda x, y: nt_xent(x, y, 0.7) * 2 * len(x),
+    ),
+    (
+        'info_nce(a, b, temperature=0.5, reduction="none")',
+        "a b",
+        lambda x, y: F.cross_entropy(
+            F.normalize(x) @ F.normalize(y).T / 0.5, torch.arange(len(x)), reduction="none"
+        ),
+    ),
+    ('clip_loss(a, b, reduction="sum")', "a b", lambda x, y: clip_loss(x, y) * len(x)),
     ("clip_loss(a, b)", "a b", clip_loss),
     ("clip_loss(a, b, scale=2.0)", "a b", lambda x, y: clip_loss(x, y, 2.0)),
     *(

@@ -145,17 +145,25 @@ def _diverge(p: Array, q: Array, axis: int) -> Any:
 
 @FORMULAS.of("kl_of_logits", "KL(target ‖ logits)", "KL(logits ‖ target)")
 def kl_of_logits(
-    logits: Array, target_logits: Array, axis: int = -1, reverse: bool = False
+    logits: Array,
+    target_logits: Array,
+    weight: Any = None,
+    axis: int = -1,
+    reverse: bool = False,
+    reduction: str = "mean",
 ) -> Array:
     p, q = _softmax(target_logits, axis), _softmax(logits, axis)
-    return np.asarray(np.mean(_diverge(q, p, axis) if reverse else _diverge(p, q, axis)))
+    losses = _diverge(q, p, axis) if reverse else _diverge(p, q, axis)
+    return reduce_loss(losses, reduction, weight)
 
 
 @FORMULAS.of("jensen_shannon", "loss = (KL(p ‖ m) + KL(q ‖ m)) / 2,   m = (p + q) / 2")
-def jensen_shannon(a: Array, b: Array, axis: int = -1) -> Array:
+def jensen_shannon(
+    a: Array, b: Array, weight: Any = None, axis: int = -1, reduction: str = "mean"
+) -> Array:
     p, q = _softmax(a, axis), _softmax(b, axis)
     m = (p + q) / 2
-    return np.asarray(np.mean((_diverge(p, m, axis) + _diverge(q, m, axis)) / 2))
+    return reduce_loss((_diverge(p, m, axis) + _diverge(q, m, axis)) / 2, reduction, weight)
 
 
 @FORMULAS.of("gaussian_kl", "loss = -½ Σ (1 + ln (σ² / τ²) - (μ - ν)² / τ² - σ² / τ²)")
@@ -382,30 +390,32 @@ def margin_ranking(
 @FORMULAS.of(
     "nt_xent", "loss_i = -log(exp(s_ij / temperature) / Σ_{k != i} exp(s_ik / temperature))"
 )
-def nt_xent(a: Array, b: Array, temperature: float = 0.5) -> Array:
+def nt_xent(a: Array, b: Array, temperature: float = 0.5, reduction: str = "mean") -> Array:
     rows = np.concatenate([a, b])
     powers = np.exp(_cosine(rows, rows) / temperature)
     losses = [
         -np.log(powers[i, (i + len(a)) % len(rows)] / np.delete(powers[i], i).sum())
         for i in range(len(rows))
     ]
-    return np.asarray(np.mean(losses))
+    return reduce_loss(np.array(losses), reduction)
 
 
 @FORMULAS.of("info_nce", "loss_i = -log(exp(s_ii / temperature) / Σ_k exp(s_ik / temperature))")
-def info_nce(query: Array, key: Array, temperature: float = 0.07) -> Array:
+def info_nce(query: Array, key: Array, temperature: float = 0.07, reduction: str = "mean") -> Array:
     powers = np.exp(_cosine(query, key) / temperature)
-    return np.asarray(np.mean(-np.log(powers.diagonal() / powers.sum(axis=1))))
+    return reduce_loss(-np.log(powers.diagonal() / powers.sum(axis=1)), reduction)
 
 
 @FORMULAS.of("clip_loss", "loss = (CE(scale * s) + CE(scale * sᵀ)) / 2")
-def clip_loss(image: Array, text: Array, scale: float = 14.285714) -> Array:
+def clip_loss(
+    image: Array, text: Array, scale: float = 14.285714, reduction: str = "mean"
+) -> Array:
     s = _cosine(image, text)
 
     def entropy(scores: Array) -> Any:
-        return np.mean(-np.log(_softmax(scores).diagonal()))
+        return -np.log(_softmax(scores).diagonal())
 
-    return np.asarray((entropy(scale * s) + entropy(scale * s.T)) / 2)
+    return reduce_loss((entropy(scale * s) + entropy(scale * s.T)) / 2, reduction)
 
 
 @FORMULAS.of(
