@@ -267,6 +267,7 @@ LAYERS = [
     case("kernel_regression", "x rows known"),
     case("kernel_regression", "x rows known", width=2.5),
     case("multi_head_attention", "sequence", heads=2),
+    case("multi_head_attention", "sequence mask=head_mask", heads=2, causal=True, drop=0.3),
     case("multi_head_attention", "sequence", heads=4, causal=True, bias=False),
     case("multi_head_attention", "sequence mask=head_mask", heads=2, causal=True),
     case("multi_head_attention", "sequence mask=head_bias", heads=2),

@@ -52,9 +52,11 @@ def compare_module(
     oracle: nn.Module,
     run: Callable[..., Any] | None = None,
     part: str = "",
+    *,
+    training: bool = False,
 ) -> None:
     """A call `… as net` has the parameters of a module of PyTorch, and its results; of several
-    `part` says which is compared."""
+    `part` says which is compared. In `training` it drops the same."""
     inputs = {name: GIVEN[name] for name in names.split()}
     lines = [f"    input {name}: {type_text(array)}" for name, array in inputs.items()]
     text = ["use std.attention", "model M {", *lines, f"    output y = ({call} as net){part}", "}"]
@@ -74,6 +76,15 @@ def compare_module(
     with torch.no_grad():
         found = module(*tensors).numpy()
     np.testing.assert_allclose(found, expected, atol=2e-5)
+    if not training:
+        return
+    with torch.no_grad():
+        oracle.train()
+        torch.manual_seed(7)
+        dropped = (run or oracle)(*tensors).numpy()
+        torch.manual_seed(7)
+        found = module.train()(*tensors).numpy()
+    np.testing.assert_allclose(found, dropped, atol=2e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -81,6 +92,14 @@ def test_self_attention_is_pytorchs(bias: bool) -> None:
     made = nn.MultiheadAttention(D, 2, bias=bias, batch_first=True)
     call = f"multi_head_attention(x, heads=2, bias={str(bias).lower()})"
     compare_module(call, "x", made, lambda x: made(x, x, x)[0])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_dropped_weights_are_pytorchs(causal: bool) -> None:
+    made = nn.MultiheadAttention(D, 2, dropout=0.5, batch_first=True)
+    behind = torch.ones(T, T).triu(1).bool() if causal else None
+    call = f"multi_head_attention(x, heads=2, drop=0.5, causal={str(causal).lower()})"
+    compare_module(call, "x", made, lambda x: made(x, x, x, attn_mask=behind)[0], training=True)
 
 
 def test_fresh_biases_are_pytorchs() -> None:

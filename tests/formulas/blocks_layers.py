@@ -250,6 +250,7 @@ def multi_head_attention(
     causal: bool = False,
     bias: bool = True,
     weights: bool = False,
+    drop: float = 0.0,
 ) -> Any:
     assert w is not None
     key = query if key is None else key
