@@ -13,7 +13,7 @@ import pytest
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
 from backends.verification.cases import Case
-from backends.verification.margins import Margin
+from backends.verification.margins import Margin, compute_moved
 from backends.verification.rounding import Reference
 from backends.verification.verify import verify
 from compiler.ir.evaluate import evaluate
@@ -21,6 +21,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from compiler.ops.activation import Gelu, Sigmoid
 from compiler.report.diagnostics import Sink
+from tests.checking import check_text
 from tests.elaborating import build
 from tests.test_verify import load
 
@@ -188,3 +189,17 @@ def test_a_sigmoid_that_saturates_early_is_found(
     )
     (message,) = verify_wrong(make("output y = sigmoid(x)"), tmp_path)
     assert "computes `sigmoid` differently" in message.text.title
+
+
+@pytest.mark.parametrize(("other", "reached"), [(1 + 2e-7, True), (1.5, False)])
+def test_a_sum_that_rounding_cannot_tell_from_zero_may_be_zero(other: float, reached: bool) -> None:
+    text = (
+        "model M() {\n    input x: f32[batch, 2]\n    param w: f32[2, 1] = ones()\n"
+        "    output y = log(abs(x @ w))\n}\ndeploy M as onnx"
+    )
+    graph = check_text(text).deploys[0].graph
+    rows = {"x": np.array([[1.0, -other]], np.float32)}
+    ones = {"w": np.ones((2, 1), np.float32)}
+    for zeros, found in ((1.0, reached), (0.0, False)):
+        moved = compute_moved(graph, ones, rows, np.random.default_rng(0), zeros)["y"]
+        assert (moved == -np.inf).all() == found

@@ -31,6 +31,8 @@ Array = NDArray[Any]
 DRAWS = 48
 """How many moves are tried before a difference is a fault: an entry may be near its meaning in one
 by chance, and where one element of a whole layer lies on an edge, many pass it by."""
+SOME = 0.25
+"""The share of numbers that may be 0 and are, but for the first move, in which all are."""
 FIRST_DRAWS = 3
 """How many are made at once, so that what is allowed says something beside the difference."""
 PART = 1 << 16
@@ -90,7 +92,9 @@ class Margin:
     def _move(self) -> None:
         """One more computation of the network with its numbers moved."""
         draw = np.random.default_rng(self.done)
-        for name, array in compute_moved(*self.reference.decoded, self.case.inputs, draw).items():
+        zeros = SOME if self.done else 1.0
+        moved = compute_moved(*self.reference.decoded, self.case.inputs, draw, zeros)
+        for name, array in moved.items():
             spread = self.spreads.setdefault(name, Spread.of(self.meaning[name]))
             if array.shape == self.meaning[name].shape:  # `until` may end a loop elsewhere
                 spread.add(self.meaning[name], array)
@@ -106,23 +110,25 @@ def compute_moved(
     weights: Mapping[str, Array],
     inputs: Mapping[str, Array],
     draw: np.random.Generator,
+    zeros: float = 0.0,
 ) -> dict[str, Array]:
-    """The outputs when every number moves by some rounding steps."""
+    """The outputs when every number moves by some rounding steps; of those that may be 0 by that,
+    a share `zeros` are."""
     kinds = {p.path: p.value.type.dtype for p in graph.parameters}
     moved = {path: _move(np.asarray(weights[path]), kind, draw) for path, kind in kinds.items()}
     given = {i.name: _move(inputs[i.name], i.value.type.dtype, draw) for i in graph.inputs}
     with np.errstate(all="ignore"):
-        return evaluate(_disturb_graph(graph, draw), moved, given)
+        return evaluate(_disturb_graph(graph, draw, zeros), moved, given)
 
 
-def _disturb_graph(graph: Graph, draw: np.random.Generator) -> Graph:
+def _disturb_graph(graph: Graph, draw: np.random.Generator, zeros: float) -> Graph:
     def disturb(node: Node) -> _Disturbed:
         op = node.op
         if isinstance(op, Scan):
-            op = replace(op, body=_disturb_graph(op.body, draw))
+            op = replace(op, body=_disturb_graph(op.body, draw, zeros))
         domains = node.op.place_domains(node.types)
         bounds = {p: d.most for p, d in domains.items() if d.most is not None}
-        return _Disturbed(op, tuple(v.type.dtype for v in node.outputs), draw, bounds)
+        return _Disturbed(op, tuple(v.type.dtype for v in node.outputs), draw, zeros, bounds)
 
     return replace_ops(graph, disturb)
 
@@ -142,6 +148,7 @@ class _Disturbed:
     op: Op
     dtypes: tuple[DType, ...]
     draw: np.random.Generator
+    zeros: float
     bounds: Mapping[int, float] = field(default_factory=dict)
     varies: ClassVar[bool] = False
 
@@ -155,18 +162,25 @@ class _Disturbed:
         results = [np.asarray(a) for a in self.op.evaluate(*inside)]
         sizes = self.op.magnitudes(operands, results)
         return tuple(
-            _move(array, dtype, self.draw, size)
+            _move(array, dtype, self.draw, size, self.zeros)
             for array, dtype, size in zip(results, self.dtypes, sizes, strict=True)
         )
 
 
 def _move(
-    array: Array, dtype: DType, draw: np.random.Generator, magnitude: Array | float | None = None
+    array: Array,
+    dtype: DType,
+    draw: np.random.Generator,
+    magnitude: Array | float | None = None,
+    zeros: float = 0.0,
 ) -> Array:
-    """Floating-point numbers moved by up to half the steps that an op may lose."""
+    """Floating-point numbers moved by up to half the steps that an op may lose. Of those that are
+    nearer to 0 a share `zeros` become 0, which a logarithm tells from all others; so it does of
+    those that are too small for all their digits, which a backend may flush."""
     if not dtype.is_float or array.dtype.kind != "f":
         return array
     wide = array if array.itemsize > 2 else array.astype(np.float32)
+    least = np.finfo(wide.dtype).tiny
     made, reach = np.empty(wide.shape, wide.dtype), STEP[dtype] * ROUNDINGS[dtype] / FACTOR
     sizes = None if magnitude is None else np.broadcast_to(magnitude, wide.shape).reshape(-1)
     source, target = wide.reshape(-1), made.reshape(-1)
@@ -174,8 +188,12 @@ def _move(
         part = slice(start, start + PART)
         numbers, own = source[part], target[part]
         noise = draw_noise(draw, numbers.shape, wide.dtype)
+        size = np.abs(numbers)
+        near = np.maximum(reach * sizes[part], least) if sizes is not None else least
+        vanish = (size <= near) & np.isfinite(near) & (noise < 2 * zeros - 1)
         noise *= reach
-        noise *= np.abs(numbers) if sizes is None else sizes[part]
+        noise *= size if sizes is None else sizes[part]
         np.add(numbers, noise, out=own)
         np.copyto(own, numbers, where=~np.isfinite(numbers))
+        own[vanish] = 0
     return made.astype(array.dtype, copy=False)

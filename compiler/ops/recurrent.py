@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume
+from compiler.ops.activation import sigmoid
 from compiler.ops.recurrence import OneState, Recurrent, State
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -268,8 +269,3 @@ class Rnn(OneState):
     def onnx_attributes(self) -> dict[str, object]:
         name = {"tanh": "Tanh", "relu": "Relu"}[self.act]
         return {"activations": [name] * self.directions}
-
-
-def sigmoid(x: Array) -> Array:
-    """Without overflow: `(1 + tanh(x / 2)) / 2`."""
-    return np.asarray((np.tanh(x / 2) + 1) / 2)

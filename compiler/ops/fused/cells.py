@@ -12,10 +12,10 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.inputs import OnnxInput
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
+from compiler.ops.activation import sigmoid
 from compiler.ops.axes import operand_type
 from compiler.ops.layers import known
 from compiler.ops.magnitudes import grow
-from compiler.ops.recurrent import sigmoid
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
