@@ -204,7 +204,8 @@ class PairLoss(Op):
         target: Term = In(1)
         if input_type(node, 1).dtype is not input_type(node).dtype:
             target = Method(target, "to", (Attribute(In(0), "dtype"),))
-        mask, weight = (In(place) if node.inputs[place] else None for place in (MASK, WEIGHT))
+        given = [*node.inputs, None, None]
+        mask, weight = (In(place) if given[place] else None for place in (MASK, WEIGHT))
         if mask is None and weight is None:
             return Spelling(self._call(self, x, target))
         single = replace(self, reduction="none")  # type: ignore[type-var]
