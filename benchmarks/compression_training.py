@@ -101,7 +101,7 @@ def compress_lenet() -> bool:
 
 @case("resnet20_cifar")
 def compress_resnet() -> bool:
-    """Half the channels, then int8: 0.6 of the latency at 1 point, as a mean of three seeds: a
+    """Half the channels, then int8: 0.55 of the latency at 1 point, as a mean of three seeds: a
     thousand test rows alone tell no smaller difference than three points."""
     seeds = [build("resnet20_cifar", "half", seed) for seed in SEEDS]
     lost = []
@@ -114,7 +114,7 @@ def compress_resnet() -> bool:
     held = [
         report("accuracy lost, mean", sum(lost) / len(lost), "<=", 1.0, " points"),
         report("products beside torch-pruning's, difference", 100 * away, "<=", 2, " %"),
-        report("latency of fp32 at batch 1", compare_latency(built, "half", 1), "<=", 0.6),
+        report("latency of fp32 at batch 1", compare_latency(built, "half", 1), "<=", 0.55),
     ]
     print_contract(built)
     return all(held)

@@ -126,7 +126,16 @@ train fit on iris {{
     batch 20  epochs 2
 }}
 """
-SPECS = {"once": ONCE, "twice": TWICE, "several": SEVERAL, "of_file": OF_FILE}
+READ_FIRST = OF_FILE.replace(
+    "features / 2 * scale", "features * scale"
+)  # what the file computes stands before the first node of a call
+SPECS = {
+    "once": ONCE,
+    "twice": TWICE,
+    "several": SEVERAL,
+    "of_file": OF_FILE,
+    "read_first": READ_FIRST,
+}
 
 
 def open_program(text: str, folder: Path) -> Program:

@@ -308,3 +308,23 @@ def test_a_spec_is_a_file_with_a_name(name: str, tmp_path: Path) -> None:
     assert made.returncode == 1
     assert "a spec is a file `NAME.weft`" in made.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_check_loads_only_what_a_spec_has(tmp_path: Path) -> None:
+    spec = tmp_path / "net.weft"
+    spec.write_text("model M() {\n    input x: f32[batch, 3]\n    output y = x -> dense(2)\n}\n")
+    code = (
+        "import os, sys\n"
+        "os._exit = lambda status: (print(*sorted(sys.modules)), sys.stdout.flush())\n"
+        f"sys.argv = ['weft', 'check', {str(spec)!r}]\n"
+        "from weft.cli.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    loaded = set(done.stdout.split())
+    assert "compiler.elaborate.items.program" in loaded, done.stderr
+    items = {f"compiler.elaborate.items.{item}" for item in ("data", "train", "deploy")}
+    others = {"compiler.describe", "compiler.elaborate.calls.adapters", "weft.survey", "onnx"}
+    assert not loaded & (items | others | {"torch", "onnxruntime", "compiler.rows.loading"})

@@ -203,3 +203,17 @@ def test_a_sum_that_rounding_cannot_tell_from_zero_may_be_zero(other: float, rea
     for zeros, found in ((1.0, reached), (0.0, False)):
         moved = compute_moved(graph, ones, rows, np.random.default_rng(0), zeros)["y"]
         assert (moved == -np.inf).all() == found
+
+
+def test_a_logarithm_of_gates_that_close_is_verified(tmp_path: Path) -> None:
+    text = (
+        "model M() {\n    input x: f32[batch, t, 4]\n    h = x -> lstm(6)\n"
+        "    output q = log(abs(h))\n    output g = log(abs(x -> gru(6)))\n}\n"
+        "deploy M as onnx { dynamic batch, t }"
+    )
+    graph = check_text(text).deploys[0].graph
+    weights = draw_weights(graph, 0)
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    sink = Sink()
+    verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
+    assert not sink.messages, [m.text.title for m in sink.messages]

@@ -38,6 +38,7 @@ def read(text: str) -> TensorType:
 def infer(op: Op, *texts: str | None) -> tuple[list[str], list[str]]:
     """Types of the outputs and the promises made; weights are the op's own."""
     operands = [None if t is None else read(t) for t in texts]
+    operands += [None] * (len(op.operands) - len(operands))
     made = [w.type for w in op.weights(operands)]
     promises: list[str] = []
     types = op.infer(lambda a, r, b: promises.append(f"{a} {r} {b}"), *operands, *made)

@@ -59,11 +59,11 @@ def test_a_masked_mean_is_that_of_the_other_entries(loss: PairLoss) -> None:
     mask = ROWS.random(SHAPE) < 0.5
     mask[0] = True
     single = type(loss)(**{**vars(loss), "reduction": "none"})  # type: ignore[arg-type]
-    (each,) = single.evaluate(x, y)
+    (each,) = single.evaluate(x, y, None, None)
     y[~mask] = np.nan
-    (found,) = loss.evaluate(x, y, mask)
+    (found,) = loss.evaluate(x, y, mask, None)
     np.testing.assert_allclose(found, each[mask].mean(), rtol=1e-6)
-    (kept,) = single.evaluate(x, y, mask)
+    (kept,) = single.evaluate(x, y, mask, None)
     np.testing.assert_array_equal(kept, np.where(mask, each, 0))
 
 

@@ -152,5 +152,5 @@ def test_operands_are_parameters(method: str) -> None:
             named = [*named[:-1], *[named[-1]] * len(op.operands)]
         assert len(named) >= len(op.operands), op.name
         for operand, parameter in zip(op.operands, named, strict=False):
-            assert parameter.default is inspect.Parameter.empty or operand.optional, op.name
+            assert parameter.default is inspect.Parameter.empty
             assert ("None" in str(parameter.annotation)) == operand.optional, op.name

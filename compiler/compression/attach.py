@@ -303,6 +303,7 @@ class _Replacement:
                         done.add(id(made))
             if id(node) in done:
                 continue
+            done.add(id(node))
             made = _renew(node, current)
             for before, after in zip(node.outputs, made.outputs, strict=True):
                 current[before.name] = after

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any, Literal, final
 
 import numpy as np
@@ -63,6 +62,23 @@ def spell_numbers(values: Sequence[float], role: str) -> Term:
     return Method(In(0), "new_tensor", (Items(tuple(Leaf(v, role) for v in values), "[]"),))
 
 
+def spell_weight(node: Node) -> Term | None:
+    """The weights of the entries of a loss of two tensors, in the dtype of its prediction."""
+    weight = node.inputs[WEIGHT]
+    if weight is None or weight.type.dtype is input_type(node).dtype:
+        return None if weight is None else In(WEIGHT)
+    return Method(In(WEIGHT), "to", (Attribute(In(0), "dtype"),))
+
+
+def spell_counts(node: Node) -> Term | None:
+    """How much those entries of a loss of two tensors count that do: a mask, which counts them
+    once, their weights, or the weights that it chooses; None where all count once."""
+    weight = spell_weight(node)
+    if node.inputs[MASK] is None:
+        return weight
+    return In(MASK) if weight is None else Index(weight, (In(MASK),))
+
+
 def write_sum(build: OnnxBuilder, value: Any) -> Any:
     """The sum of all elements, without axes."""
     return build.op("ReduceSum", [value], {"keepdims": 0})
@@ -108,8 +124,8 @@ class PairLoss(Op):
         assume: Assume,
         x: TensorType,
         target: TensorType,
-        mask: TensorType | None = None,
-        weight: TensorType | None = None,
+        mask: TensorType | None,
+        weight: TensorType | None,
     ) -> tuple[TensorType, ...]:
         self.check(x)
         need_prediction(self.name, x, target)
@@ -148,7 +164,7 @@ class PairLoss(Op):
         )
 
     def evaluate(
-        self, x: Array, target: Array, mask: Array | None = None, weight: Array | None = None
+        self, x: Array, target: Array, mask: Array | None, weight: Array | None
     ) -> tuple[Array, ...]:
         wide = widen(x)
         with np.errstate(all="ignore"):
@@ -169,20 +185,19 @@ class PairLoss(Op):
         return (losses.astype(x.dtype, copy=False),)
 
     def spell_out(
-        self, x: Symbol, target: Symbol, mask: Symbol | None = None, weight: Symbol | None = None
+        self, x: Symbol, target: Symbol, mask: Symbol | None, weight: Symbol | None
     ) -> Sequence[Symbol]:
         aims = target.cast(x.dtype)
+        counts = weight.cast(x.dtype) if weight is not None else None
         if mask is not None:  # what does not count may be no number, and neither may its slope
             x, aims = x.only(mask), aims.only(mask)
+            counts = mask.cast(x.dtype) if counts is None else counts.only(mask)
         losses = self.spell(x, aims)
-        counts = [each.cast(x.dtype) for each in (mask, weight) if each is not None]
-        for each in counts:
-            losses = losses * each
+        if counts is not None:
+            losses = losses * counts
         match self.reduction:
-            case "mean" if not counts:
-                return [losses.apply("mean")]
             case "mean":
-                return [losses.sum() / prod(counts[1:], start=counts[0]).sum()]
+                return [losses.apply("mean") if counts is None else losses.sum() / counts.sum()]
             case "sum":
                 return [losses.sum()]
             case "batchmean":
@@ -193,54 +208,46 @@ class PairLoss(Op):
     def spell(self, x: Symbol, target: Symbol) -> Symbol:
         """The loss of each entry, said with other ops, for its derivative."""
 
-    @property
-    def by_place(self) -> bool:
-        """Whether an option has a number for each place of an axis, so that the loss cannot be
-        that of some entries alone."""
-        return False
-
     def torch(self, node: Node) -> Spelling:
-        x: Term = In(0)
-        target: Term = In(1)
-        if input_type(node, 1).dtype is not input_type(node).dtype:
-            target = Method(target, "to", (Attribute(In(0), "dtype"),))
-        given = [*node.inputs, None, None]
-        mask, weight = (In(place) if given[place] else None for place in (MASK, WEIGHT))
-        if mask is None and weight is None:
+        x, target = In(0), self._spell_target(node)
+        mask, counts = (In(MASK) if node.inputs[MASK] is not None else None), spell_counts(node)
+        if counts is None:
             return Spelling(self._call(self, x, target))
         single = replace(self, reduction="none")  # type: ignore[type-var]
         if self.reduction == "none":
             losses = self._call(single, x, target)
             if mask is not None:
                 losses = Method(losses, "where", (mask, Leaf(0)))
-            return Spelling(Infix("*", losses, weight) if weight is not None else losses)
-        if mask is not None and not self.by_place:
-            # What does not count is left out before, where it may be no number.
-            x, target = Index(x, (mask,)), Index(target, (mask,))
-        if weight is None and not self.by_place and self.reduction != "batchmean":
-            return Spelling(self._call(self, x, target))
-        losses = self._call(single, x, target)
-        if mask is not None and self.by_place:
-            losses = Index(losses, (mask,))
-        return Spelling(self._reduce(losses, mask, weight, input_type(node)))
+            weight = spell_weight(node)
+            return Spelling(losses if weight is None else Infix("*", losses, weight))
+        weighted = node.inputs[WEIGHT] is not None
+        if not weighted and self.reduction != "batchmean":
+            return Spelling(self._call(self, x, target, mask))
+        losses = self._call(single, x, target, mask)
+        total = Method(Infix("*", losses, counts) if weighted else losses, "sum")
+        return Spelling(self._divide(total, counts, input_type(node)))
 
-    def _call(self, loss: PairLoss, x: Term, target: Term) -> Term:
-        return Call(self.torch_function, (x, target), loss.spell_options())
+    def _spell_target(self, node: Node) -> Term:
+        if input_type(node, 1).dtype is input_type(node).dtype:
+            return In(1)
+        return Method(In(1), "to", (Attribute(In(0), "dtype"),))
 
-    def _reduce(
-        self, losses: Term, mask: Term | None, weight: Term | None, type: TensorType
-    ) -> Term:
-        """The sum or mean of losses of the entries that a mask has chosen."""
-        counts = weight
-        if weight is not None:
-            counts = weight if mask is None else Index(weight, (mask,))
-            losses = Infix("*", losses, counts)
-        if self.reduction == "mean" and counts is None:
-            return Method(losses, "mean")
-        total = Method(losses, "sum")
+    def _call(self, loss: PairLoss, x: Term, target: Term, mask: Term | None = None) -> Term:
+        """PyTorch's loss, of those entries alone that a mask chooses: others may be no number."""
+        if mask is None:
+            return Call(self.torch_function, (x, target), loss.spell_options())
+        chosen = (Index(x, (mask,)), Index(target, (mask,)))
+        return Call(self.torch_function, chosen, loss.spell_chosen(mask))
+
+    def spell_chosen(self, mask: Term) -> tuple[tuple[str, Term], ...]:
+        """The options where the loss is of the entries that a mask chooses, which stand along one
+        axis."""
+        return self.spell_options()
+
+    def _divide(self, total: Term, counts: Term, type: TensorType) -> Term:
+        """The sum of all losses, by what `reduction` says."""
         match self.reduction:
             case "mean":
-                assert counts is not None, "a mean without weights is PyTorch's"
                 return Infix("/", total, Method(counts, "sum"))
             case "batchmean":
                 return Infix("/", total, Leaf(type.shape[0], "rows", dim=("in", 0, 0)))
@@ -252,8 +259,8 @@ class PairLoss(Op):
         outputs: Results,
         x: OnnxInput,
         target: OnnxInput,
-        mask: OnnxInput | None = None,
-        weight: OnnxInput | None = None,
+        mask: OnnxInput | None,
+        weight: OnnxInput | None,
     ) -> Values:
         aims = cast(build, target.value, target.dtype, x.dtype)
         losses, counts = self.write(build, x.value, aims, x.type), None

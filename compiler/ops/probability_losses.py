@@ -24,7 +24,7 @@ from compiler.report.messages.attention_and_losses import class_weights_do_not_f
 from compiler.types.dims import equal
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import compare
-from compiler.vocabulary.spelling import In, Leaf, Method, Term
+from compiler.vocabulary.spelling import In, Index, Leaf, Method, Term
 
 
 @OPS.register
@@ -114,10 +114,6 @@ class BceWithLogits(PairLoss):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if np.min(self.pos_weight or 0) >= 0 else UNLIMITED
 
-    @property
-    def by_place(self) -> bool:
-        return isinstance(self.pos_weight, tuple)
-
     def check(self, x: TensorType) -> None:
         if isinstance(self.pos_weight, tuple):
             count = len(self.pos_weight)
@@ -155,6 +151,13 @@ class BceWithLogits(PairLoss):
             return spell_numbers(self.pos_weight, "pos_weight")
         number = Leaf(self.pos_weight, "pos_weight", field="pos_weight")
         return Method(In(0), "new_tensor", (number,))
+
+    def spell_chosen(self, mask: Term) -> tuple[tuple[str, Term], ...]:
+        options = dict(self.spell_options())
+        if isinstance(self.pos_weight, tuple):
+            whole = Method(options["pos_weight"], "expand_as", (In(0),))
+            options["pos_weight"] = Index(whole, (mask,))
+        return tuple(options.items())
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         one = write_number(build, 1, type)

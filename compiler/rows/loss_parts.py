@@ -132,7 +132,7 @@ def _make_term(
     plain = _Term(value, Part(factor))
     if node is not None and node.op.adds_up and any(map(_has_rows, _operands(node))):
         return _Term(value, Part(factor, summed=True))
-    if node is not None and (counts := find_counts(node)):
+    if node is not None and (counts := find_entry_weights(node)):
         return _Term(value, Part(factor, EntryCounting(len(counts))), counts)
     if node is None or not isinstance(node.op, ClassLoss) or not is_counted(node):
         return plain
@@ -145,7 +145,7 @@ def _make_term(
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), (target,))
 
 
-def find_counts(node: Node) -> tuple[Value, ...]:
+def find_entry_weights(node: Node) -> tuple[Value, ...]:
     """The mask and the weights of a loss of two tensors that is a mean, where it has any."""
     if not isinstance(node.op, PairLoss) or node.op.reduction != "mean":
         return ()

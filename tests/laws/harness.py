@@ -97,7 +97,9 @@ def make_case(
     symbols: Mapping[tuple[int, int], str] | None = None,
     **options: Any,
 ) -> Case:
-    """A case with types read off the arrays. `symbols` names sizes: {(operand, axis): name}."""
+    """A case with types read off the arrays; operands that are left out may be left out here.
+    `symbols` names sizes: {(operand, axis): name}."""
+    arrays = (*arrays, *[None] * (len(op.operands) - len(arrays)))
     names = symbols or {}
     sizes: dict[str, int] = {}
     types: list[TensorType | None] = []

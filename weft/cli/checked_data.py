@@ -36,7 +36,7 @@ class CheckedData:
                 yield f"  {self.rows[name].describe()}"
 
 
-def check_data(
+def look_at_data(
     program: Program | None, opened: Mapping[str, OpenedSource], sink: Sink
 ) -> CheckedData:
     """Reads the data of every train of a program without errors, and sums up every source that can

@@ -14,10 +14,10 @@ from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node
 from compiler.ops.arithmetic import Div
 from compiler.ops.class_losses import ClassLoss
-from compiler.ops.losses import PairLoss, spell_numbers
+from compiler.ops.losses import PairLoss, spell_counts, spell_numbers
 from compiler.program.data import DataSet
-from compiler.rows.loss_parts import find_counts, is_counted, may_be_ignored
-from compiler.vocabulary.signature import MASK, WEIGHT
+from compiler.rows.loss_parts import find_entry_weights, is_counted, may_be_ignored
+from compiler.vocabulary.signature import WEIGHT
 from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
 
 LEAST = 1e-12
@@ -38,7 +38,7 @@ class CountLabels(Printed):
     def torch(self, node: Node) -> Spelling:
         """`(y != -100).sum().clamp(min=1)`."""
         counts, least = self._spell_counts()
-        return Spelling(Method(Method(counts, "sum"), "clamp", (), (("min", Leaf(least)),)))
+        return Spelling(_spell_sum(counts, least))
 
     def _spell_counts(self) -> tuple[Term, float]:
         """What each label counts, and the least that is divided by."""
@@ -62,15 +62,13 @@ class CountEntries(Printed):
 
     def torch(self, node: Node) -> Spelling:
         """`mask.sum().clamp(min=1)`."""
-        mask, weight = (In(p) if node.inputs[p] else None for p in (MASK, WEIGHT))
-        if weight is None:
-            assert mask is not None, "one of the two is there"
-            return Spelling(self._spell_sum(mask, 1))
-        counts = weight if mask is None else Index(weight, (mask,))
-        return Spelling(self._spell_sum(counts, LEAST))
+        counts = spell_counts(node)
+        assert counts is not None, "its mean is one of weights"
+        return Spelling(_spell_sum(counts, 1 if node.inputs[WEIGHT] is None else LEAST))
 
-    def _spell_sum(self, counts: Term, least: float) -> Term:
-        return Method(Method(counts, "sum"), "clamp", (), (("min", Leaf(least)),))
+
+def _spell_sum(counts: Term, least: float) -> Term:
+    return Method(Method(counts, "sum"), "clamp", (), (("min", Leaf(least)),))
 
 
 def guard_losses(step: Graph, data: DataSet) -> Graph:
@@ -88,7 +86,7 @@ def _guard(step: Graph, data: DataSet, node: Node, place: int) -> Iterator[Node]
         if ignores or 0 in (loss.weight or ()):
             yield from _divide(node, loss, CountLabels(loss, ignores), place)
             return
-    if isinstance(loss, PairLoss) and find_counts(node):
+    if isinstance(loss, PairLoss) and find_entry_weights(node):
         yield from _divide(node, loss, CountEntries(), place)
         return
     yield node

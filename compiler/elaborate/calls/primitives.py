@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -251,9 +250,9 @@ def _check_constants(body: Body, op: Op, operands: Sequence[ArgumentValue | None
     the end."""
     tensors = [g.value if g is not None and isinstance(g.value, Tensor) else None for g in operands]
     types = [tensor.type if tensor is not None else None for tensor in tensors]
-    optional = [operand.optional for operand in op.operands]
-    whole = all(t is not None or o for t, o in zip_longest(types, optional, fillvalue=None))
-    for place, domain in op.place_domains(types).items() if whole else ():
+    pairs = zip(types, op.operands, strict=False)
+    lacks = any(found is None and not operand.optional for found, operand in pairs)
+    for place, domain in () if lacks else op.place_domains(types).items():
         tensor, item = tensors[place], operands[place]
         known = find_constant(tensor) if tensor is not None else None
         table = domain.count is not None and not op.broadcasts

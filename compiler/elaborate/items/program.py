@@ -125,7 +125,7 @@ class _Assembly:
     def open_plain(self, scope: FileScope, item: Data) -> DataSet | None:
         """A data item without arguments; elaborated once."""
         if id(item) not in self.data:
-            run = _make_data_elaborator(scope, item).run
+            run = _load_data_elaborator()(scope, item).run
             self.data[id(item)] = scope.session.attempt(run)
         return self.data[id(item)]
 
@@ -140,7 +140,7 @@ class _Assembly:
         """A data item as a train refers to it."""
         if not arguments and not self.lacks_values(item):
             return self.open_plain(scope, item)
-        return _make_data_elaborator(scope, item, arguments, caller, reference.span).run()
+        return _load_data_elaborator()(scope, item, arguments, caller, reference.span).run()
 
     def open_named(self, scope: FileScope, item: Data, reference: Reference) -> DataSet | None:
         """A data item as a deployment names it."""
@@ -155,7 +155,7 @@ class _Assembly:
         if id(item) not in self.attributes:
             self.reading.append(id(item))
             self.attributes[id(item)] = scope.session.attempt(
-                lambda: _read_attributes(_make_data_elaborator(scope, item))
+                lambda: _read_attributes(_load_data_elaborator()(scope, item))
             )
             self.reading.pop()
         return self.attributes[id(item)]
@@ -199,17 +199,11 @@ def _choose_name(wish: str, taken: Collection[str]) -> str:
     return name
 
 
-def _make_data_elaborator(
-    scope: FileScope,
-    item: Data,
-    arguments: Sequence[Argument] = (),
-    caller: Body | None = None,
-    place: Span | None = None,
-) -> DataElaborator:
+def _load_data_elaborator() -> type[DataElaborator]:
     # Only a file with data needs what reads it.
     from compiler.elaborate.items.data import DataElaborator
 
-    return DataElaborator(scope, item, arguments, caller, place)
+    return DataElaborator
 
 
 def _read_attributes(run: DataElaborator) -> Mapping[str, int] | None:

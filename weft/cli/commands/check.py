@@ -79,9 +79,9 @@ def _check(
     found = None
     if data:
         # Without it none of what reads rows is needed.
-        from weft.cli.checked_data import check_data
+        from weft.cli.checked_data import look_at_data
 
-        found = check_data(program, opened, sink)
+        found = look_at_data(program, opened, sink)
     if form is OutputFormat.JSON:
         print_page(render_json(sink.messages, found.tell() if found is not None else None))
     else:
