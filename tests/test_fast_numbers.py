@@ -176,3 +176,10 @@ def test_large_matrices_keep_their_energies_in_single_precision() -> None:
     energies = Spectrum(multiply_self(matrix)).energies
     assert np.abs(energies[:300] - wanted).max() <= 1e-5 * wanted[0]
     assert energies[300:].max() <= 1e-5 * wanted[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_scale_of_zero_is_no_warning(dtype: type[np.floating[Any]]) -> None:
+    x = np.array([-1, 0, 1], dtype)
+    with np.errstate(all="raise"):
+        round_array(x, np.zeros(1, np.float32), np.zeros(1, np.int8), "i8")

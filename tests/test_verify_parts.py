@@ -28,7 +28,6 @@ from compiler.report.diagnostics import CompileError
 from compiler.report.messages.verification import device_missing, model_refused
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from tests.elaborating import build
 from tests.verifying import Net, make_mlp
 
 # --- sizes and inputs --------------------------------------------------------------------------
@@ -211,14 +210,3 @@ def test_intervals_hold_the_median() -> None:
     low, high = median_interval(list(range(100)))
     assert 35 <= low < 50 < high <= 65
     assert median_interval([3.0]) == (3.0, 3.0)
-
-
-def test_weights_that_are_not_known_divide_without_a_warning() -> None:
-    text = (
-        "model M() {\n    input x: f32[batch, 3]\n    input i: i64[batch]\n"
-        "    param s: f32[3] = ones()\n    param t: f32[6, 2] = ones()\n"
-        "    output y = t[i + argmax(x / s, axis=-1)]\n}"
-    )
-    with np.errstate(all="raise"):
-        found = find_ranges(build(text).graph, {"batch": 2})
-    assert found.keys() == {"i"}

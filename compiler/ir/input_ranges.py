@@ -325,9 +325,7 @@ class _Search:
                     _need(domain, values[value.name], node)
             if index in self.needed:
                 operands = [values[v.name] if v is not None else None for v in node.inputs]
-                # Weights that are not known are 0, numbers that are divided by among them.
-                with np.errstate(all="ignore"):
-                    made = watch_body(node).substitute(self.sizes).evaluate(*operands)
+                made = watch_body(node).substitute(self.sizes).evaluate(*operands)
                 for value, array in zip(node.outputs, made, strict=True):
                     values[value.name] = value.type.dtype.round(array)
 

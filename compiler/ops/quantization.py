@@ -46,8 +46,9 @@ def quantize_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Arr
     `scale` and `zero_point` broadcast to x."""
     low, high = LEVELS[dtype]
     made = np.empty(x.shape, np.int16)
-    for source, step, zero, own in _split(x, scale.astype(x.dtype), zero_point, made):
-        np.clip(np.round(source / step) + zero, low, high, out=own, casting="unsafe")
+    with np.errstate(all="ignore"):
+        for source, step, zero, own in _split(x, scale.astype(x.dtype), zero_point, made):
+            np.clip(np.round(source / step) + zero, low, high, out=own, casting="unsafe")
     return made
 
 
@@ -67,7 +68,8 @@ def round_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
     low, high = LEVELS[dtype]
     made = np.empty(x.shape, x.dtype)
     for part, size, shift, own in _split(x, step, zero, made):
-        np.divide(part, size, out=own)
+        with np.errstate(all="ignore"):  # where weights are not known, a scale is 0
+            np.divide(part, size, out=own)
         np.round(own, out=own)
         own += shift
         np.clip(own, low, high, out=own)
